@@ -1,0 +1,11 @@
+"""What the Hub runs: configuration, model and image processor, importing nothing else of this repository."""
+
+from .configuration_fer_efficientnet import FerEfficientNetConfig
+from .image_processing_fer_efficientnet import FerEfficientNetImageProcessor
+from .modeling_fer_efficientnet import FerEfficientNetForImageClassification
+
+__all__ = [
+    "FerEfficientNetConfig",
+    "FerEfficientNetForImageClassification",
+    "FerEfficientNetImageProcessor",
+]

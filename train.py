@@ -1,0 +1,258 @@
+"""
+Train an EfficientNet on FER-2013 with its class imbalance treated, measure it, and write a folder ready for the Hub.
+
+  drawn faces, no data needed      python train.py configs/quickstart.yaml
+  FER-2013 from Kaggle's CSV       python train.py configs/fer2013.yaml --dataset fer2013.csv
+  the paper's three treatments     python train.py configs/paper_undersampling.yaml --dataset fer2013.csv
+                                   python train.py configs/paper_weighted.yaml --dataset fer2013.csv
+                                   python train.py configs/paper_focal.yaml --dataset fer2013.csv
+  any loss with any sampling       python train.py configs/fer2013.yaml --loss logit_adjusted --sampling oversample
+  several GPUs                     accelerate launch --multi_gpu train.py configs/fer2013.yaml --dataset fer2013.csv
+  measure a saved model            python train.py --evaluate_only --model_name_or_path DIR --dataset fer2013.csv
+
+A recipe is a YAML file of `flag: value`; flags on the command line override it. What it leaves in --output_dir:
+config.json, model.safetensors, preprocessor_config.json and the modeling code, README.md (the model card),
+all_results.json, data_report.json, run.yaml, confusion_matrix.png, class_distribution.png, training_curves.png.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from transformers import set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification, FerEfficientNetImageProcessor
+from training import report
+from training.arguments import Arguments, ModelArguments, parse_arguments
+from training.audit import audit, summary_line
+from training.augmentation import BatchAugmentation, BatchMixing
+from training.card import write_model_card
+from training.data import LABELS, DataError, decode_split, load_fer2013
+from training.losses import ImbalanceLoss
+from training.splits import RunData, prepare_run_data
+from training.synthetic import encode_png
+from training.trainer import FerTrainer, epoch_metrics
+from training.verify import predict_in_clean_process
+
+
+def check_output_dir(args: Arguments) -> None:
+    """Refuses a folder that holds a run, unless told to replace or to resume it."""
+    folder = Path(args.training.output_dir)
+    held = [name for name in ("all_results.json", "model.safetensors") if (folder / name).exists()]
+    held += [path.name for path in sorted(folder.glob("checkpoint-*"))]
+    if held and not (args.training.overwrite or args.training.resume_from_checkpoint):
+        raise SystemExit(
+            f"{folder} holds another run ({', '.join(held[:3])}). Choose another --output_dir, or replace it with "
+            "--overwrite, or go on with it by --resume_from_checkpoint true."
+        )
+
+
+def clear_output_dir(folder: Path) -> None:
+    for path in [*folder.glob("checkpoint-*"), folder / "runs"]:
+        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob("*"):
+        if path.is_file():
+            path.unlink()
+
+
+def build_model(
+    model: ModelArguments, *, cosine_scale: float | None
+) -> tuple[FerEfficientNetForImageClassification, FerEfficientNetImageProcessor]:
+    """A saved model, or a new one from the flags, with its image processor."""
+    if model.model_name_or_path:
+        source = model.model_name_or_path
+        return (
+            FerEfficientNetForImageClassification.from_pretrained(source),
+            FerEfficientNetImageProcessor.from_pretrained(source),
+        )
+    config = FerEfficientNetConfig(
+        backbone=model.backbone,
+        num_channels=model.num_channels,
+        image_size=model.image_size,
+        stem_stride=model.stem_stride,
+        drop_path_rate=model.drop_path_rate,
+        head_hidden_sizes=model.head_hidden_sizes,
+        head_dropout=model.head_dropout,
+        cosine_scale=cosine_scale,
+        id2label=dict(enumerate(LABELS)),
+        label2id={name: i for i, name in enumerate(LABELS)},
+    )
+    network = FerEfficientNetForImageClassification(config)
+    processor = FerEfficientNetImageProcessor(size=model.image_size, num_channels=model.num_channels)
+    if model.pretrained:
+        load_imagenet_weights(network, model.pretrained)
+        processor = FerEfficientNetImageProcessor(
+            size=model.image_size,
+            num_channels=model.num_channels,
+            **network.timm_normalization(),
+        )
+    return network, processor
+
+
+def load_imagenet_weights(network: FerEfficientNetForImageClassification, pretrained: str) -> None:
+    """`pretrained`: "imagenet" (the backbone's own), a timm name, or a local file."""
+    is_file = Path(pretrained).is_file()
+    name = network.config.backbone if is_file or pretrained == "imagenet" else pretrained
+    try:
+        network.load_timm_weights(name, file=pretrained if is_file else None)
+    except Exception as error:  # timm, huggingface_hub and safetensors raise many kinds; all mean: no weights
+        raise SystemExit(
+            f"--pretrained {pretrained}: the weights could not be loaded ({type(error).__name__}: "
+            f"{str(error).splitlines()[0][:200]}).\nWithout network, pass a local timm weights file "
+            "(--pretrained path/to/model.safetensors), or start from random weights with --no_pretrained."
+        ) from error
+
+
+def build_trainer(args: Arguments, network, processor, data: RunData) -> FerTrainer:
+    training, imbalance = args.training, args.imbalance
+    augmentation = BatchAugmentation(
+        flip=training.augment_flip,
+        rotate=training.augment_rotate,
+        translate=training.augment_translate,
+        scale=training.augment_scale,
+        brightness=training.augment_brightness,
+        contrast=training.augment_contrast,
+        erasing=training.augment_erasing,
+    )
+    criterion = ImbalanceLoss(
+        imbalance.loss,
+        torch.ones(len(LABELS)) if data.drawn_counts is None else data.drawn_counts,
+        focal_gamma=imbalance.focal_gamma,
+        focal_alpha=imbalance.parsed_focal_alpha(),
+        class_balanced_beta=imbalance.class_balanced_beta,
+        logit_adjustment_tau=imbalance.logit_adjustment_tau,
+        ldam_max_margin=imbalance.ldam_max_margin,
+        ldam_scale=imbalance.ldam_scale,
+        deferred_reweighting_epoch=imbalance.deferred_reweighting_epoch,
+        label_smoothing=imbalance.label_smoothing,
+    )
+    return FerTrainer(
+        model=network,
+        args=training,
+        train_dataset=data.train,
+        eval_dataset=data.eval,
+        processing_class=processor,
+        compute_metrics=epoch_metrics(list(LABELS)),
+        criterion=criterion,
+        augmentation=augmentation,
+        mixing=BatchMixing(imbalance.mixup, imbalance.cutmix, len(LABELS)),
+        weighted_sampling=imbalance.sampling == "weighted",
+    )
+
+
+def device_name(training) -> str:
+    if training.device.type == "cuda":
+        return f"{training.world_size} x {torch.cuda.get_device_name()}"
+    return f"{training.device.type} ({torch.get_num_threads()} threads)"
+
+
+def write_report(args: Arguments, trainer: FerTrainer, data: RunData, audit_report: dict, results: dict) -> None:
+    folder = Path(args.training.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    report.write_json(folder / "all_results.json", results)
+    report.write_json(folder / "data_report.json", audit_report | data.record)
+    report.write_run_yaml(folder / "run.yaml", args, audit_report["fingerprint"])
+    title = f"{data.eval_split} split, {results['eval_samples']} images"
+    report.plot_confusion_matrix(folder / "confusion_matrix.png", results["eval_confusion_matrix"], LABELS, title)
+    report.plot_class_distribution(folder / "class_distribution.png", data, LABELS)
+    if data.train is not None:
+        report.plot_training_curves(folder / "training_curves.png", trainer.state.log_history)
+        write_model_card(
+            folder / "README.md",
+            args=args,
+            config=trainer.model.config,
+            data=data,
+            data_summary=summary_line(audit_report),
+            results=results,
+            parameters=trainer.model.num_parameters(),
+            device=device_name(args.training),
+            argv=sys.argv,
+            model_id=args.training.hub_model_id or args.training.output_dir,
+        )
+
+
+def save_model(trainer: FerTrainer, folder: Path) -> None:
+    """config.json, model.safetensors, preprocessor_config.json and the modeling code; no pickle."""
+    trainer.model.save_pretrained(folder)
+    trainer.processing_class.save_pretrained(folder)
+
+
+def load_back(folder: Path, data: RunData, logits) -> str:
+    """One evaluation image through the saved folder in a clean process: its prediction, checked against the run's."""
+    scores = predict_in_clean_process(folder, encode_png(data.eval.images[0].permute(1, 2, 0).squeeze(-1).numpy()))
+    expected = torch.tensor(logits[0]).softmax(0)
+    largest = max(abs(scores[name] - expected[i].item()) for i, name in enumerate(LABELS))
+    if largest > 1e-2:
+        raise RuntimeError(f"{folder} loads, but its probabilities differ from the run's by up to {largest:.4f}.")
+    best = max(scores, key=scores.get)
+    return f"Loaded back by a clean process: {best} ({scores[best]:.3f}), labelled {LABELS[data.eval.labels[0]]}"
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_arguments(__doc__, argv)
+    training, folder = args.training, Path(args.training.output_dir)
+    check_output_dir(args)
+    set_seed(training.seed)
+    scale = args.imbalance.ldam_scale if args.imbalance.loss == "ldam" else None
+    network, processor = build_model(args.model, cosine_scale=scale)
+
+    with training.main_process_first(desc="loading the data"):
+        splits = load_fer2013(
+            args.data.dataset,
+            args.data.dataset_revision,
+            label_names=args.data.label_names or None,
+            synthetic_images=args.data.synthetic_images,
+            synthetic_seed=args.data.synthetic_seed,
+        )
+    decoded = {name: decode_split(split, processor, name) for name, split in splits.items()}
+    audit_report = audit(decoded, LABELS)
+    data = prepare_run_data(
+        decoded, args.data, args.imbalance, seed=training.seed, training=not training.evaluate_only
+    )
+    main_process = training.process_index == 0
+    say = print if main_process else lambda *_: None
+    say(summary_line(audit_report))
+
+    if main_process and training.overwrite and not training.resume_from_checkpoint:
+        clear_output_dir(folder)
+    trainer = build_trainer(args, network, processor, data)
+    results: dict = {}
+    if data.train is not None:
+        say(f"Training on {len(data.train)} images; class counts that the loss sees: {data.drawn_counts.int().tolist()}")
+        results |= trainer.train(resume_from_checkpoint=resume_point(training)).metrics
+        results["epoch"] = trainer.state.epoch
+    prediction = trainer.predict(data.eval)
+    logits = prediction.predictions
+    results |= report.evaluation_results(logits, prediction.label_ids, data.eval_copies, LABELS)
+    results["eval_split"] = data.eval_split
+
+    if main_process:
+        if data.train is not None:
+            save_model(trainer, folder)
+        write_report(args, trainer, data, audit_report, results)
+        say(report.recall_table(results, data, LABELS))
+        say(report.result_line(results, data.eval_split))
+        if data.eval_copies is None:
+            say("No training split to compare with: the figures without copies are left out.")
+        if data.train is not None:
+            say(load_back(folder, data, logits))
+    trainer.accelerator.end_training()
+    what = "Report" if data.train is None else "Model, card and report"
+    say(f"{what}: {folder.resolve()}")
+
+
+def resume_point(training) -> str | None:
+    """`--resume_from_checkpoint true` takes the last checkpoint of the output folder, a path that one."""
+    wanted = training.resume_from_checkpoint
+    if wanted is None or str(wanted).lower() == "false":
+        return None
+    return get_last_checkpoint(training.output_dir) if str(wanted).lower() == "true" else wanted
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except DataError as error:
+        raise SystemExit(f"train.py: {error}") from None

@@ -1,0 +1,149 @@
+"""The model card, made from the run and never edited by hand."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from .arguments import Arguments
+from .report import shell_command
+from .splits import RunData
+
+TEMPLATE = Path(__file__).with_name("model_card_template.md")
+FIGURES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "balanced_accuracy": "balanced accuracy",
+    "ece": "expected calibration error",
+}
+LOSS_OPTIONS = {
+    "focal": ("focal_gamma", "focal_alpha"),
+    "class_balanced": ("class_balanced_beta",),
+    "logit_adjusted": ("logit_adjustment_tau",),
+    "ldam": ("ldam_max_margin", "ldam_scale", "deferred_reweighting_epoch"),
+}
+
+
+def write_model_card(
+    path: Path,
+    *,
+    args: Arguments,
+    config,
+    data: RunData,
+    data_summary: str,
+    results: Mapping,
+    parameters: int,
+    device: str,
+    argv: list[str],
+    model_id: str,
+) -> None:
+    """
+    Args:
+        config: of the model. data_summary: the audit's line. results: of all_results.json. parameters: of the model.
+        device: what it was trained on, in words. argv: of the command. model_id: Hub id, or folder, for the snippet.
+    """
+    label_names = [config.id2label[i] for i in range(config.num_labels)]
+    training = args.training
+    without_copies = "eval_accuracy_without_copies" in results
+    rarest = int(data.counts_before.argmin())
+    evaluated = np.bincount(data.eval.labels, minlength=len(label_names))
+    card = ModelCard.from_template(
+        card_data=_card_data(args, results, model_id),
+        template_path=str(TEMPLATE),
+        model_id=model_id,
+        model_name=Path(model_id).name,
+        backbone=config.backbone,
+        parameters=f"{parameters / 1e6:.1f} million",
+        image_size=config.image_size,
+        channels="grey" if config.num_channels == 1 else "RGB",
+        dataset_name=_dataset_name(args),
+        sampling=args.imbalance.sampling,
+        loss=args.imbalance.loss,
+        loss_options=_loss_options(args),
+        label_names=", ".join(label_names),
+        eval_split=data.eval_split,
+        ema=bool(training.ema_decay),
+        samples=f"{results['eval_samples']:,}",
+        without_copies=without_copies,
+        copies=results["eval_samples"] - results["eval_samples_without_copies"] if without_copies else None,
+        figures=[_figure_row(results, key, name) for key, name in FIGURES.items()],
+        classes=[_class_row(results, name, data.train_counts[c], evaluated[c]) for c, name in enumerate(label_names)],
+        data_summary=data_summary,
+        epochs=f"{results['epoch']:g}",
+        batch_size=training.per_device_train_batch_size * training.gradient_accumulation_steps,
+        processes=training.world_size,
+        optimizer=training.optim,
+        learning_rate=training.learning_rate,
+        scheduler=training.lr_scheduler_type,
+        seed=training.seed,
+        start=_start(args),
+        runtime=f"{results['train_runtime'] / 60:.1f} minutes of training, {results['train_samples_per_second']:.0f} images/s",
+        device=device,
+        command=shell_command(argv),
+        rarest=label_names[rarest],
+        rarest_eval=evaluated[rarest],
+    )
+    card.save(path)
+
+
+def _card_data(args: Arguments, results: Mapping, model_id: str) -> ModelCardData:
+    data_id = "synthetic" if args.data.dataset == "synthetic" else "fer2013"
+    evaluations = [
+        EvalResult(
+            task_type="image-classification",
+            task_name="Image Classification",
+            dataset_type=data_id,
+            dataset_name=_dataset_name(args),
+            dataset_split=args.data.eval_split,
+            metric_type={"macro_f1": "f1"}.get(key, key),
+            metric_name=name,
+            metric_value=results[f"eval_{key}"],
+        )
+        for key, name in FIGURES.items()
+    ]
+    return ModelCardData(
+        license="apache-2.0",
+        library_name="transformers",
+        pipeline_tag="image-classification",
+        tags=["facial-expression-recognition", "efficientnet", "fer2013", "class-imbalance", "timm"],
+        metrics=["accuracy", "f1"],
+        model_name=Path(model_id).name,
+        eval_results=evaluations,
+    )
+
+
+def _dataset_name(args: Arguments) -> str:
+    return "synthetic faces drawn by code" if args.data.dataset == "synthetic" else "FER-2013"
+
+
+def _start(args: Arguments) -> str:
+    if args.model.model_name_or_path:
+        return f"fine-tuned from {Path(args.model.model_name_or_path).name}"
+    return "from ImageNet weights of timm" if args.model.pretrained else "from random weights"
+
+
+def _loss_options(args: Arguments) -> str:
+    options = list(LOSS_OPTIONS.get(args.imbalance.loss, ()))
+    options += [name for name in ("label_smoothing", "mixup", "cutmix") if getattr(args.imbalance, name)]
+    shown = [f"{name} {_shown(getattr(args.imbalance, name))}" for name in options]
+    return f" ({', '.join(shown)})" if shown else ""
+
+
+def _shown(value) -> str:
+    return " ".join(value) if isinstance(value, list) else str(value)
+
+
+def _figure_row(results: Mapping, key: str, name: str) -> dict[str, str]:
+    def cell(suffix: str) -> str:
+        value, interval = results.get(f"eval_{key}{suffix}"), results.get(f"eval_{key}_ci95{suffix}")
+        if value is None:
+            return ""
+        return f"{value:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
+
+    return {"name": name, "all": cell(""), "without_copies": cell("_without_copies")}
+
+
+def _class_row(results: Mapping, name: str, train: int, evaluated: int) -> dict[str, str]:
+    figures = {key: f"{results[f'eval_{key}_{name}']:.3f}" for key in ("precision", "recall", "f1")}
+    return {"name": name, "train": f"{train:,}", "eval": f"{evaluated:,}", **figures}

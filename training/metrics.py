@@ -1,0 +1,140 @@
+"""Metrics of a classifier on imbalanced classes, as a local `evaluate.Metric`: nothing is downloaded."""
+
+from collections.abc import Sequence
+
+import datasets
+import evaluate
+import numpy as np
+
+ECE_BINS = 15
+
+
+class FerMetrics(evaluate.Metric):
+    """
+    Accuracy, balanced accuracy, macro-F1, per-class precision, recall and F1, confusion matrix, calibration error.
+
+    Args:
+        label_names: the C class names, in the order of their ids.
+        bootstrap: resamples for the 95 % intervals; 0 leaves them out.
+        seed: of the bootstrap.
+
+    `compute(predictions=..., references=...)` takes
+
+    - predictions: (N, C) probabilities, or logits, which are softmaxed if the rows do not sum to 1; or (N,) class ids,
+      which leave the calibration error out.
+    - references: (N,) class ids.
+
+    and returns a dict of `accuracy`, `balanced_accuracy` (mean recall of the classes that occur), `macro_f1` (over all C
+    classes, 0 where undefined), `precision_<class>`, `recall_<class>`, `f1_<class>`, `ece` (expected calibration error
+    over 15 equal-width bins of the top probability; Guo et al., ICML 2017, equation 3), `confusion_matrix` (C lists of C
+    counts, true class by row) and `<metric>_ci95` ([low, high], bootstrap over images) for the first three.
+
+    Raises ValueError where there is nothing to evaluate or an id lies outside [0, C).
+    """
+
+    def __init__(self, label_names: Sequence[str], *, bootstrap: int = 1000, seed: int = 0, **kwargs):
+        self.label_names = list(label_names)
+        self.bootstrap = bootstrap
+        self.bootstrap_seed = seed
+        super().__init__(keep_in_memory=True, **kwargs)
+
+    def _info(self) -> evaluate.MetricInfo:
+        references = datasets.Value("int64")
+        return evaluate.MetricInfo(
+            description="Classification metrics for imbalanced facial expressions.",
+            citation="",
+            inputs_description=self.__doc__,
+            features=[
+                datasets.Features({"predictions": datasets.List(datasets.Value("float32")), "references": references}),
+                datasets.Features({"predictions": datasets.Value("int64"), "references": references}),
+            ],
+        )
+
+    def _compute(self, predictions, references) -> dict:
+        return classification_metrics(
+            np.asarray(predictions),
+            np.asarray(references),
+            self.label_names,
+            bootstrap=self.bootstrap,
+            seed=self.bootstrap_seed,
+        )
+
+
+def classification_metrics(
+    predictions: np.ndarray, references: np.ndarray, label_names: Sequence[str], *, bootstrap: int, seed: int
+) -> dict:
+    """The figures of [`FerMetrics`] from arrays."""
+    num_classes = len(label_names)
+    if len(references) == 0:
+        raise ValueError("Nothing to evaluate: expected at least one image, but found none.")
+    if references.min() < 0 or references.max() >= num_classes:
+        raise ValueError(
+            f"Labels must be in [0, {num_classes}), but they go from {references.min()} to {references.max()}."
+        )
+    probabilities = _probabilities(predictions) if predictions.ndim == 2 else None
+    predicted = predictions if probabilities is None else predictions.argmax(axis=1)
+    confusion = np.bincount(references * num_classes + predicted, minlength=num_classes**2)
+    confusion = confusion.reshape(num_classes, num_classes)  # true class by row
+
+    result = {name: float(value) for name, value in _summary(confusion).items()}
+    precision, recall, f1 = _per_class(confusion)
+    for i, name in enumerate(label_names):
+        result |= {f"precision_{name}": precision[i], f"recall_{name}": recall[i], f"f1_{name}": f1[i]}
+    result = {key: float(value) for key, value in result.items()}
+    if probabilities is not None:
+        result["ece"] = expected_calibration_error(probabilities, references)
+    result["confusion_matrix"] = confusion.tolist()
+    if bootstrap:
+        result |= bootstrap_intervals(confusion, bootstrap, seed)
+    return result
+
+
+def expected_calibration_error(probabilities: np.ndarray, references: np.ndarray, bins: int = ECE_BINS) -> float:
+    """Mean gap between confidence and accuracy, over equal-width bins of confidence weighted by their size."""
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == references
+    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gap = np.bincount(which, weights=correct - confidence, minlength=bins)
+    return float(np.abs(gap).sum() / len(references))
+
+
+def bootstrap_intervals(confusion: np.ndarray, resamples: int, seed: int) -> dict[str, list[float]]:
+    """
+    95 % percentile intervals over images drawn with replacement.
+
+    Drawing N images with replacement and counting their cells is one multinomial draw over the confusion matrix.
+    """
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(confusion.sum(), confusion.ravel() / confusion.sum(), size=resamples)
+    summary = _summary(draws.reshape(resamples, *confusion.shape))
+    return {f"{name}_ci95": np.quantile(values, [0.025, 0.975]).tolist() for name, values in summary.items()}
+
+
+def _summary(confusion: np.ndarray) -> dict[str, np.ndarray]:
+    """(..., C, C) -> accuracy, balanced accuracy and macro-F1 of shape (...)."""
+    _, recall, f1 = _per_class(confusion)
+    present = confusion.sum(axis=-1) > 0
+    return {
+        "accuracy": np.trace(confusion, axis1=-2, axis2=-1) / confusion.sum(axis=(-2, -1)),
+        "balanced_accuracy": (recall * present).sum(axis=-1) / present.sum(axis=-1),
+        "macro_f1": f1.mean(axis=-1),
+    }
+
+
+def _per_class(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(..., C, C) -> precision, recall and F1 of shape (..., C), 0 where undefined."""
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
+    true, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    return (
+        hits / np.maximum(predicted, 1),
+        hits / np.maximum(true, 1),
+        2 * hits / np.maximum(true + predicted, 1),
+    )
+
+
+def _probabilities(scores: np.ndarray) -> np.ndarray:
+    scores = scores.astype(np.float64)
+    if (scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3):
+        return scores
+    exp = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return exp / exp.sum(axis=1, keepdims=True)

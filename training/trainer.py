@@ -1,0 +1,157 @@
+"""transformers' Trainer with a loss for imbalanced classes, batch augmentation and averaged weights."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_model, save_model
+from timm.utils import ModelEmaV3
+from torch import nn
+from transformers import EvalPrediction, Trainer, TrainerCallback, set_seed
+
+from .augmentation import BatchAugmentation, BatchMixing
+from .metrics import FerMetrics
+from .sampling import EpochSampler
+
+EMA_FILE = "ema.safetensors"
+
+
+class EpochScheduleCallback(TrainerCallback):
+    """Tells model, loss and moving average which epoch and step it is."""
+
+    def __init__(self, trainer: "FerTrainer"):
+        self.trainer = trainer
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        # Each process draws its own dropout and augmentation; the order of rows does not come from this generator.
+        set_seed(args.seed + args.process_index)
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        epoch = int((state.epoch or 0) + 1e-6)  # a resumed epoch starts at a fraction
+        self.trainer.model.freeze_backbone(epoch < args.freeze_backbone_epochs)
+        self.trainer.criterion.set_epoch(epoch)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self.trainer.ema is not None:
+            self.trainer.ema.update(self.trainer.model, step=state.global_step)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        self.trainer.model.freeze_backbone(False)
+
+
+class FerTrainer(Trainer):
+    """
+    Trainer whose `compute_loss` applies one of the treatments of imbalance.
+
+    Beside the arguments of `transformers.Trainer` (`processing_class` is the image processor and is required):
+
+    Args:
+        criterion: `(logits (N, C), labels (N,) or (N, C)) -> scalar` mean over samples, with `set_epoch`; see
+            `training.losses.ImbalanceLoss`.
+        augmentation: images (N, C, H, W) -> images, applied to training batches on their device. None: none.
+        mixing: images, labels -> images, (N, C) probabilities. None: none.
+        weighted_sampling: draw rows with replacement, each class equally likely.
+
+    Batches are uint8 images and labels (`training.data.FaceDataset`). Of `args` it reads, beside TrainingArguments,
+    `ema_decay` (0: off), `freeze_backbone_epochs` and `channels_last`. With an average of the weights, it is the average
+    that is evaluated and that `train` leaves in `self.model`; checkpoints hold both.
+    """
+
+    loss_is_scaled_for_ga = False  # `compute_loss` is a mean over the samples of its batch
+
+    def __init__(
+        self,
+        *args,
+        criterion: nn.Module,
+        augmentation: BatchAugmentation | None = None,
+        mixing: BatchMixing | None = None,
+        weighted_sampling: bool = False,
+        **kwargs,
+    ):
+        super().__init__(*args, data_collator=_whole_batch, **kwargs)
+        self.criterion = criterion.to(self.args.device)
+        self.augmentation, self.mixing = augmentation, mixing
+        self.weighted_sampling = weighted_sampling
+        self.ema: ModelEmaV3 | None = None
+        if self.args.channels_last:
+            self.model.to(memory_format=torch.channels_last)
+        self.add_callback(EpochScheduleCallback(self))
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """
+        Training: augment, mix, normalise, forward, the criterion. Evaluation: plain cross-entropy, so that the curves of
+        different treatments compare.
+
+        `num_items_in_batch` is not used: a mean over samples needs no correction for equal batches.
+        """
+        images, labels = inputs["pixel_values"], inputs["labels"]  # uint8 (N, C, H, W), int64 (N,)
+        if model.training and self.augmentation is not None:
+            images = self.augmentation(images)
+        if model.training and self.mixing is not None:
+            images, labels = self.mixing(images, labels)
+        pixel_values = self.processing_class.normalize_batch(images)  # float32 (N, C, height, width)
+        if self.args.channels_last:
+            pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
+        outputs = model(pixel_values=pixel_values)
+        logits = outputs["logits"].float()
+        loss = self.criterion(logits, labels) if model.training else F.cross_entropy(logits, labels)
+        return (loss, outputs) if return_outputs else loss
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        if self.ema is not None:
+            model = self.ema.module
+        return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+
+    def _get_train_sampler(self, train_dataset=None):
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return EpochSampler(dataset.labels.numpy(), weighted=self.weighted_sampling, seed=seed)
+
+    # The moving average is made, saved and loaded where the optimizer is: both are state of the training.
+
+    def create_optimizer(self, model=None):
+        if self.args.ema_decay and self.ema is None:
+            self.ema = ModelEmaV3(self.model, decay=self.args.ema_decay, use_warmup=True)
+        return super().create_optimizer(model)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.ema is not None and self.args.should_save:
+            save_model(self.ema.module, str(Path(output_dir) / EMA_FILE))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        self._load_ema(checkpoint)
+
+    def _load_best_model(self) -> None:
+        super()._load_best_model()
+        self._load_ema(self.state.best_model_checkpoint)
+
+    def _load_ema(self, checkpoint: str | None) -> None:
+        if checkpoint is not None and self.ema is not None:
+            load_model(self.ema.module, str(Path(checkpoint) / EMA_FILE), device=str(self.args.device))
+
+    def train(self, *args, **kwargs):
+        output = super().train(*args, **kwargs)
+        if self.ema is not None:
+            self.model.load_state_dict(self.ema.module.state_dict())
+            self.ema = None
+        return output
+
+
+def _whole_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return batch  # FaceDataset.__getitems__ has collated it
+
+
+def epoch_metrics(label_names: list[str]):
+    """`compute_metrics` for the Trainer: the scalar figures of `FerMetrics`, without intervals."""
+    metrics = FerMetrics(label_names, bootstrap=0)
+
+    def compute(prediction: EvalPrediction) -> dict[str, float]:
+        figures = metrics.compute(
+            predictions=np.asarray(prediction.predictions, dtype=np.float32), references=prediction.label_ids
+        )
+        return {key: value for key, value in figures.items() if isinstance(value, float)}
+
+    return compute
