@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 SIZE = 48
-SCALE = 4  # drawn at 192 px and reduced, so that lines are smooth
+SCALE = 3  # drawn at 144 px and reduced, so that lines are smooth
 
 # What a full-strength expression does to a neutral face, in units of each feature's own range:
 #   brow_raise, brow_slant (+ inner end up), eye_open, mouth_curve (+ smile), mouth_open, mouth_width, nose_wrinkle
@@ -37,7 +37,7 @@ def draw_face(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
     draw.ellipse(box(0, -0.15, 0.86, 0.9), fill=int(rng.uniform(10, 150)))  # hair
     draw.ellipse(box(0, 0.08, rng.uniform(0.68, 0.8), 0.88), fill=int(skin))
-    thickness = rng.uniform(5, 9)
+    thickness = rng.uniform(4, 7)
     for s in (-1, 1):
         eye_height = max(0.02, 0.11 * (1 + 0.8 * eye_open))
         draw.ellipse(box(0.34 * s, -0.15, 0.16, eye_height), fill=int(min(255, skin + 45)))
@@ -46,9 +46,9 @@ def draw_face(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         line([(0.14 * s, brow - 0.1 * brow_slant), (0.54 * s, brow + 0.08 * brow_slant)], thickness, ink)
         if wrinkle > 0.05:
             fold = skin - 70 * wrinkle
-            line([(0.06 * s, 0.08), (0.2 * s, 0.22)], 4, fold)
-            line([(0.22 * s, 0.2), (0.3 * s, 0.42)], 4, fold)
-    line([(0.0, -0.1), (-0.07, 0.2), (0.05, 0.22)], 4, skin - 40)
+            line([(0.06 * s, 0.08), (0.2 * s, 0.22)], 3, fold)
+            line([(0.22 * s, 0.2), (0.3 * s, 0.42)], 3, fold)
+    line([(0.0, -0.1), (-0.07, 0.2), (0.05, 0.22)], 3, skin - 40)
     _draw_mouth(line, draw, box, mouth_curve, mouth_open, 0.3 * (1 + 0.35 * mouth_width), ink, thickness)
     return _photograph(canvas, rng)
 
@@ -76,12 +76,12 @@ def _photograph(canvas: Image.Image, rng: np.random.Generator) -> np.ndarray:
     half = side / 2
     matrix = (a, b, half - a * half - b * half + shift[0], d, e, half - d * half - e * half + shift[1])
     canvas = canvas.transform(canvas.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=90)
-    canvas = canvas.filter(ImageFilter.GaussianBlur(rng.uniform(0, 1.0) * SCALE))
+    canvas = canvas.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.9) * SCALE))
     face = np.asarray(canvas.resize((SIZE, SIZE), Image.Resampling.BOX), dtype=np.float32)
     ramp = np.linspace(-1, 1, SIZE)
     light = 1 + 0.3 * (rng.normal() * ramp[None, :] + rng.normal() * ramp[:, None])
     face = (face - 128) * rng.uniform(0.5, 1.0) + 128 + rng.normal(0, 20)
-    face = face * np.clip(light, 0.3, 1.7) + rng.normal(0, rng.uniform(2, 14), size=face.shape)
+    face = face * np.clip(light, 0.3, 1.7) + rng.normal(0, rng.uniform(2, 13), size=face.shape)
     return np.clip(face, 0, 255).astype(np.uint8)
 
 

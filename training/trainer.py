@@ -11,6 +11,7 @@ from torch import nn
 from transformers import EvalPrediction, Trainer, TrainerCallback, set_seed
 
 from .augmentation import BatchAugmentation, BatchMixing
+from .depthwise import use_small_map_gradient
 from .metrics import FerMetrics
 from .sampling import EpochSampler
 
@@ -76,6 +77,8 @@ class FerTrainer(Trainer):
         self.ema: ModelEmaV3 | None = None
         if self.args.channels_last:
             self.model.to(memory_format=torch.channels_last)
+        if self.args.device.type == "cpu":
+            use_small_map_gradient(self.model)
         self.add_callback(EpochScheduleCallback(self))
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
