@@ -1,18 +1,26 @@
 """
-Train an EfficientNet on FER-2013 with its class imbalance treated, measure it, and write a folder ready for the Hub.
+Train an EfficientNet on FER-2013 with its class imbalance treated, measure it, and write a folder
+ready for the Hub.
 
-  drawn faces, no data needed      python train.py configs/quickstart.yaml
-  FER-2013 from Kaggle's CSV       python train.py configs/fer2013.yaml --dataset fer2013.csv
-  the paper's three treatments     python train.py configs/paper_undersampling.yaml --dataset fer2013.csv
-                                   python train.py configs/paper_weighted.yaml --dataset fer2013.csv
-                                   python train.py configs/paper_focal.yaml --dataset fer2013.csv
-  any loss with any sampling       python train.py configs/fer2013.yaml --loss logit_adjusted --sampling oversample
-  several GPUs                     accelerate launch --multi_gpu train.py configs/fer2013.yaml --dataset fer2013.csv
-  measure a saved model            python train.py --evaluate_only --model_name_or_path DIR --dataset fer2013.csv
+  drawn faces, no data needed
+    python train.py configs/quickstart.yaml
+  FER-2013 from Kaggle's CSV
+    python train.py configs/fer2013.yaml --dataset fer2013.csv
+  the paper's three treatments
+    python train.py configs/paper_undersampling.yaml --dataset fer2013.csv
+    python train.py configs/paper_weighted.yaml --dataset fer2013.csv
+    python train.py configs/paper_focal.yaml --dataset fer2013.csv
+  any loss with any sampling
+    python train.py configs/fer2013.yaml --loss logit_adjusted --sampling oversample
+  several GPUs
+    accelerate launch --multi_gpu train.py configs/fer2013.yaml --dataset fer2013.csv
+  measure a saved model
+    python train.py --evaluate_only --model_name_or_path DIR --dataset fer2013.csv
 
-A recipe is a YAML file of `flag: value`; flags on the command line override it. What it leaves in --output_dir:
-config.json, model.safetensors, preprocessor_config.json and the modeling code, README.md (the model card),
-all_results.json, data_report.json, run.yaml, confusion_matrix.png, class_distribution.png, training_curves.png.
+A recipe is a YAML file of `flag: value`; flags on the command line override it. What it leaves in
+--output_dir: config.json, model.safetensors, preprocessor_config.json and the modeling code,
+README.md (the model card), all_results.json, data_report.json, run.yaml, confusion_matrix.png,
+class_distribution.png, training_curves.png.
 """
 
 import shutil
@@ -23,7 +31,11 @@ import torch
 from transformers import set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification, FerEfficientNetImageProcessor
+from modeling import (
+    FerEfficientNetConfig,
+    FerEfficientNetForImageClassification,
+    FerEfficientNetImageProcessor,
+)
 from training import report
 from training.arguments import Arguments, ModelArguments, parse_arguments
 from training.audit import audit, summary_line
@@ -44,7 +56,8 @@ def check_output_dir(args: Arguments) -> None:
     held += [path.name for path in sorted(folder.glob("checkpoint-*"))]
     if held and not (args.training.overwrite or args.training.resume_from_checkpoint):
         raise SystemExit(
-            f"{folder} holds another run ({', '.join(held[:3])}). Choose another --output_dir, or replace it with "
+            f"{folder} holds another run ({', '.join(held[:3])}). "
+            "Choose another --output_dir, or replace it with "
             "--overwrite, or go on with it by --resume_from_checkpoint true."
         )
 
@@ -80,14 +93,12 @@ def build_model(
         label2id={name: i for i, name in enumerate(LABELS)},
     )
     network = FerEfficientNetForImageClassification(config)
-    processor = FerEfficientNetImageProcessor(size=model.image_size, num_channels=model.num_channels)
+    processor = FerEfficientNetImageProcessor(
+        size=model.image_size, num_channels=model.num_channels
+    )
     if model.pretrained:
         load_imagenet_weights(network, model.pretrained)
-        processor = FerEfficientNetImageProcessor(
-            size=model.image_size,
-            num_channels=model.num_channels,
-            **network.timm_normalization(),
-        )
+        processor.image_mean, processor.image_std = imagenet_statistics(network)
     return network, processor
 
 
@@ -97,12 +108,24 @@ def load_imagenet_weights(network: FerEfficientNetForImageClassification, pretra
     name = network.config.backbone if is_file or pretrained == "imagenet" else pretrained
     try:
         network.load_timm_weights(name, file=pretrained if is_file else None)
-    except Exception as error:  # timm, huggingface_hub and safetensors raise many kinds; all mean: no weights
+    except (
+        Exception
+    ) as error:  # timm, huggingface_hub and safetensors raise many kinds; all mean: no weights
         raise SystemExit(
             f"--pretrained {pretrained}: the weights could not be loaded ({type(error).__name__}: "
-            f"{str(error).splitlines()[0][:200]}).\nWithout network, pass a local timm weights file "
-            "(--pretrained path/to/model.safetensors), or start from random weights with --no_pretrained."
+            f"{str(error).splitlines()[0][:200]}).\n"
+            "Without network, pass a local timm weights file "
+            "(--pretrained path/to/model.safetensors), "
+            "or start from random weights with --no_pretrained."
         ) from error
+
+
+def imagenet_statistics(network: FerEfficientNetForImageClassification) -> tuple[list, list]:
+    """Mean and standard deviation that the weights were trained with; their averages for grey."""
+    mean, std = (list(network.backbone.pretrained_cfg[key]) for key in ("mean", "std"))
+    if network.config.num_channels == 1:
+        mean, std = [sum(mean) / 3], [sum(std) / 3]
+    return mean, std
 
 
 def build_trainer(args: Arguments, network, processor, data: RunData) -> FerTrainer:
@@ -148,14 +171,18 @@ def device_name(training) -> str:
     return f"{training.device.type} ({torch.get_num_threads()} threads)"
 
 
-def write_report(args: Arguments, trainer: FerTrainer, data: RunData, audit_report: dict, results: dict) -> None:
+def write_report(
+    args: Arguments, trainer: FerTrainer, data: RunData, audit_report: dict, results: dict
+) -> None:
     folder = Path(args.training.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     report.write_json(folder / "all_results.json", results)
     report.write_json(folder / "data_report.json", audit_report | data.record)
     report.write_run_yaml(folder / "run.yaml", args, audit_report["fingerprint"])
     title = f"{data.eval_split} split, {results['eval_samples']} images"
-    report.plot_confusion_matrix(folder / "confusion_matrix.png", results["eval_confusion_matrix"], LABELS, title)
+    report.plot_confusion_matrix(
+        folder / "confusion_matrix.png", results["eval_confusion_matrix"], LABELS, title
+    )
     report.plot_class_distribution(folder / "class_distribution.png", data, LABELS)
     if data.train is not None:
         report.plot_training_curves(folder / "training_curves.png", trainer.state.log_history)
@@ -180,14 +207,21 @@ def save_model(trainer: FerTrainer, folder: Path) -> None:
 
 
 def load_back(folder: Path, data: RunData, logits) -> str:
-    """One evaluation image through the saved folder in a clean process: its prediction, checked against the run's."""
-    scores = predict_in_clean_process(folder, encode_png(data.eval.images[0].permute(1, 2, 0).squeeze(-1).numpy()))
+    """Predicts an evaluation image by the saved folder in a clean process; checks it by the run."""
+    scores = predict_in_clean_process(
+        folder, encode_png(data.eval.images[0].permute(1, 2, 0).squeeze(-1).numpy())
+    )
     expected = torch.tensor(logits[0]).softmax(0)
     largest = max(abs(scores[name] - expected[i].item()) for i, name in enumerate(LABELS))
     if largest > 1e-2:
-        raise RuntimeError(f"{folder} loads, but its probabilities differ from the run's by up to {largest:.4f}.")
+        raise RuntimeError(
+            f"{folder} loads, but its probabilities differ from the run's by up to {largest:.4f}."
+        )
     best = max(scores, key=scores.get)
-    return f"Loaded back by a clean process: {best} ({scores[best]:.3f}), labelled {LABELS[data.eval.labels[0]]}"
+    return (
+        f"Loaded back by a clean process: {best} ({scores[best]:.3f}), "
+        f"labelled {LABELS[data.eval.labels[0]]}"
+    )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -220,7 +254,10 @@ def main(argv: list[str] | None = None) -> None:
     trainer = build_trainer(args, network, processor, data)
     results: dict = {}
     if data.train is not None:
-        say(f"Training on {len(data.train)} images; class counts that the loss sees: {data.drawn_counts.int().tolist()}")
+        say(
+            f"Training on {len(data.train)} images; class counts that the loss sees: "
+            f"{data.drawn_counts.int().tolist()}"
+        )
         results |= trainer.train(resume_from_checkpoint=resume_point(training)).metrics
         results["epoch"] = trainer.state.epoch
     prediction = trainer.predict(data.eval)
@@ -244,7 +281,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def resume_point(training) -> str | None:
-    """`--resume_from_checkpoint true` takes the last checkpoint of the output folder, a path that one."""
+    """`--resume_from_checkpoint true`: the output folder's last checkpoint; a path: that one."""
     wanted = training.resume_from_checkpoint
     if wanted is None or str(wanted).lower() == "false":
         return None

@@ -1,5 +1,6 @@
 """
-Training steps per second of EfficientNets on 48 px faces, with PyTorch's depthwise weight gradient and with ours, in turn.
+Training steps per second of EfficientNets on 48 px faces, with PyTorch's depthwise weight gradient
+and with ours, in turn.
 
     python benchmarks/depthwise_backward.py
 """
@@ -26,13 +27,24 @@ def images_per_second(model, images, labels, steps: int = 4) -> float:
 
 
 def main() -> None:
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, batch {BATCH}, forward and backward, images/s")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, batch {BATCH}, "
+        "forward and backward, images/s"
+    )
     print(f"{'backbone':<20}{'stem':>5}{'PyTorch':>10}{'ours':>10}{'ratio':>8}")
-    for backbone, stem in (("efficientnet_lite0", 2), ("efficientnet_b0", 2), ("efficientnet_b0", 1)):
+    for backbone, stem in (
+        ("efficientnet_lite0", 2),
+        ("efficientnet_b0", 2),
+        ("efficientnet_b0", 1),
+    ):
         models = []
         for ours in (False, True):
             config = FerEfficientNetConfig(backbone=backbone, stem_stride=stem)
-            model = FerEfficientNetForImageClassification(config).to(memory_format=torch.channels_last).train()
+            model = (
+                FerEfficientNetForImageClassification(config)
+                .to(memory_format=torch.channels_last)
+                .train()
+            )
             if ours:
                 use_small_map_gradient(model)
             models.append(model)

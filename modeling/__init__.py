@@ -1,4 +1,4 @@
-"""What the Hub runs: configuration, model and image processor, importing nothing else of this repository."""
+"""What the Hub runs: config, model and image processor, importing nothing else of this repo."""
 
 from .configuration_fer_efficientnet import FerEfficientNetConfig
 from .image_processing_fer_efficientnet import FerEfficientNetImageProcessor

@@ -13,29 +13,31 @@ class FerEfficientNetConfig(PreTrainedConfig):
 
     Args:
         backbone (`str`, defaults to `"efficientnet_b0"`):
-            Name of an EfficientNet in timm: b0 to b7, v2, lite, es (`timm.list_models("*efficientnet*")`).
+            Name of an EfficientNet in timm: b0 to b7, v2, lite, es
+            (`timm.list_models("*efficientnet*")`).
         num_channels (`int`, defaults to 1):
             Channels of the input: 1 (grey) or 3 (RGB).
         image_size (`int`, defaults to 48):
             Height and width of the input in pixels.
         stem_stride (`int`, defaults to 2):
-            Stride of the first convolution: 2 as published, or 1 to keep the detail of 48 px faces at about four
-            times the cost.
+            Stride of the first convolution: 2 as published, or 1 to keep the detail of 48 px faces
+            at about four times the cost.
         drop_path_rate (`float`, defaults to 0.0):
             Stochastic depth of the last block, in [0, 1); earlier blocks get linearly less.
         head_hidden_sizes (`list[int]`, defaults to `[512]`):
-            Width of each hidden layer of the head (linear, batch normalisation, activation, dropout). Empty: the
-            final linear layer stands on the pooled features, as in timm.
+            Width of each hidden layer of the head (linear, batch normalisation, activation,
+            dropout). Empty: the final linear layer stands on the pooled features, as in timm.
         head_dropout (`float`, defaults to 0.2):
             Dropout probability in the head, in [0, 1).
         hidden_act (`str`, defaults to `"silu"`):
             Activation of the head, a name of `transformers.activations.ACT2FN`.
         cosine_scale (`float`, *optional*):
-            None: a linear classifier. A number s > 0: logits are s times the cosine between features and class
-            weights, so they lie in [-s, s]. LDAM needs this (Cao et al., 2019, use s = 30).
+            None: a linear classifier. A number s > 0: logits are s times the cosine between
+            features and class weights, so they lie in [-s, s]. LDAM needs this (Cao et al., 2019,
+            use s = 30).
         initializer_range (`float`, defaults to 0.0):
-            Standard deviation of the final layer's initial weights. With 0 every class starts equally likely, so the
-            first loss is ln(classes) whatever the backbone.
+            Standard deviation of the final layer's initial weights. With 0 every class starts
+            equally likely, so the first loss is ln(classes) whatever the backbone.
         id2label (`dict[int, str]`, *optional*):
             Defaults to FER-2013's seven classes in the order of the Kaggle CSV.
 
@@ -44,7 +46,9 @@ class FerEfficientNetConfig(PreTrainedConfig):
     ```python
     >>> from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification
 
-    >>> config = FerEfficientNetConfig(backbone="efficientnet_b0", num_channels=1, image_size=48, stem_stride=1)
+    >>> config = FerEfficientNetConfig(
+    ...     backbone="efficientnet_b0", num_channels=1, image_size=48, stem_stride=1
+    ... )
     >>> model = FerEfficientNetForImageClassification(config)
     >>> model.config.id2label[3]
     'happy'
@@ -79,8 +83,14 @@ class FerEfficientNetConfig(PreTrainedConfig):
             "image_size": (self.image_size >= 32, "at least 32 pixels"),
             "drop_path_rate": (0 <= self.drop_path_rate < 1, "in [0, 1)"),
             "head_dropout": (0 <= self.head_dropout < 1, "in [0, 1)"),
-            "head_hidden_sizes": (all(size > 0 for size in self.head_hidden_sizes), "positive widths"),
-            "cosine_scale": (self.cosine_scale is None or self.cosine_scale > 0, "None or a positive number"),
+            "head_hidden_sizes": (
+                all(size > 0 for size in self.head_hidden_sizes),
+                "positive widths",
+            ),
+            "cosine_scale": (
+                self.cosine_scale is None or self.cosine_scale > 0,
+                "None or a positive number",
+            ),
             "initializer_range": (self.initializer_range >= 0, "at least 0"),
         }
         for name, (valid, what) in expected.items():

@@ -1,4 +1,4 @@
-"""EfficientNet (timm) as a Transformers image classifier, with the head of the FER-2013 class imbalance paper."""
+"""EfficientNet (timm) as a Transformers image classifier, with the head of the imbalance paper."""
 
 import difflib
 import math
@@ -10,6 +10,7 @@ from timm.models.efficientnet import EfficientNet
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
 from .configuration_fer_efficientnet import FerEfficientNetConfig
@@ -20,28 +21,45 @@ def create_backbone(config: FerEfficientNetConfig) -> EfficientNet:
     Builds the timm network without its classifier; no weights are fetched.
 
     Raises:
-        ValueError: `config.backbone` is not an EfficientNet that this timm knows; the message names the nearest ones.
+        ValueError: `config.backbone` is not an EfficientNet that this timm knows; the message names
+            the nearest ones.
     """
     name = config.backbone
     known = timm.list_models("*efficientnet*")
     if name.split(".")[0] not in known:
-        near = difflib.get_close_matches(name, known, n=3) or ["efficientnet_b0", "efficientnetv2_rw_t"]
+        near = difflib.get_close_matches(name, known, n=3) or [
+            "efficientnet_b0",
+            "efficientnetv2_rw_t",
+        ]
         raise ValueError(
-            f"backbone {name!r} is not an EfficientNet of timm {timm.__version__}; the nearest are {', '.join(near)}. "
+            f"backbone {name!r} is not an EfficientNet of timm {timm.__version__}; "
+            f"the nearest are {', '.join(near)}. "
             'List them with timm.list_models("*efficientnet*").'
         )
     backbone = timm.create_model(
-        name, pretrained=False, num_classes=0, in_chans=config.num_channels, drop_path_rate=config.drop_path_rate
+        name,
+        pretrained=False,
+        num_classes=0,
+        in_chans=config.num_channels,
+        drop_path_rate=config.drop_path_rate,
     )
     if not isinstance(backbone, EfficientNet):
-        raise ValueError(f"backbone {name!r} is a {type(backbone).__name__}; expected one of timm's EfficientNet class.")
+        raise ValueError(
+            f"backbone {name!r} is a {type(backbone).__name__}; "
+            "expected one of timm's EfficientNet class."
+        )
     if config.stem_stride == 1:
         backbone.conv_stem.stride = (1, 1)  # same kernel and padding, so ImageNet weights still fit
+    backbone.blocks = nn.Sequential(*(CheckpointedStage(*stage) for stage in backbone.blocks))
     return backbone
 
 
+class CheckpointedStage(GradientCheckpointingLayer, nn.Sequential):
+    """A stage of timm's blocks, with the same parameter names, that transformers can checkpoint."""
+
+
 class CosineClassifier(nn.Linear):
-    """Logits in [-scale, scale]: `scale` times the cosine between the features and each class's weights."""
+    """Logits in [-scale, scale]: `scale` times the cosine of features and each class's weights."""
 
     def __init__(self, in_features: int, out_features: int, scale: float):
         super().__init__(in_features, out_features, bias=False)
@@ -52,7 +70,11 @@ class CosineClassifier(nn.Linear):
 
 
 class FerEfficientNetHead(nn.Sequential):
-    """Pooled features (N, F) -> logits (N, C): [linear, batch norm, activation, dropout] per hidden size, final linear."""
+    """
+    Pooled features (N, F) -> logits (N, C).
+
+    [linear, batch norm, activation, dropout] per hidden size, then the final linear layer.
+    """
 
     def __init__(self, config: FerEfficientNetConfig, in_features: int):
         layers: list[nn.Module] = []
@@ -75,15 +97,15 @@ class FerEfficientNetHead(nn.Sequential):
 
 class FerEfficientNetForImageClassification(PreTrainedModel):
     """
-    EfficientNet backbone from timm under a head of linear, batch normalisation, activation, dropout and linear layers,
-    as in Elizabeth & Sadeddin, "Facial emotion recognition and handling data imbalance in machine learning".
+    EfficientNet backbone from timm under a head of linear, batch normalisation, activation, dropout
+    and linear layers, as in Elizabeth & Sadeddin, "Facial emotion recognition and handling data
+    imbalance in machine learning".
 
     `from_pretrained` loads what was saved and nothing else: ImageNet weights come in through
     [`~FerEfficientNetForImageClassification.load_timm_weights`] before training.
     """
 
     config_class = FerEfficientNetConfig
-    base_model_prefix = "backbone"
     main_input_name = "pixel_values"
     input_modalities = ("image",)
     supports_gradient_checkpointing = True
@@ -100,15 +122,23 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
-        """timm's initialisation, except for the final layer (see `initializer_range`): timm's would start at a loss of 4."""
+        """
+        timm's initialisation, except for the final layer (see `initializer_range`).
+
+        With timm's there, training would start at a loss of 4.
+        """
         if isinstance(module, CosineClassifier):
             nn.init.normal_(module.weight[:1])
-            nn.init.constant_(module.weight[1:], 1.0).mul_(module.weight[:1])  # equal rows: equally likely classes
+            nn.init.constant_(module.weight[1:], 1.0).mul_(
+                module.weight[:1]
+            )  # equal rows: equally likely classes
         elif module is self.head[-1]:
             nn.init.normal_(module.weight, std=self.config.initializer_range)
             nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Conv2d):
-            fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+            fan_out = (
+                module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+            )
             nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_out))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
@@ -118,9 +148,6 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
         elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
             super()._init_weights(module)
 
-    def _set_gradient_checkpointing(self, enable: bool = True, *args, **kwargs):
-        self.backbone.set_grad_checkpointing(enable)
-
     def get_input_embeddings(self):
         return None  # an image network has no token embeddings
 
@@ -129,21 +156,27 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
         Replaces the backbone's weights by timm's, adapted by timm to the number of input channels.
 
         Args:
-            name (`str`): timm's name of the pretrained network, with or without a tag (`"efficientnet_b0.ra_in1k"`).
-            file (`str`, *optional*): A local weights file (.safetensors, or a .pth read with `weights_only`).
+            name (`str`): timm's name of the pretrained network, with or without a tag
+                (`"efficientnet_b0.ra_in1k"`).
+            file (`str`, *optional*): A local weights file (.safetensors, or a .pth read with
+                `weights_only`).
 
         Raises:
             OSError and its kind, from timm: the weights could not be fetched.
         """
         overlay = {"file": file} if file else None
         source = timm.create_model(
-            name, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=0, in_chans=self.config.num_channels
+            name,
+            pretrained=True,
+            pretrained_cfg_overlay=overlay,
+            num_classes=0,
+            in_chans=self.config.num_channels,
         )
         self.backbone.load_state_dict(source.state_dict())
         self.backbone.pretrained_cfg = source.pretrained_cfg
 
     def freeze_backbone(self, frozen: bool = True) -> None:
-        """Trains the head alone: the backbone gets no gradient and its batch normalisations stay in eval mode."""
+        """Trains the head alone: the backbone gets no gradient, its batch norms stay in eval."""
         self.backbone_frozen = frozen
         self.train(self.training)
 
@@ -166,12 +199,14 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
                 Normalised images, as [`FerEfficientNetImageProcessor`] makes them.
             labels (`torch.LongTensor` of shape `(N,)`, *optional*):
                 Class ids in [0, num_labels); plain cross-entropy is computed from them.
-            output_hidden_states (`bool`, *optional*): Also return the feature map after each stage of the backbone.
+            output_hidden_states (`bool`, *optional*): Also return the feature map after each stage
+                of the backbone.
             return_dict (`bool`, *optional*): False returns a tuple.
 
         Returns:
-            [`~transformers.modeling_outputs.ImageClassifierOutputWithNoAttention`]: `loss` (scalar, with labels),
-            `logits` of shape (N, num_labels), `hidden_states` (tuple of (N, C_i, H_i, W_i), if asked for).
+            [`~transformers.modeling_outputs.ImageClassifierOutputWithNoAttention`]: `loss` (scalar,
+            with labels), `logits` of shape (N, num_labels), `hidden_states` (tuple of
+            (N, C_i, H_i, W_i), if asked for).
         """
         return_dict = self.config.return_dict if return_dict is None else return_dict
         if output_hidden_states is None:
@@ -180,7 +215,9 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
         hidden_states = None
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.backbone_frozen):
             if output_hidden_states:
-                features, hidden_states = self.backbone.forward_intermediates(pixel_values)  # (N, F, h, w), maps
+                features, hidden_states = self.backbone.forward_intermediates(
+                    pixel_values
+                )  # (N, F, h, w), maps
                 hidden_states = tuple(hidden_states)
             else:
                 features = self.backbone.forward_features(pixel_values)  # (N, F, h, w)
@@ -192,7 +229,9 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
             loss = F.cross_entropy(logits.float(), labels)
         if not return_dict:
             return tuple(value for value in (loss, logits, hidden_states) if value is not None)
-        return ImageClassifierOutputWithNoAttention(loss=loss, logits=logits, hidden_states=hidden_states)
+        return ImageClassifierOutputWithNoAttention(
+            loss=loss, logits=logits, hidden_states=hidden_states
+        )
 
 
 FerEfficientNetForImageClassification.register_for_auto_class("AutoModelForImageClassification")

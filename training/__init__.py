@@ -1,1 +1,1 @@
-"""What turns data into weights: data, sampling, augmentation, losses, metrics, trainer and report."""
+"""What turns data into weights: data, sampling, augmentation, losses, metrics, trainer, report."""

@@ -1,5 +1,5 @@
 """
-Arguments of train.py: dataclasses with help and cross-field checks, filled from a YAML recipe and flags.
+Arguments of train.py: dataclasses with help and cross-field checks, from a YAML recipe and flags.
 
     python train.py configs/fer2013.yaml --dataset PATH --num_train_epochs 5
 """
@@ -34,16 +34,27 @@ class DataArguments:
 
     dataset: str = arg(
         DEFAULT_SOURCE,
-        "fer2013.csv, a folder of images by class, a folder of parquet files, a Hub id, or 'synthetic' (drawn faces).",
+        "fer2013.csv, a folder of images by class, a folder of parquet files, a Hub id, "
+        "or 'synthetic' (drawn faces).",
     )
-    dataset_revision: str | None = arg(None, "Revision of a Hub data set; the default source has its own pinned one.")
-    label_names: list[str] = arg([], "Class names by id, for data whose labels are integers without names.")
+    dataset_revision: str | None = arg(
+        None, "Revision of a Hub data set; the default source has its own pinned one."
+    )
+    label_names: list[str] = arg(
+        [], "Class names by id, for data whose labels are integers without names."
+    )
     split: Literal["official", "paper"] = arg(
-        "official", "'official' keeps the data's splits; 'paper' pools them, takes up to N a class and splits 70/30."
+        "official",
+        "'official' keeps the data's splits; "
+        "'paper' pools them, takes up to N a class and splits 70/30.",
     )
     paper_samples_per_class: int = arg(4000, "Images of each class taken at most by --split paper.")
-    eval_split: str | None = arg(None, "Split to evaluate: train, validation or test. Default: validation; paper: test.")
-    drop_eval_copies: bool = arg(False, "Remove training images that are pixel-for-pixel copies of evaluation images.")
+    eval_split: str | None = arg(
+        None, "Split to evaluate: train, validation or test. Default: validation; paper: test."
+    )
+    drop_eval_copies: bool = arg(
+        False, "Remove training images that are pixel-for-pixel copies of evaluation images."
+    )
     synthetic_images: int = arg(5000, "Training images drawn by --dataset synthetic.")
     synthetic_seed: int = arg(0, "Seed of --dataset synthetic.")
 
@@ -55,27 +66,53 @@ class ImbalanceArguments:
     _argument_group_name = "treatment of imbalance"
 
     sampling: Literal[SAMPLINGS] = arg(
-        "none", "undersample: the same number of each class; oversample: repeat small classes; weighted: with replacement."
+        "none",
+        "undersample: the same number of each class; oversample: repeat small classes; "
+        "weighted: with replacement.",
     )
-    undersample: str | None = arg(None, "Images kept of each class, a number or 'min'; implies --sampling undersample.")
-    loss: Literal[LOSSES] = arg("cross_entropy", "Weights and priors come from the class counts after sampling.")
+    undersample: str | None = arg(
+        None, "Images kept of each class, a number or 'min'; implies --sampling undersample."
+    )
+    loss: Literal[LOSSES] = arg(
+        "cross_entropy", "Weights and priors come from the class counts after sampling."
+    )
     focal_gamma: float = arg(2.0, "Focusing exponent of the focal loss, at least 0.")
-    focal_alpha: list[str] = arg(["none"], "Class weights of the focal loss: none, inverse, or one number per class.")
+    focal_alpha: list[str] = arg(
+        ["none"], "Class weights of the focal loss: none, inverse, or one number per class."
+    )
     class_balanced_beta: float = arg(0.9999, "beta of the effective number of samples, in [0, 1).")
-    logit_adjustment_tau: float = arg(1.0, "Strength of the prior in the logit-adjusted loss, at least 0.")
+    logit_adjustment_tau: float = arg(
+        1.0, "Strength of the prior in the logit-adjusted loss, at least 0."
+    )
     ldam_max_margin: float = arg(0.5, "LDAM: margin of the rarest class, in units of the cosine.")
     ldam_scale: float = arg(30.0, "LDAM: scale of the cosine logits.")
-    deferred_reweighting_epoch: int | None = arg(None, "LDAM: weigh classes from this epoch on (DRW).")
+    deferred_reweighting_epoch: int | None = arg(
+        None, "LDAM: weigh classes from this epoch on (DRW)."
+    )
     label_smoothing: float = arg(0.0, f"In [0, 1); with {', '.join(SOFT_LABEL_LOSSES)}.")
-    mixup: float = arg(0.0, "alpha of mixup's Beta distribution, 0 is off; with the same losses as label smoothing.")
-    cutmix: float = arg(0.0, "alpha of cutmix's Beta distribution, 0 is off; with the same losses as label smoothing.")
+    mixup: float = arg(
+        0.0,
+        "alpha of mixup's Beta distribution, 0 is off; with the same losses as label smoothing.",
+    )
+    cutmix: float = arg(
+        0.0,
+        "alpha of cutmix's Beta distribution, 0 is off; with the same losses as label smoothing.",
+    )
 
     def __post_init__(self):
         if self.undersample is not None:
             if self.sampling not in ("none", "undersample"):
-                raise ValueError(f"--undersample and --sampling {self.sampling} exclude each other; give one of them.")
-            if self.undersample != "min" and not (self.undersample.isdigit() and int(self.undersample) > 0):
-                raise ValueError(f"--undersample must be a positive number or 'min', but it is {self.undersample!r}.")
+                raise ValueError(
+                    f"--undersample and --sampling {self.sampling} exclude each other; "
+                    "give one of them."
+                )
+            if self.undersample != "min" and not (
+                self.undersample.isdigit() and int(self.undersample) > 0
+            ):
+                raise ValueError(
+                    "--undersample must be a positive number or 'min', "
+                    f"but it is {self.undersample!r}."
+                )
             self.sampling = "undersample"
         elif self.sampling == "undersample":
             self.undersample = "min"
@@ -83,11 +120,14 @@ class ImbalanceArguments:
             for name in ("label_smoothing", "mixup", "cutmix"):
                 if getattr(self, name):
                     raise ValueError(
-                        f"--{name} makes soft labels, for which the {self.loss} loss is not defined; "
+                        f"--{name} makes soft labels, "
+                        f"for which the {self.loss} loss is not defined; "
                         f"set --{name} 0 or use one of {', '.join(SOFT_LABEL_LOSSES)}."
                     )
         if self.deferred_reweighting_epoch is not None and self.loss != "ldam":
-            raise ValueError(f"--deferred_reweighting_epoch belongs to --loss ldam, but the loss is {self.loss}.")
+            raise ValueError(
+                f"--deferred_reweighting_epoch belongs to --loss ldam, but the loss is {self.loss}."
+            )
         _check_range(self, "label_smoothing", 0, 1)
         _check_range(self, "class_balanced_beta", 0, 1)
         for name in ("focal_gamma", "logit_adjustment_tau", "ldam_max_margin", "mixup", "cutmix"):
@@ -101,10 +141,11 @@ class ImbalanceArguments:
         if self.focal_alpha == ["inverse"]:
             return "inverse"
         try:
-            return [float(value) for value in self.focal_alpha]
+            return [float(value) for value in self.focal_alpha or [""]]
         except ValueError:
             raise ValueError(
-                f"--focal_alpha must be none, inverse or one number per class, but it is {' '.join(self.focal_alpha)}."
+                "--focal_alpha must be none, inverse or one number per class, "
+                f"but it is {' '.join(self.focal_alpha) or 'empty'}."
             ) from None
 
 
@@ -114,20 +155,27 @@ class ModelArguments:
 
     _argument_group_name = "model"
 
-    model_name_or_path: str | None = arg(None, "A saved model to evaluate or fine-tune; its config replaces the flags below.")
+    model_name_or_path: str | None = arg(
+        None, "A saved model to evaluate or fine-tune; its config replaces the flags below."
+    )
     backbone: str = arg("efficientnet_b0", "An EfficientNet of timm: b0 to b7, v2, lite, es.")
     pretrained: str | None = arg(
         None,
-        "Start from ImageNet weights of timm: alone for the backbone's own, or a timm name, or a local weights file. "
+        "Start from ImageNet weights of timm: alone for the backbone's own, or a timm name, "
+        "or a local weights file. "
         "--no_pretrained overrides a recipe.",
         nargs="?",
         const="imagenet",
     )
     num_channels: int = arg(1, "1 (grey) or 3 (RGB).")
     image_size: int = arg(48, "Side of the input in pixels.")
-    stem_stride: int = arg(2, "2 as published, or 1 to keep the detail of 48 px faces at about four times the cost.")
+    stem_stride: int = arg(
+        2, "2 as published, or 1 to keep the detail of 48 px faces at about four times the cost."
+    )
     drop_path_rate: float = arg(0.0, "Stochastic depth of the last block.")
-    head_hidden_sizes: list[int] = arg([512], "Widths of the head's hidden layers; none for a plain linear layer.")
+    head_hidden_sizes: list[int] = arg(
+        [512], "Widths of the head's hidden layers; none for a plain linear layer."
+    )
     head_dropout: float = arg(0.2, "Dropout in the head.")
 
 
@@ -137,7 +185,11 @@ class FerTrainingArguments(TrainingArguments):
 
     _argument_group_name = "training (all of transformers.TrainingArguments)"
 
-    ema_decay: float = arg(0.0, "Average the weights with this decay (0.999, say), evaluate and save the average. 0 is off.")
+    ema_decay: float = arg(
+        0.0,
+        "Average the weights with this decay (0.999, say), "
+        "evaluate and save the average. 0 is off.",
+    )
     freeze_backbone_epochs: int = arg(0, "Train the head alone for the first N epochs.")
     augment_flip: float = arg(0.5, "Probability of a horizontal flip.")
     augment_rotate: float = arg(10.0, "Largest rotation, degrees.")
@@ -146,11 +198,17 @@ class FerTrainingArguments(TrainingArguments):
     augment_brightness: float = arg(0.15, "Largest change of brightness, fraction of the range.")
     augment_contrast: float = arg(0.2, "Largest change of contrast, fraction.")
     augment_erasing: float = arg(0.0, "Probability that a rectangle is erased.")
-    channels_last: bool = arg(True, "Lay images out as (N, H, W, C) in memory: faster on CPUs and on GPUs in bf16.")
-    evaluate_only: bool = arg(False, "Only evaluate --model_name_or_path on --eval_split and write the report.")
+    channels_last: bool = arg(
+        True, "Lay images out as (N, H, W, C) in memory: faster on CPUs and on GPUs in bf16."
+    )
+    evaluate_only: bool = arg(
+        False, "Only evaluate --model_name_or_path on --eval_split and write the report."
+    )
     overwrite: bool = arg(False, "Replace the run that --output_dir holds.")
 
-    output_dir: str | None = arg(None, "Folder of the result. Default: runs/<recipe>, or runs/evaluation.")
+    output_dir: str | None = arg(
+        None, "Folder of the result. Default: runs/<recipe>, or runs/evaluation."
+    )
     per_device_train_batch_size: int = arg(128, "Images per process and step.")
     per_device_eval_batch_size: int = arg(256, "Images per process in evaluation.")
     eval_strategy: str = arg("epoch", "When to evaluate: no, steps or epoch.")
@@ -158,17 +216,30 @@ class FerTrainingArguments(TrainingArguments):
     save_total_limit: int | None = arg(2, "Checkpoints kept.")
     logging_steps: float = arg(20, "Steps between log lines; below 1, a fraction of the run.")
     report_to: str = arg("tensorboard", "Where to log: tensorboard, wandb, ..., none.")
-    label_names: list[str] | None = field(default=None, init=False)  # here the flag names the classes of the data
-    dataloader_pin_memory: bool = arg(torch.cuda.is_available(), "Pin host memory; only of use with a GPU.")
-    remove_unused_columns: bool = arg(False, "Has no effect: batches hold only what the model reads.")
+    label_names: list[str] | None = field(
+        default=None, init=False
+    )  # here the flag names the classes of the data
+    dataloader_pin_memory: bool = arg(
+        torch.cuda.is_available(), "Pin host memory; only of use with a GPU."
+    )
+    remove_unused_columns: bool = arg(
+        False, "Has no effect: batches hold only what the model reads."
+    )
 
     def __post_init__(self):
-        self.output_dir = self.output_dir or ("runs/evaluation" if self.evaluate_only else "runs/train")
+        self.output_dir = self.output_dir or (
+            "runs/evaluation" if self.evaluate_only else "runs/train"
+        )
         if self.label_smoothing_factor:
-            raise ValueError("--label_smoothing_factor is the Trainer's own; use --label_smoothing here.")
+            raise ValueError(
+                "--label_smoothing_factor is the Trainer's own; use --label_smoothing here."
+            )
         _check_range(self, "ema_decay", 0, 1)
         if self.freeze_backbone_epochs < 0:
-            raise ValueError(f"--freeze_backbone_epochs must be at least 0, but it is {self.freeze_backbone_epochs}.")
+            raise ValueError(
+                "--freeze_backbone_epochs must be at least 0, "
+                f"but it is {self.freeze_backbone_epochs}."
+            )
         super().__post_init__()
 
 
@@ -187,16 +258,27 @@ class Arguments:
 
     def __post_init__(self):
         if self.training.evaluate_only and not self.model.model_name_or_path:
-            raise ValueError("--evaluate_only needs --model_name_or_path, the folder or Hub id of a saved model.")
-        if self.training.freeze_backbone_epochs and not (self.model.pretrained or self.model.model_name_or_path):
             raise ValueError(
-                "--freeze_backbone_epochs keeps the backbone as it is, but it would be random: add --pretrained or "
+                "--evaluate_only needs --model_name_or_path, the folder or Hub id of a saved model."
+            )
+        if self.training.freeze_backbone_epochs and not (
+            self.model.pretrained or self.model.model_name_or_path
+        ):
+            raise ValueError(
+                "--freeze_backbone_epochs keeps the backbone as it is, but it would be random: "
+                "add --pretrained or "
                 "--model_name_or_path."
             )
         if self.model.pretrained and self.model.model_name_or_path:
-            raise ValueError("--pretrained and --model_name_or_path exclude each other: both say where weights come from.")
+            raise ValueError(
+                "--pretrained and --model_name_or_path exclude each other: "
+                "both say where weights come from."
+            )
         if self.data.split == "paper" and self.data.eval_split not in (None, "test"):
-            raise ValueError(f"--split paper has a train and a test part, but --eval_split is {self.data.eval_split!r}.")
+            raise ValueError(
+                "--split paper has a train and a test part, "
+                f"but --eval_split is {self.data.eval_split!r}."
+            )
         if self.data.eval_split is None:
             self.data.eval_split = "test" if self.data.split == "paper" else "validation"
 
@@ -209,8 +291,14 @@ def make_parser(description: str) -> HfArgumentParser:
         allow_abbrev=False,
     )
     parser.formatter_class = _HelpFormatter
-    parser.add_argument("--no_pretrained", dest="pretrained", action="store_const", const=None, default=None,
-                        help="Start from random weights although the recipe says otherwise.")  # fmt: skip
+    parser.add_argument(
+        "--no_pretrained",
+        dest="pretrained",
+        action="store_const",
+        const=None,
+        default=None,
+        help="Start from random weights although the recipe says otherwise.",
+    )
     for action in parser._actions:
         if action.nargs == "+":
             action.nargs = "*"  # an empty list is a value too: no hidden layer
@@ -219,8 +307,8 @@ def make_parser(description: str) -> HfArgumentParser:
 
 def parse_arguments(description: str, argv: list[str] | None = None) -> Arguments:
     """
-    Recipe first, then flags, which override it. Exits with one message on an unknown key or flag (naming the nearest
-    known one), a wrong value, or a combination without meaning.
+    Recipe first, then flags, which override it. Exits with one message on an unknown key or flag
+    (naming the nearest known one), a wrong value, or a combination without meaning.
     """
     parser = make_parser(description)
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -230,7 +318,9 @@ def parse_arguments(description: str, argv: list[str] | None = None) -> Argument
         argv = _read_recipe(recipe, known, parser) + argv
         parser.set_defaults(output_dir=f"runs/{recipe.stem}")
     try:
-        *groups, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True, look_for_args_file=False)
+        *groups, unknown = parser.parse_args_into_dataclasses(
+            argv, return_remaining_strings=True, look_for_args_file=False
+        )
         if unknown:
             parser.error(_unknown(unknown[0].lstrip("-").split("=")[0], known, "flag"))
         return Arguments(*groups)
@@ -241,20 +331,29 @@ def parse_arguments(description: str, argv: list[str] | None = None) -> Argument
 def _read_recipe(path: Path, known: set[str], parser: HfArgumentParser) -> list[str]:
     """YAML of flag: value -> the same as flags, so that both are read alike."""
     if not path.is_file():
-        parser.error(f"{path}: no such recipe; expected a YAML file such as configs/quickstart.yaml.")
+        parser.error(
+            f"{path}: no such recipe; expected a YAML file such as configs/quickstart.yaml."
+        )
     try:
         recipe = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:
         parser.error(f"{path}: not valid YAML ({error}).")
     if not isinstance(recipe, dict):
-        parser.error(f"{path}: expected lines of `flag: value`, but found a {type(recipe).__name__}.")
+        parser.error(
+            f"{path}: expected lines of `flag: value`, but found a {type(recipe).__name__}."
+        )
     flags = []
     for key, value in recipe.items():
         if key not in known:
             parser.error(f"{path}: " + _unknown(str(key), known, "key"))
         if value is None:
             continue
-        if isinstance(value, list):
+        action = parser._option_string_actions[f"--{key}"]
+        if value is True and action.nargs in (0, "?"):
+            flags.append(f"--{key}")  # a switch, such as pretrained
+        elif value is False and f"no_{key}" in known:
+            flags.append(f"--no_{key}")
+        elif isinstance(value, list):
             flags += [f"--{key}", *map(str, value)]
         else:
             flags += [f"--{key}", json.dumps(value) if isinstance(value, dict) else str(value)]
@@ -263,7 +362,9 @@ def _read_recipe(path: Path, known: set[str], parser: HfArgumentParser) -> list[
 
 def _unknown(name: str, known: set[str], kind: str) -> str:
     near = difflib.get_close_matches(name, known, n=1)
-    return f"unknown {kind} {name!r}" + (f"; did you mean {near[0]!r}?" if near else "; see --help.")
+    return f"unknown {kind} {name!r}" + (
+        f"; did you mean {near[0]!r}?" if near else "; see --help."
+    )
 
 
 class _HelpFormatter(HfArgumentParser().formatter_class):

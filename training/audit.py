@@ -1,4 +1,4 @@
-"""What is wrong with a data set, found before training: counts, blanks, identical images, conflicts, leaked copies."""
+"""A data set's flaws before training: counts, blanks, equal images, conflicts, leaked copies."""
 
 import hashlib
 from collections import defaultdict
@@ -12,7 +12,9 @@ from .data import FaceDataset
 def fingerprint_images(faces: FaceDataset) -> np.ndarray:
     """One digest per image, equal where all pixels are equal: (N,) of 16 bytes."""
     images = faces.images.numpy()
-    return np.array([hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in images])
+    return np.array(
+        [hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in images]
+    )
 
 
 def copies_of(digests: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -26,10 +28,10 @@ def audit(splits: Mapping[str, FaceDataset], label_names: Sequence[str]) -> dict
         splits: decoded splits by name; "train" is what evaluation splits are compared with.
 
     Returns:
-        A dict for data_report.json: per split `images`, `class_counts`, `blank_images` (rows whose pixels are all
-        equal) and `copies_of_training_images` (count); over all splits `groups_of_identical_images`,
-        `images_in_such_groups`, `groups_with_conflicting_labels`, `images_with_conflicting_labels`; and `fingerprint`
-        (of all pixels and labels, in order).
+        A dict for data_report.json: per split `images`, `class_counts`, `blank_images` (rows whose
+        pixels are all equal) and `copies_of_training_images` (count); over all splits
+        `groups_of_identical_images`, `images_in_such_groups`, `groups_with_conflicting_labels`,
+        `images_with_conflicting_labels`; and `fingerprint` (of all pixels and labels, in order).
     """
     digests = {name: fingerprint_images(faces) for name, faces in splits.items()}
     groups: dict[str, list[int]] = defaultdict(list)
@@ -45,7 +47,9 @@ def audit(splits: Mapping[str, FaceDataset], label_names: Sequence[str]) -> dict
             report["splits"][name]["copies_of_training_images"] = int(copies.sum())
     everything = hashlib.blake2b(digest_size=16)
     for name, faces in splits.items():
-        everything.update(name.encode() + "".join(digests[name]).encode() + faces.labels.numpy().tobytes())
+        everything.update(
+            name.encode() + "".join(digests[name]).encode() + faces.labels.numpy().tobytes()
+        )
     return report | {
         "groups_of_identical_images": len(identical),
         "images_in_such_groups": sum(map(len, identical)),

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches on their device, with parameters drawn for each image; all of them of shape (N,)."""
+"""Augmentation of whole batches on their device, with parameters (N,) drawn for each image."""
 
 import math
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from .losses import one_hot
 @dataclass
 class BatchAugmentation:
     """
-    Flip, affine, brightness, contrast and erasing of a batch, each image with its own draw from torch's global RNG.
+    Flip, affine, brightness, contrast, erasing; each image's own draw from torch's global RNG.
 
-    torchvision draws one set of parameters for a whole batch, so this is written out here; the geometry is one
-    `grid_sample`.
+    torchvision draws one set of parameters for a whole batch, so this is written out here; the
+    geometry is one `grid_sample`.
 
     Args:
         flip: probability of a horizontal mirror.
@@ -24,7 +24,8 @@ class BatchAugmentation:
         scale: largest change of size as a fraction (0.1: 0.9 to 1.1).
         brightness: largest change as a fraction of the range of 255.
         contrast: largest change of contrast about the image's mean, as a fraction.
-        erasing: probability that one rectangle (2 to 20 % of the area) is replaced by the image's mean.
+        erasing: probability that one rectangle (2 to 20 % of the area) is replaced by the image's
+            mean.
     """
 
     flip: float = 0.5
@@ -53,11 +54,16 @@ class BatchAugmentation:
         mirror = 1 - 2 * (torch.rand(n, device=device) < self.flip).float()
         cos, sin = torch.cos(angle) / size, torch.sin(angle) / size
         # affine_grid's units: the image spans [-1, 1], so a shift of t sides is 2 t
-        shift_x, shift_y = 2 * self.translate * _symmetric(n, device), 2 * self.translate * _symmetric(n, device)
+        shift_x, shift_y = (
+            2 * self.translate * _symmetric(n, device),
+            2 * self.translate * _symmetric(n, device),
+        )
         rows = [mirror * cos, -mirror * sin, shift_x, sin, cos, shift_y]
         matrix = torch.stack(rows, dim=1).view(n, 2, 3)
         grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
-        return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        return F.grid_sample(
+            images, grid, mode="bilinear", padding_mode="border", align_corners=False
+        )
 
     def _light(self, images: torch.Tensor) -> torch.Tensor:
         n, device = len(images), images.device
@@ -89,8 +95,10 @@ class BatchMixing:
     cutmix: float = 0.0
     num_classes: int = 7
 
-    def __call__(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """images (N, C, H, W) float, labels (N,) ids -> mixed images, (N, num_classes) probabilities."""
+    def __call__(
+        self, images: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(N, C, H, W) float, labels (N,) ids -> mixed images, (N, num_classes) probabilities."""
         if not (self.mixup or self.cutmix):
             return images, labels
         n, device = len(images), images.device
@@ -98,9 +106,13 @@ class BatchMixing:
         targets = one_hot(labels, self.num_classes)
         share = 0.5 if self.mixup and self.cutmix else float(self.cutmix > 0)
         cut = torch.rand(n, device=device) < share
-        keep = torch.where(cut, _beta(self.cutmix, n, device), _beta(self.mixup, n, device))  # (N,) of the own image
+        keep = torch.where(
+            cut, _beta(self.cutmix, n, device), _beta(self.mixup, n, device)
+        )  # (N,) of the own image
         inside = _boxes(images, torch.where(cut, 1 - keep, 0), aspect=torch.ones(n, device=device))
-        keep = torch.where(cut, 1 - inside.float().mean(dim=(1, 2, 3)), keep)  # boxes are clipped to whole pixels
+        keep = torch.where(
+            cut, 1 - inside.float().mean(dim=(1, 2, 3)), keep
+        )  # boxes are clipped to whole pixels
 
         partner = images[order]
         blend = torch.where(cut, 1, keep).view(n, 1, 1, 1)
@@ -119,7 +131,11 @@ def _beta(alpha: float, n: int, device) -> torch.Tensor:
 
 
 def _boxes(images: torch.Tensor, area: torch.Tensor, aspect: torch.Tensor) -> torch.Tensor:
-    """One random box per image covering `area` (N,) of it, width / height `aspect` (N,) -> bool (N, 1, H, W)."""
+    """
+    One random box per image covering `area` (N,) of it -> bool (N, 1, H, W).
+
+    `aspect` (N,) is its width / height.
+    """
     n, _, height, width = images.shape
     half_h = (area / aspect).sqrt().clamp(max=1).view(n, 1, 1, 1) * height / 2
     half_w = (area * aspect).sqrt().clamp(max=1).view(n, 1, 1, 1) * width / 2

@@ -40,8 +40,9 @@ def write_model_card(
 ) -> None:
     """
     Args:
-        config: of the model. data_summary: the audit's line. results: of all_results.json. parameters: of the model.
-        device: what it was trained on, in words. argv: of the command. model_id: Hub id, or folder, for the snippet.
+        config: of the model. data_summary: the audit's line. results: of all_results.json.
+        parameters: of the model. device: what it was trained on, in words.
+        argv: of the command. model_id: Hub id, or folder, for the snippet.
     """
     label_names = [config.id2label[i] for i in range(config.num_labels)]
     training = args.training
@@ -66,9 +67,14 @@ def write_model_card(
         ema=bool(training.ema_decay),
         samples=f"{results['eval_samples']:,}",
         without_copies=without_copies,
-        copies=results["eval_samples"] - results["eval_samples_without_copies"] if without_copies else None,
+        copies=results["eval_samples"] - results["eval_samples_without_copies"]
+        if without_copies
+        else None,
         figures=[_figure_row(results, key, name) for key, name in FIGURES.items()],
-        classes=[_class_row(results, name, data.train_counts[c], evaluated[c]) for c, name in enumerate(label_names)],
+        classes=[
+            _class_row(results, name, data.train_counts[c], evaluated[c])
+            for c, name in enumerate(label_names)
+        ],
         data_summary=data_summary,
         epochs=f"{results['epoch']:g}",
         batch_size=training.per_device_train_batch_size * training.gradient_accumulation_steps,
@@ -78,7 +84,10 @@ def write_model_card(
         scheduler=training.lr_scheduler_type,
         seed=training.seed,
         start=_start(args),
-        runtime=f"{results['train_runtime'] / 60:.1f} minutes of training, {results['train_samples_per_second']:.0f} images/s",
+        runtime=(
+            f"{results['train_runtime'] / 60:.1f} minutes of training, "
+            f"{results['train_samples_per_second']:.0f} images/s"
+        ),
         device=device,
         command=shell_command(argv),
         rarest=label_names[rarest],
@@ -106,7 +115,13 @@ def _card_data(args: Arguments, results: Mapping, model_id: str) -> ModelCardDat
         license="apache-2.0",
         library_name="transformers",
         pipeline_tag="image-classification",
-        tags=["facial-expression-recognition", "efficientnet", "fer2013", "class-imbalance", "timm"],
+        tags=[
+            "facial-expression-recognition",
+            "efficientnet",
+            "fer2013",
+            "class-imbalance",
+            "timm",
+        ],
         metrics=["accuracy", "f1"],
         model_name=Path(model_id).name,
         eval_results=evaluations,
@@ -125,7 +140,9 @@ def _start(args: Arguments) -> str:
 
 def _loss_options(args: Arguments) -> str:
     options = list(LOSS_OPTIONS.get(args.imbalance.loss, ()))
-    options += [name for name in ("label_smoothing", "mixup", "cutmix") if getattr(args.imbalance, name)]
+    options += [
+        name for name in ("label_smoothing", "mixup", "cutmix") if getattr(args.imbalance, name)
+    ]
     shown = [f"{name} {_shown(getattr(args.imbalance, name))}" for name in options]
     return f" ({', '.join(shown)})" if shown else ""
 
@@ -136,7 +153,10 @@ def _shown(value) -> str:
 
 def _figure_row(results: Mapping, key: str, name: str) -> dict[str, str]:
     def cell(suffix: str) -> str:
-        value, interval = results.get(f"eval_{key}{suffix}"), results.get(f"eval_{key}_ci95{suffix}")
+        value, interval = (
+            results.get(f"eval_{key}{suffix}"),
+            results.get(f"eval_{key}_ci95{suffix}"),
+        )
         if value is None:
             return ""
         return f"{value:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")

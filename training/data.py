@@ -1,8 +1,9 @@
 """
-FER-2013 from wherever it lies: the Hub, Kaggle's CSV, a folder of images, parquet files, or drawn by code.
+FER-2013 from wherever it lies: Hub, Kaggle's CSV, folder of images, parquet files, or drawn.
 
-`load_fer2013` returns a `DatasetDict` of the splits that the source has (train, validation, test) with the features
-`image: Image()` and `label: ClassLabel` in the one order of `LABELS`; `FaceDataset` holds a split decoded in memory.
+`load_fer2013` returns a `DatasetDict` of the splits that the source has (train, validation, test)
+with the features `image: Image()` and `label: ClassLabel` in the one order of `LABELS`;
+`FaceDataset` holds a split decoded in memory.
 """
 
 import csv
@@ -34,7 +35,8 @@ PUBLISHED_COUNTS = {
 }
 SYNONYMS = {
     "anger": "angry", "disgusted": "disgust", "fearful": "fear", "afraid": "fear", "scared": "fear",
-    "happiness": "happy", "joy": "happy", "sadness": "sad", "surprised": "surprise", "surprising": "surprise",
+    "happiness": "happy", "joy": "happy", "sadness": "sad",
+    "surprised": "surprise", "surprising": "surprise",
 }  # fmt: skip
 SPLIT_NAMES = {
     "train": "train", "training": "train",
@@ -45,7 +47,7 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 class DataError(ValueError):
-    """The data cannot be used as it is; the message says what was expected, what was found and what to do."""
+    """The data cannot be used; the message says what was expected, what found, and what to do."""
 
 
 def load_fer2013(
@@ -58,19 +60,22 @@ def load_fer2013(
 ) -> DatasetDict:
     """
     Args:
-        source: recognised by looking: a local .csv (Kaggle's fer2013.csv or icml_face_data.csv), a folder of parquet
-            files, a folder tree of images by class, `"synthetic"`, or otherwise a data set id on the Hub.
+        source: recognised by looking: a local .csv (Kaggle's fer2013.csv or icml_face_data.csv), a
+            folder of parquet files, a folder tree of images by class, `"synthetic"`, or otherwise a
+            data set id on the Hub.
         revision: of a Hub data set; the default source has its own pinned one.
         label_names: class names by id, for sources whose labels are integers without names.
-        synthetic_images, synthetic_seed: size of the drawn training split and seed, for `"synthetic"`.
+        synthetic_images, synthetic_seed: size of the drawn training split and seed, for
+            `"synthetic"`.
 
     Returns:
-        The splits found, with features `image` and `label` (and `ferplus_votes` where the source has them). Labels are
-        mapped by class name, never by position.
+        The splits found, with features `image` and `label` (and `ferplus_votes` where the source
+        has them). Labels are mapped by class name, never by position.
 
     Raises:
-        DataError: the source is missing, its columns, labels or splits are not understood, a split is empty, or a split
-            of FER-2013's official size does not have FER-2013's published class counts.
+        DataError: the source is missing, its columns, labels or splits are not understood, a split
+            is empty, or a split of FER-2013's official size does not have FER-2013's published
+            class counts.
     """
     source = str(source)
     path = Path(source).expanduser()
@@ -81,15 +86,23 @@ def load_fer2013(
     elif path.is_file() and path.suffix == ".csv":
         splits = _load_kaggle_csv(path)
     elif path.exists():
-        raise DataError(f"{path}: expected a .csv file or a folder, but found a {path.suffix or 'plain'} file.")
+        raise DataError(
+            f"{path}: expected a .csv file or a folder, but found a {path.suffix or 'plain'} file."
+        )
     elif re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source):
         splits = _load_hub(source, revision)
     else:
         raise DataError(
-            f"{source}: no such file or folder, and not a Hub data set id (owner/name). Give fer2013.csv, a folder of "
+            f"{source}: no such file or folder, and not a Hub data set id (owner/name). "
+            "Give fer2013.csv, a folder of "
             "images by class, a folder of parquet files, a Hub id, or 'synthetic'."
         )
-    splits = DatasetDict({name: _to_fer2013(split, f"{source} [{name}]", label_names) for name, split in splits.items()})
+    splits = DatasetDict(
+        {
+            name: _to_fer2013(split, f"{source} [{name}]", label_names)
+            for name, split in splits.items()
+        }
+    )
     for name, split in splits.items():
         _check_counts(split, name, source)
     return splits
@@ -100,10 +113,12 @@ def _load_hub(source: str, revision: str | None) -> DatasetDict:
         revision = revision or DEFAULT_REVISION
     try:
         found = datasets.load_dataset(source, revision=revision)
-    except Exception as error:  # datasets and huggingface_hub raise many kinds here; all mean that nothing was loaded
+    except Exception as error:  # of datasets or huggingface_hub, many kinds; all mean: not loaded
         raise DataError(
-            f"{source}: there is no such local file or folder, and the Hub did not give a data set of that name "
-            f"({type(error).__name__}: {_first_line(error)}). Check the name and the network, or download FER-2013 from "
+            f"{source}: there is no such local file or folder, "
+            "and the Hub did not give a data set of that name "
+            f"({type(error).__name__}: {_first_line(error)}). "
+            "Check the name and the network, or download FER-2013 from "
             "Kaggle and pass the path of fer2013.csv; --dataset synthetic needs neither."
         ) from error
     return _named_splits(found, source)
@@ -124,43 +139,70 @@ def _load_parquet(files: list[Path], source: Path) -> dict[str, Dataset]:
     for file in files:
         word = re.split(r"[-_.\d]", file.name.lower())[0] or file.stem
         by_split[word].append(str(file))
-    loaded = {name: datasets.load_dataset("parquet", data_files=group, split="train") for name, group in by_split.items()}
+    loaded = {}
+    for name, group in by_split.items():
+        try:
+            loaded[name] = datasets.load_dataset("parquet", data_files=group, split="train")
+        except Exception as error:  # datasets and pyarrow raise many kinds
+            raise DataError(
+                f"{source}: expected readable parquet files with rows, but {', '.join(group)} gave "
+                f"{type(error).__name__}: {_first_line(error)}."
+            ) from error
     return _named_splits(loaded, source)
 
 
 def _named_splits(found: dict[str, Dataset], source) -> dict[str, Dataset]:
     """Renames splits to train, validation, test."""
-    splits = {}
+    splits, before = {}, {}
     for name, split in found.items():
         known = SPLIT_NAMES.get(re.sub(r"[^a-z]", "", name.lower()))
         if known is None:
-            raise DataError(f"{source}: split {name!r} is not known; expected one of {', '.join(SPLIT_NAMES)}.")
-        splits[known] = split
+            raise DataError(
+                f"{source}: split {name!r} is not known; expected one of {', '.join(SPLIT_NAMES)}."
+            )
+        if known in splits:
+            raise DataError(
+                f"{source}: splits {before[known]!r} and {name!r} are both {known}; "
+                "expected one of them."
+            )
+        splits[known], before[known] = split, name
     return {name: splits[name] for name in PUBLISHED_COUNTS if name in splits}
 
 
 def _load_image_tree(path: Path) -> dict[str, Dataset]:
-    """root/[split/]class/image; Kaggle's copies keep the official split in file names such as PublicTest_123.jpg."""
+    """root/[split/]class/image; Kaggle's copies keep the split in names (PublicTest_123.jpg)."""
     rows: dict[str, dict[str, list]] = defaultdict(lambda: {"image": [], "label": []})
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
         found = sorted(entry.name for entry in path.iterdir())[:8]
         raise DataError(
-            f"{path}: expected parquet files, fer2013.csv or images in folders named by class, but found "
+            f"{path}: expected parquet files, fer2013.csv or images in folders named by class, "
+            "but found "
             f"{', '.join(found) or 'nothing'}."
         )
     for file in files:
         parts = file.relative_to(path).parts
         if len(parts) not in (2, 3):
-            raise DataError(f"{file}: expected {path.name}/[split/]class/image, but found {len(parts) - 1} folders.")
+            raise DataError(
+                f"{file}: expected {path.name}/[split/]class/image, "
+                f"but found {len(parts) - 1} folders."
+            )
         split = SPLIT_NAMES.get(parts[0].lower()) if len(parts) == 3 else "train"
         if split is None:
-            raise DataError(f"{file}: folder {parts[0]!r} is not a split; expected train, validation or test.")
+            raise DataError(
+                f"{file}: folder {parts[0]!r} is not a split; expected train, validation or test."
+            )
         prefix = file.name.split("_")[0].lower()
-        split = SPLIT_NAMES[prefix] if prefix in ("training", "publictest", "privatetest") else split
+        split = (
+            SPLIT_NAMES[prefix] if prefix in ("training", "publictest", "privatetest") else split
+        )
         rows[split]["image"].append(str(file))
         rows[split]["label"].append(_label_id(parts[-2], f"folder {file.parent}"))
-    return {name: Dataset.from_dict(rows[name], features=FEATURES) for name in PUBLISHED_COUNTS if name in rows}
+    return {
+        name: Dataset.from_dict(rows[name], features=FEATURES)
+        for name in PUBLISHED_COUNTS
+        if name in rows
+    }
 
 
 def _label_id(name: str, where: str) -> int:
@@ -174,15 +216,19 @@ def _label_id(name: str, where: str) -> int:
 
 
 def _load_kaggle_csv(path: Path) -> dict[str, Dataset]:
-    """Parses the CSV once; later calls read the parquet files that were written beside the datasets cache."""
+    """Parses the CSV once; later calls read the parquet files written beside the datasets cache."""
     stat = path.stat()
-    key = hashlib.sha256(f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(
+        f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()
+    ).hexdigest()[:16]
     cache = Path(datasets.config.HF_DATASETS_CACHE) / "fer_efficientnet" / key
     if not cache.is_dir():
         cache.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache.parent) as partial:
             for name, rows in _parse_kaggle_csv(path).items():
-                Dataset.from_dict(rows, features=FEATURES).to_parquet(Path(partial) / f"{name}.parquet")
+                Dataset.from_dict(rows, features=FEATURES).to_parquet(
+                    Path(partial) / f"{name}.parquet"
+                )
             try:
                 os.replace(partial, cache)  # whole or not at all
             except OSError:
@@ -194,42 +240,64 @@ def _load_kaggle_csv(path: Path) -> dict[str, Dataset]:
 
 def _parse_kaggle_csv(path: Path) -> dict[str, dict[str, list]]:
     rows: dict[str, dict[str, list]] = defaultdict(lambda: {"image": [], "label": []})
-    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.reader(file)
         header = [column.strip().lower() for column in next(reader, [])]
         missing = [column for column in ("emotion", "pixels", "usage") if column not in header]
         if missing:
             raise DataError(
-                f"{path}: expected the columns emotion, pixels and Usage of Kaggle's fer2013.csv, but found "
+                f"{path}: expected the columns emotion, pixels and Usage of Kaggle's fer2013.csv, "
+                "but found "
                 f"{', '.join(header) or 'no header'}."
             )
         columns = [header.index(column) for column in ("emotion", "pixels", "usage")]
-        with tqdm(desc=f"Reading {path.name}", total=path.stat().st_size, unit="B", unit_scale=True) as progress:
+        with tqdm(
+            desc=f"Reading {path.name}", total=path.stat().st_size, unit="B", unit_scale=True
+        ) as progress:
             for row in reader:
-                label, face, split = _parse_kaggle_row(row, columns, f"{path}, line {reader.line_num}")
+                label, face, split = _parse_kaggle_row(
+                    row, columns, f"{path}, line {reader.line_num}"
+                )
                 rows[split]["image"].append({"bytes": encode_png(face), "path": None})
                 rows[split]["label"].append(label)
                 progress.update(sum(map(len, row)) + len(row))
+    if not rows:
+        raise DataError(f"{path}: expected rows of images under the header, but found no rows.")
     return rows
 
 
-def _parse_kaggle_row(row: list[str], columns: list[int], where: str) -> tuple[int, np.ndarray, str]:
+def _parse_kaggle_row(
+    row: list[str], columns: list[int], where: str
+) -> tuple[int, np.ndarray, str]:
     if len(row) <= max(columns):
-        raise DataError(f"{where}: expected at least {max(columns) + 1} fields, but found {len(row)}.")
+        raise DataError(
+            f"{where}: expected at least {max(columns) + 1} fields, but found {len(row)}."
+        )
     emotion, text, usage = (row[column] for column in columns)
     if not emotion.strip().isdigit() or int(emotion) >= len(LABELS):
-        raise DataError(f"{where}: emotion must be a number from 0 to {len(LABELS) - 1}, but it is {emotion!r}.")
+        raise DataError(
+            f"{where}: emotion must be a number from 0 to {len(LABELS) - 1}, but it is {emotion!r}."
+        )
     split = SPLIT_NAMES.get(usage.strip().lower())
     if split is None:
-        raise DataError(f"{where}: Usage must be Training, PublicTest or PrivateTest, but it is {usage!r}.")
+        raise DataError(
+            f"{where}: Usage must be Training, PublicTest or PrivateTest, but it is {usage!r}."
+        )
     try:
         pixels = np.array(text.split(), dtype=np.int64)
-    except ValueError as error:
-        raise DataError(f"{where}: pixels must be numbers separated by spaces ({error}).") from error
+    except (ValueError, OverflowError) as error:
+        raise DataError(
+            f"{where}: pixels must be numbers separated by spaces ({error})."
+        ) from error
     if len(pixels) != 48 * 48:
-        raise DataError(f"{where}: pixels must be 2304 numbers (48 x 48), but there are {len(pixels)}.")
+        raise DataError(
+            f"{where}: pixels must be 2304 numbers (48 x 48), but there are {len(pixels)}."
+        )
     if pixels.min() < 0 or pixels.max() > 255:
-        raise DataError(f"{where}: pixels must be in [0, 255], but they go from {pixels.min()} to {pixels.max()}.")
+        raise DataError(
+            f"{where}: pixels must be in [0, 255], "
+            f"but they go from {pixels.min()} to {pixels.max()}."
+        )
     return int(emotion), pixels.astype(np.uint8).reshape(48, 48), split
 
 
@@ -237,7 +305,8 @@ def _synthetic(images: int, seed: int) -> dict[str, Dataset]:
     """
     Drawn faces in FER-2013's class proportions; validation and test are a fifth as large.
 
-    FER-2013's flaw of evaluation images that are copies of training images is reproduced, one image in thirteen.
+    FER-2013's flaw of evaluation images that are copies of training images is reproduced, one image
+    in thirteen.
     """
     splits, train = {}, None
     for i, name in enumerate(PUBLISHED_COUNTS):
@@ -248,11 +317,15 @@ def _synthetic(images: int, seed: int) -> dict[str, Dataset]:
         else:
             _copy_from(train, faces, labels, seed=seed + i)
         encoded = [{"bytes": encode_png(face), "path": None} for face in faces]
-        splits[name] = Dataset.from_dict({"image": encoded, "label": labels.tolist()}, features=FEATURES)
+        splits[name] = Dataset.from_dict(
+            {"image": encoded, "label": labels.tolist()}, features=FEATURES
+        )
     return splits
 
 
-def _copy_from(train: tuple[np.ndarray, np.ndarray], faces: np.ndarray, labels: np.ndarray, *, seed: int) -> None:
+def _copy_from(
+    train: tuple[np.ndarray, np.ndarray], faces: np.ndarray, labels: np.ndarray, *, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     for row in rng.choice(len(faces), len(faces) // 13, replace=False):
         faces[row] = train[0][rng.choice(np.flatnonzero(train[1] == labels[row]))]
@@ -262,11 +335,16 @@ def _to_fer2013(split: Dataset, where: str, label_names: Sequence[str] | None) -
     """Whatever columns and labels a source has -> `FEATURES` (and FER+ votes)."""
     if len(split) == 0:
         raise DataError(f"{where}: the split is empty; expected at least one image.")
-    image = _find_column(split, ("image", "img", "jpg", "png"), lambda f: isinstance(f, Image), where, "an image")
+    image = _find_column(
+        split, ("image", "img", "jpg", "png"), lambda f: isinstance(f, Image), where, "an image"
+    )
     label = _find_column(
         split,
         ("label", "labels", "emotion", "expression", "class"),
-        lambda f: isinstance(f, ClassLabel) or (isinstance(f, datasets.Value) and f.dtype in ("string", "int64", "int32")),
+        lambda f: (
+            isinstance(f, ClassLabel)
+            or (isinstance(f, datasets.Value) and ("string" in f.dtype or "int" in f.dtype))
+        ),
         where,
         "a label",
     )
@@ -278,7 +356,9 @@ def _to_fer2013(split: Dataset, where: str, label_names: Sequence[str] | None) -
     return split.add_column("label", ids, feature=FEATURES["label"])
 
 
-def _find_column(split: Dataset, names: Sequence[str], fits: Callable, where: str, what: str) -> str:
+def _find_column(
+    split: Dataset, names: Sequence[str], fits: Callable, where: str, what: str
+) -> str:
     fitting = [column for column, feature in split.features.items() if fits(feature)]
     for name in names:
         if name in fitting:
@@ -289,15 +369,18 @@ def _find_column(split: Dataset, names: Sequence[str], fits: Callable, where: st
     )
 
 
-def _map_labels(split: Dataset, column: str, where: str, label_names: Sequence[str] | None) -> list[int]:
+def _map_labels(
+    split: Dataset, column: str, where: str, label_names: Sequence[str] | None
+) -> list[int]:
     feature, values = split.features[column], split.with_format(None)[column][:]
     if None in values:
         raise DataError(f"{where}, row {values.index(None)}: the label is missing.")
-    if isinstance(feature, ClassLabel):
+    if isinstance(feature, ClassLabel) and not all(name.isdigit() for name in feature.names):
         label_names = feature.names
-    elif feature.dtype != "string" and label_names is None:
+    elif "string" not in feature.dtype and label_names is None:
         raise DataError(
-            f"{where}: labels are integers without names, and copies of FER-2013 order the classes differently. "
+            f"{where}: labels are integers without names, "
+            "and copies of FER-2013 order the classes differently. "
             "Say the names by id: --label_names angry disgust fear happy sad surprise neutral"
         )
     if isinstance(values[0], str):
@@ -306,7 +389,10 @@ def _map_labels(split: Dataset, column: str, where: str, label_names: Sequence[s
         known = {i: _label_id(name, where) for i, name in enumerate(label_names)}
     if unknown := sorted(set(values) - set(known)):
         row = values.index(unknown[0])
-        raise DataError(f"{where}, row {row}: label {unknown[0]} has no name; names are given for 0 to {len(known) - 1}.")
+        raise DataError(
+            f"{where}, row {row}: label {unknown[0]} has no name; "
+            f"names are given for 0 to {len(known) - 1}."
+        )
     return [known[value] for value in values]
 
 
@@ -315,8 +401,10 @@ def _check_counts(split: Dataset, name: str, source: str) -> None:
     published = PUBLISHED_COUNTS[name]
     if sum(counts) == sum(published) and counts != published:
         raise DataError(
-            f"{source}: the {name} split has FER-2013's size ({sum(published)}) but not its class counts, so its labels "
-            f"are in another order or wrong.\n  classes   {list(LABELS)}\n  published {published}\n  found     {counts}\n"
+            f"{source}: the {name} split has FER-2013's size ({sum(published)}) "
+            "but not its class counts, so its labels "
+            f"are in another order or wrong.\n  classes   {list(LABELS)}\n"
+            f"  published {published}\n  found     {counts}\n"
             "If the labels are integers, pass the right --label_names."
         )
 
@@ -352,8 +440,8 @@ class FaceDataset(torch.utils.data.Dataset):
 
 def decode_split(split: Dataset, processor, name: str) -> FaceDataset:
     """
-    Decodes each image once by `processor.to_uint8`; images of another size than the first are resized to the
-    processor's.
+    Decodes each image once by `processor.to_uint8`; images of another size than the first are
+    resized to the processor's.
 
     Raises:
         DataError: an image cannot be read; the message names the split, the row and its file.
@@ -364,8 +452,13 @@ def decode_split(split: Dataset, processor, name: str) -> FaceDataset:
         try:
             images.append(processor.to_uint8(FEATURES["image"].decode_example(value)))
         except Exception as error:  # Pillow raises many kinds for a broken file
-            file = f" ({value['path']})" if value.get("path") else ""
-            raise DataError(f"{name}, row {row}{file}: not a readable image ({_first_line(error)}).") from error
+            file = f" ({value['path']})" if value and value.get("path") else ""
+            raise DataError(
+                f"{name}, row {row}{file}: not a readable image ({_first_line(error)})."
+            ) from error
     if len({image.shape for image in images}) > 1:
-        images = [processor.resize_batch(image[None])[0].round().clamp(0, 255).to(torch.uint8) for image in images]
+        images = [
+            processor.resize_batch(image[None])[0].round().clamp(0, 255).to(torch.uint8)
+            for image in images
+        ]
     return FaceDataset(torch.stack(images), torch.tensor(split["label"][:]))

@@ -1,9 +1,11 @@
 """
 A faster weight gradient for depthwise convolutions on tiny maps, for training on CPUs.
 
-FER-2013's faces are 48 px, so the last stages of an EfficientNet convolve maps of 2x2 or 3x3 with 5x5 kernels. oneDNN's
-weight gradient there takes ten to fifty times as long as the handful of products it consists of, and most of a training
-step with it (`python benchmarks/depthwise_backward.py`). Forward, input gradient and every other shape stay PyTorch's.
+FER-2013's faces are 48 px, so the last stages of an EfficientNet convolve maps of 2x2 or 3x3 with
+5x5 kernels. oneDNN's weight gradient there takes ten to fifty times as long as the handful of
+products it consists of, and most of a training step with it
+(`python benchmarks/depthwise_backward.py`). Forward, input gradient and every other shape stay
+PyTorch's.
 """
 
 import torch
@@ -12,7 +14,7 @@ from torch import nn
 
 
 def overlap(tap: int, size: int, out_size: int, stride: int, padding: int) -> tuple[int, int]:
-    """Range [low, high) of output positions whose input position under this kernel tap lies inside the map."""
+    """Range [low, high) of output positions whose input under this kernel tap lies in the map."""
     low = max(0, -((tap - padding) // stride))
     high = min(out_size, (size - 1 + padding - tap) // stride + 1)
     return low, high
@@ -29,15 +31,28 @@ class _DepthwiseConv2d(torch.autograd.Function):
     def backward(ctx, grad):
         x, weight = ctx.saved_tensors
         grad_x = torch.ops.aten.convolution_backward(
-            grad, x, weight, None, ctx.stride, ctx.padding, (1, 1), False, (0, 0), weight.shape[0], (True, False, False)
+            grad,
+            x,
+            weight,
+            None,
+            ctx.stride,
+            ctx.padding,
+            (1, 1),
+            False,
+            (0, 0),
+            weight.shape[0],
+            (True, False, False),
         )[0]
         return grad_x, _weight_gradient(x, grad, weight, ctx.stride, ctx.padding), None, None
 
 
 def _weight_gradient(x, grad, weight, stride, padding) -> torch.Tensor:
-    """dL/dw[c, 0, i, j] = sum over n, y, x of input[n, c, y s + i - p, x s + j - p] grad[n, c, y, x]."""
+    """dL/dw[c, 0, i, j] = sum_{n, y, x} input[n, c, y s + i - p, x s + j - p] grad[n, c, y, x]."""
     result = torch.zeros_like(weight)
-    x, grad = x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1)  # (N, H, W, C): contiguous in channels_last
+    x, grad = (
+        x.permute(0, 2, 3, 1),
+        grad.permute(0, 2, 3, 1),
+    )  # (N, H, W, C): contiguous in channels_last
     for i in range(weight.shape[2]):
         top, bottom = overlap(i, x.shape[1], grad.shape[1], stride[0], padding[0])
         for j in range(weight.shape[3]):
@@ -47,26 +62,42 @@ def _weight_gradient(x, grad, weight, stride, padding) -> torch.Tensor:
             y0, x0 = top * stride[0] + i - padding[0], left * stride[1] + j - padding[1]
             rows = slice(y0, y0 + (bottom - top - 1) * stride[0] + 1, stride[0])
             columns = slice(x0, x0 + (right - left - 1) * stride[1] + 1, stride[1])
-            result[:, 0, i, j] = (x[:, rows, columns] * grad[:, top:bottom, left:right]).sum((0, 1, 2))
+            result[:, 0, i, j] = (x[:, rows, columns] * grad[:, top:bottom, left:right]).sum(
+                (0, 1, 2)
+            )
     return result
 
 
 class SmallMapDepthwiseConv2d(nn.Conv2d):
-    """nn.Conv2d, depthwise and without bias, that takes the faster gradient where the map is smaller than the kernel."""
+    """A depthwise nn.Conv2d without bias, its gradient faster where the kernel exceeds the map."""
 
     def _conv_forward(self, x, weight, bias):
-        if self.training and torch.is_grad_enabled() and max(x.shape[-2:]) < min(self.kernel_size):
+        small = max(x.shape[-2:]) < min(self.kernel_size)
+        autocast = torch.is_autocast_enabled(x.device.type)  # x, weight and grad differ in dtype
+        if small and self.training and torch.is_grad_enabled() and not autocast:
             return _DepthwiseConv2d.apply(x, weight, self.stride, self.padding)
         return super()._conv_forward(x, weight, bias)
 
 
 def use_small_map_gradient(model: nn.Module) -> int:
-    """Switches every plain depthwise convolution of the model over, in place; returns how many. Weights stay as they are."""
+    """
+    Switches every plain depthwise convolution of the model over, in place; returns how many.
+
+    Weights stay as they are.
+    """
     switched = 0
     for module in model.modules():
-        if type(module) is not nn.Conv2d or module.bias is not None or isinstance(module.padding, str):
+        if (
+            type(module) is not nn.Conv2d
+            or module.bias is not None
+            or isinstance(module.padding, str)
+            or module.padding_mode != "zeros"
+        ):
             continue
-        if module.groups == module.in_channels == module.out_channels > 1 and module.dilation == (1, 1):
+        if module.groups == module.in_channels == module.out_channels > 1 and module.dilation == (
+            1,
+            1,
+        ):
             module.__class__ = SmallMapDepthwiseConv2d
             switched += 1
     return switched

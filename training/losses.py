@@ -1,29 +1,39 @@
 """
-Losses for imbalanced classes, as pure functions and one module that binds them to a training set's counts.
+Losses for imbalanced classes: pure functions, and a module that binds them to training counts.
 
-Shapes throughout: `logits` (N, C) float; `labels` (N,) class ids in [0, C), or, where a docstring says so, (N, C) class
-probabilities whose rows sum to 1 (label smoothing, mixup, cutmix, votes). `counts` (C,) training images per class.
+Shapes throughout: `logits` (N, C) float; `labels` (N,) class ids in [0, C), or, where a docstring
+says so, (N, C) class probabilities whose rows sum to 1 (label smoothing, mixup, cutmix, votes).
+`counts` (C,) training images per class.
 
-Every loss is a mean over samples, never over weights: the gradient of a batch of 32 is that of 4 accumulated batches of
-8 and of 2 processes of 16. `reduction="none"` gives one value per sample, (N,).
+Every loss is a mean over samples, never over weights: the gradient of a batch of 32 is that of 4
+accumulated batches of 8 and of 2 processes of 16. `reduction="none"` gives one value per sample,
+(N,).
 """
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-SOFT_LABEL_LOSSES = ("cross_entropy", "weighted_bce", "weighted_cross_entropy", "class_balanced", "logit_adjusted")
+SOFT_LABEL_LOSSES = (
+    "cross_entropy",
+    "weighted_bce",
+    "weighted_cross_entropy",
+    "class_balanced",
+    "logit_adjusted",
+)
 LOSSES = (*SOFT_LABEL_LOSSES, "focal", "ldam")
 
 
-def class_weights(counts: torch.Tensor, scheme: str = "inverse", beta: float = 0.9999) -> torch.Tensor:
+def class_weights(
+    counts: torch.Tensor, scheme: str = "inverse", beta: float = 0.9999
+) -> torch.Tensor:
     r"""
     One weight per class, scaled to mean 1.
 
     - `"inverse"`: w_c proportional to 1 / n_c (equation 2 of Elizabeth & Sadeddin).
-    - `"effective"`: w_c proportional to (1 - beta) / (1 - beta^{n_c}), the inverse of the effective number of samples
-      (Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019, equation 2). beta = 0 weighs
-      all classes alike, beta -> 1 approaches `"inverse"`.
+    - `"effective"`: w_c proportional to (1 - beta) / (1 - beta^{n_c}), the inverse of the effective
+      number of samples (Cui et al., "Class-Balanced Loss Based on Effective Number of Samples",
+      CVPR 2019, equation 2). beta = 0 weighs all classes alike, beta -> 1 approaches `"inverse"`.
 
     Args:
         counts: (C,) images per class, each at least 1.
@@ -44,7 +54,9 @@ def class_weights(counts: torch.Tensor, scheme: str = "inverse", beta: float = 0
     counts = torch.as_tensor(counts).double()
     if (counts < 1).any():
         empty = torch.nonzero(counts < 1).flatten().tolist()
-        raise ValueError(f"Class weights need at least one image of each class, but classes {empty} have none.")
+        raise ValueError(
+            f"Class weights need at least one image of each class, but classes {empty} have none."
+        )
     if scheme == "inverse":
         weights = 1 / counts
     elif scheme == "effective":
@@ -64,22 +76,25 @@ def weighted_bce_loss(
 
         l(x, y) = (1/C) sum_c -w_c [y_c log s(x_c) + (1 - y_c) log(1 - s(x_c))]
 
-    with s the sigmoid and y the one-hot label (equations 1 and 2 of Elizabeth & Sadeddin, "Facial emotion recognition
-    and handling data imbalance in machine learning").
+    with s the sigmoid and y the one-hot label (equations 1 and 2 of Elizabeth & Sadeddin, "Facial
+    emotion recognition and handling data imbalance in machine learning").
 
     Args:
-        logits: (N, C). labels: (N,) ids or (N, C) probabilities. weights: (C,), at least 0; the paper's are
-            `class_weights(counts, "inverse")`. reduction: `"mean"` (scalar) or `"none"` (N,).
+        logits: (N, C). labels: (N,) ids or (N, C) probabilities.
+        weights: (C,), at least 0; the paper's are `class_weights(counts, "inverse")`.
+        reduction: `"mean"` (scalar) or `"none"` (N,).
 
     Example:
 
     >>> weighted_bce_loss(torch.zeros(2, 7), torch.tensor([0, 3]), torch.ones(7))
     tensor(0.6931)
     """
-    logits = logits.float()
-    targets = one_hot(labels, logits.shape[1])  # (N, C)
+    logits = _at_least_float32(logits)
+    targets = one_hot(labels, logits.shape[1]).to(logits.dtype)  # (N, C)
     weights = weights.to(logits.device, logits.dtype)
-    losses = F.binary_cross_entropy_with_logits(logits, targets, weight=weights, reduction="none").mean(dim=1)  # (N,)
+    losses = F.binary_cross_entropy_with_logits(
+        logits, targets, weight=weights, reduction="none"
+    ).mean(dim=1)  # (N,)
     return _reduce(losses, reduction)
 
 
@@ -91,19 +106,20 @@ def weighted_cross_entropy_loss(
 
         l(x, y) = -sum_c w_c y_c log p_c,   p = softmax(x)
 
-    PyTorch's `cross_entropy(weight=...)` divides the sum of a batch by its weights; this divides by its samples.
+    PyTorch's `cross_entropy(weight=...)` divides the sum of a batch by its weights; this divides by
+    its samples.
 
     Args:
-        logits: (N, C). labels: (N,) ids or (N, C) probabilities. weights: (C,), at least 0. reduction: `"mean"` or
-            `"none"`.
+        logits: (N, C). labels: (N,) ids or (N, C) probabilities.
+        weights: (C,), at least 0. reduction: `"mean"` or `"none"`.
 
     Example:
 
     >>> weighted_cross_entropy_loss(torch.zeros(2, 7), torch.tensor([0, 3]), torch.ones(7))
     tensor(1.9459)
     """
-    log_p = F.log_softmax(logits.float(), dim=1)  # (N, C)
-    targets = one_hot(labels, logits.shape[1])
+    log_p = F.log_softmax(_at_least_float32(logits), dim=1)  # (N, C)
+    targets = one_hot(labels, logits.shape[1]).to(log_p.dtype)
     losses = -(weights.to(log_p.device, log_p.dtype) * targets * log_p).sum(dim=1)
     return _reduce(losses, reduction)
 
@@ -120,12 +136,12 @@ def focal_loss(
 
         FL(p_t) = -alpha_t (1 - p_t)^gamma log(p_t),   p_t = softmax(x)_y
 
-    (Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, equation 5). gamma = 0 without alpha is
-    cross-entropy.
+    (Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, equation 5). gamma = 0 without
+    alpha is cross-entropy.
 
     Args:
-        logits: (N, C). labels: (N,) ids; soft labels have no p_t. gamma: at least 0. alpha: None or (C,) weights, at
-            least 0. reduction: `"mean"` or `"none"`.
+        logits: (N, C). labels: (N,) ids; soft labels have no p_t. gamma: at least 0.
+        alpha: None or (C,) weights, at least 0. reduction: `"mean"` or `"none"`.
 
     Raises:
         ValueError: labels are not (N,) ids.
@@ -136,9 +152,10 @@ def focal_loss(
     tensor(1.9459)
     """
     _require_ids(labels, "focal_loss")
-    log_p = F.log_softmax(logits.float(), dim=1)
+    log_p = F.log_softmax(_at_least_float32(logits), dim=1)
     log_pt = log_p.gather(1, labels[:, None]).squeeze(1)  # (N,)
-    # 1 - p_t by expm1 keeps its digits when p_t is near 1; the floor keeps the gradient of a fractional power finite
+    # 1 - p_t by expm1 keeps its digits when p_t is near 1; the floor keeps the gradient of a
+    # fractional power finite
     one_minus_pt = (-torch.expm1(log_pt)).clamp_min(torch.finfo(log_pt.dtype).tiny)
     losses = -(one_minus_pt**gamma) * log_pt
     if alpha is not None:
@@ -147,51 +164,63 @@ def focal_loss(
 
 
 def class_balanced_loss(
-    logits: torch.Tensor, labels: torch.Tensor, counts: torch.Tensor, beta: float = 0.9999, reduction: str = "mean"
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    counts: torch.Tensor,
+    beta: float = 0.9999,
+    reduction: str = "mean",
 ) -> torch.Tensor:
     r"""
-    Softmax cross-entropy weighted by the inverse effective number of samples, E_n = (1 - beta^n) / (1 - beta):
+    Softmax cross-entropy weighted by the inverse effective number of samples, E_n:
 
         l(x, y) = -w_y log softmax(x)_y,   w_c proportional to 1 / E_{n_c}, mean 1
+        E_n = (1 - beta^n) / (1 - beta)
 
     (Cui et al., CVPR 2019, equation 3).
 
     Args:
-        logits: (N, C). labels: (N,) ids or (N, C) probabilities. counts: (C,), at least 1. beta: in [0, 1).
-            reduction: `"mean"` or `"none"`.
+        logits: (N, C). labels: (N,) ids or (N, C) probabilities.
+        counts: (C,), at least 1. beta: in [0, 1). reduction: `"mean"` or `"none"`.
 
     Example:
 
     >>> class_balanced_loss(torch.zeros(1, 2), torch.tensor([0]), torch.tensor([10, 10]))
     tensor(0.6931)
     """
-    return weighted_cross_entropy_loss(logits, labels, class_weights(counts, "effective", beta), reduction)
+    return weighted_cross_entropy_loss(
+        logits, labels, class_weights(counts, "effective", beta), reduction
+    )
 
 
 def logit_adjusted_loss(
-    logits: torch.Tensor, labels: torch.Tensor, counts: torch.Tensor, tau: float = 1.0, reduction: str = "mean"
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    counts: torch.Tensor,
+    tau: float = 1.0,
+    reduction: str = "mean",
 ) -> torch.Tensor:
     r"""
     Cross-entropy on logits shifted by the class prior of the training set, pi_c = n_c / sum(n):
 
         l(x, y) = -log softmax(x + tau log pi)_y
 
-    At inference the logits stand unshifted, so they suit classes that are equally likely (Menon et al., "Long-tail
-    learning via logit adjustment", ICLR 2021, equation 10). tau = 0 is cross-entropy.
+    At inference the logits stand unshifted, so they suit classes that are equally likely (Menon et
+    al., "Long-tail learning via logit adjustment", ICLR 2021, equation 10). tau = 0 is
+    cross-entropy.
 
     Args:
-        logits: (N, C). labels: (N,) ids or (N, C) probabilities. counts: (C,), at least 1. tau: at least 0.
-            reduction: `"mean"` or `"none"`.
+        logits: (N, C). labels: (N,) ids or (N, C) probabilities.
+        counts: (C,), at least 1. tau: at least 0. reduction: `"mean"` or `"none"`.
 
     Example:
 
     >>> logit_adjusted_loss(torch.zeros(1, 2), torch.tensor([0]), torch.tensor([30, 10]))
     tensor(0.2877)
     """
-    counts = counts.to(logits.device).float()
+    logits = _at_least_float32(logits)
+    counts = counts.to(logits.device, logits.dtype)
     log_prior = torch.log(counts / counts.sum())  # (C,)
-    losses = F.cross_entropy(logits.float() + tau * log_prior, _cast_labels(labels), reduction="none")
-    return _reduce(losses, reduction)
+    return _reduce(_cross_entropy(logits + tau * log_prior, labels), reduction)
 
 
 def ldam_loss(
@@ -207,14 +236,14 @@ def ldam_loss(
 
         l(x, y) = -log softmax(s (x - Delta_y e_y))_y,   Delta_c = max_margin * (n_min / n_c)^{1/4}
 
-    (Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", NeurIPS 2019, equations 10
-    and 13). The logits are meant to be cosines in [-1, 1], as `FerEfficientNetConfig(cosine_scale=...)` divided by its
-    scale gives them.
+    (Cao et al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", NeurIPS
+    2019, equations 10 and 13). The logits are meant to be cosines in [-1, 1], as
+    `FerEfficientNetConfig(cosine_scale=...)` divided by its scale gives them.
 
     Args:
-        logits: (N, C), cosines. labels: (N,) ids; a margin on a mixture of classes has no meaning. counts: (C,), at
-            least 1. max_margin: margin of the rarest class, at least 0. scale: s, above 0. reduction: `"mean"` or
-            `"none"`.
+        logits: (N, C), cosines. labels: (N,) ids; a margin on a mixture of classes has no meaning.
+        counts: (C,), at least 1. max_margin: margin of the rarest class, at least 0.
+        scale: s, above 0. reduction: `"mean"` or `"none"`.
 
     Raises:
         ValueError: labels are not (N,) ids.
@@ -225,32 +254,41 @@ def ldam_loss(
     tensor(0.6931)
     """
     _require_ids(labels, "ldam_loss")
-    logits = logits.float()
-    counts = counts.to(logits.device).float()
+    logits = _at_least_float32(logits)
+    counts = counts.to(logits.device, logits.dtype)
     margins = max_margin * (counts.min() / counts) ** 0.25  # (C,)
     shifted = logits - margins * F.one_hot(labels, logits.shape[1])
     return _reduce(F.cross_entropy(scale * shifted, labels, reduction="none"), reduction)
 
 
 def one_hot(labels: torch.Tensor, num_classes: int) -> torch.Tensor:
-    """(N,) ids or (N, C) probabilities -> (N, C) float32 probabilities."""
+    """(N,) ids or (N, C) probabilities -> (N, C) probabilities, float32 (float64 stays)."""
     if labels.ndim == 1:
         labels = F.one_hot(labels, num_classes)
-    return labels.float()
+    return _at_least_float32(labels)
 
 
 def smooth_labels(labels: torch.Tensor, num_classes: int, epsilon: float) -> torch.Tensor:
-    """(1 - epsilon) y + epsilon / C: label smoothing (Szegedy et al., 2016, section 7) as (N, C) probabilities."""
+    """(1 - epsilon) y + epsilon / C, (N, C): label smoothing (Szegedy et al., 2016, section 7)."""
     return (1 - epsilon) * one_hot(labels, num_classes) + epsilon / num_classes
 
 
-def _cast_labels(labels: torch.Tensor) -> torch.Tensor:
-    return labels if labels.ndim == 1 else labels.float()
+def _at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    logits = _at_least_float32(logits)
+    return F.cross_entropy(
+        logits, labels if labels.ndim == 1 else labels.to(logits.dtype), reduction="none"
+    )
 
 
 def _require_ids(labels: torch.Tensor, name: str) -> None:
     if labels.ndim != 1:
-        raise ValueError(f"{name} needs class ids of shape (N,), but labels have shape {tuple(labels.shape)}.")
+        raise ValueError(
+            f"{name} needs class ids of shape (N,), but labels have shape {tuple(labels.shape)}."
+        )
 
 
 def _reduce(losses: torch.Tensor, reduction: str) -> torch.Tensor:
@@ -267,12 +305,15 @@ class ImbalanceLoss(nn.Module):
 
     Args:
         name: a member of `LOSSES`.
-        counts: (C,) images per class after sampling, so that a balanced sample is not weighted a second time.
-        focal_gamma, class_balanced_beta, logit_adjustment_tau, ldam_max_margin, ldam_scale: of the function named.
+        counts: (C,) images per class after sampling, so that a balanced sample is not weighted a
+            second time.
+        focal_gamma, class_balanced_beta, logit_adjustment_tau, ldam_max_margin, ldam_scale: of the
+            function named.
         focal_alpha: None, `"inverse"`, or one number per class.
         label_smoothing: in [0, 1); only for `SOFT_LABEL_LOSSES`.
-        deferred_reweighting_epoch: LDAM only; from this epoch on (counted from 0) samples are weighted by the inverse
-            effective number of their class ("DRW", Cao et al., algorithm 1). Call `set_epoch` at each epoch's start.
+        deferred_reweighting_epoch: LDAM only; from this epoch on (counted from 0) samples are
+            weighted by the inverse effective number of their class ("DRW", Cao et al.,
+            algorithm 1). Call `set_epoch` at each epoch's start.
     """
 
     def __init__(
@@ -293,7 +334,9 @@ class ImbalanceLoss(nn.Module):
         if name not in LOSSES:
             raise ValueError(f"loss must be one of {', '.join(LOSSES)}, but it is {name!r}.")
         if label_smoothing and name not in SOFT_LABEL_LOSSES:
-            raise ValueError(f"label smoothing has no meaning with the {name} loss; set label_smoothing to 0.")
+            raise ValueError(
+                f"label smoothing has no meaning with the {name} loss; set label_smoothing to 0."
+            )
         self.name = name
         self.label_smoothing = label_smoothing
         self.focal_gamma = focal_gamma
@@ -308,26 +351,33 @@ class ImbalanceLoss(nn.Module):
     def _weights(self, focal_alpha) -> torch.Tensor | None:
         if self.name in ("weighted_bce", "weighted_cross_entropy"):
             return class_weights(self.counts, "inverse")
-        if self.name == "class_balanced" or (self.name == "ldam" and self.deferred_reweighting_epoch is not None):
+        if self.name == "class_balanced" or (
+            self.name == "ldam" and self.deferred_reweighting_epoch is not None
+        ):
             return class_weights(self.counts, "effective", self.beta)
         if self.name == "focal" and focal_alpha == "inverse":
             return class_weights(self.counts, "inverse")
         if self.name == "focal" and focal_alpha is not None:
             if len(focal_alpha) != len(self.counts):
-                raise ValueError(f"focal_alpha needs {len(self.counts)} numbers, but {len(focal_alpha)} were given.")
+                raise ValueError(
+                    f"focal_alpha needs {len(self.counts)} numbers, "
+                    f"but {len(focal_alpha)} were given."
+                )
             return torch.tensor(focal_alpha, dtype=torch.float32)
         return None
 
     def set_epoch(self, epoch: int) -> None:
         """Switches LDAM's deferred re-weighting on from its epoch."""
-        self.reweight = self.deferred_reweighting_epoch is not None and epoch >= self.deferred_reweighting_epoch
+        self.reweight = (
+            self.deferred_reweighting_epoch is not None and epoch >= self.deferred_reweighting_epoch
+        )
 
     def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """logits (N, C), labels (N,) ids or (N, C) probabilities -> scalar."""
         if self.label_smoothing:
             labels = smooth_labels(labels, logits.shape[1], self.label_smoothing)
         if self.name == "cross_entropy":
-            return F.cross_entropy(logits.float(), _cast_labels(labels))
+            return _cross_entropy(logits, labels).mean()
         if self.name == "weighted_bce":
             return weighted_bce_loss(logits, labels, self.weights)
         if self.name in ("weighted_cross_entropy", "class_balanced"):
@@ -339,6 +389,9 @@ class ImbalanceLoss(nn.Module):
         return self._ldam(logits, labels)
 
     def _ldam(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        cosines = logits / self.scale  # the model's cosine classifier multiplies by the same scale
-        losses = ldam_loss(cosines, labels, self.counts, self.max_margin, self.scale, reduction="none")
+        # the model's cosine classifier multiplies by the same scale
+        cosines = _at_least_float32(logits) / self.scale
+        losses = ldam_loss(
+            cosines, labels, self.counts, self.max_margin, self.scale, reduction="none"
+        )
         return (self.weights[labels] * losses if self.reweight else losses).mean()

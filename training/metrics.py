@@ -1,4 +1,4 @@
-"""Metrics of a classifier on imbalanced classes, as a local `evaluate.Metric`: nothing is downloaded."""
+"""Metrics of a classifier on imbalanced classes, as a local `evaluate.Metric`: no download."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ ECE_BINS = 15
 
 class FerMetrics(evaluate.Metric):
     """
-    Accuracy, balanced accuracy, macro-F1, per-class precision, recall and F1, confusion matrix, calibration error.
+    Accuracy, balanced accuracy, macro-F1, figures per class, confusion matrix, calibration error.
 
     Args:
         label_names: the C class names, in the order of their ids.
@@ -20,19 +20,22 @@ class FerMetrics(evaluate.Metric):
 
     `compute(predictions=..., references=...)` takes
 
-    - predictions: (N, C) probabilities, or logits, which are softmaxed if the rows do not sum to 1; or (N,) class ids,
-      which leave the calibration error out.
+    - predictions: (N, C) probabilities, or logits, which are softmaxed if the rows do not sum to 1;
+      or (N,) class ids, which leave the calibration error out.
     - references: (N,) class ids.
 
-    and returns a dict of `accuracy`, `balanced_accuracy` (mean recall of the classes that occur), `macro_f1` (over all C
-    classes, 0 where undefined), `precision_<class>`, `recall_<class>`, `f1_<class>`, `ece` (expected calibration error
-    over 15 equal-width bins of the top probability; Guo et al., ICML 2017, equation 3), `confusion_matrix` (C lists of C
-    counts, true class by row) and `<metric>_ci95` ([low, high], bootstrap over images) for the first three.
+    and returns a dict of `accuracy`, `balanced_accuracy` (mean recall of the classes that occur),
+    `macro_f1` (over all C classes, 0 where undefined), `precision_<class>`, `recall_<class>`,
+    `f1_<class>`, `ece` (expected calibration error over 15 equal-width bins of the top probability;
+    Guo et al., ICML 2017, equation 3), `confusion_matrix` (C lists of C counts, true class by row)
+    and `<metric>_ci95` ([low, high], bootstrap over images) for the first three.
 
     Raises ValueError where there is nothing to evaluate or an id lies outside [0, C).
     """
 
-    def __init__(self, label_names: Sequence[str], *, bootstrap: int = 1000, seed: int = 0, **kwargs):
+    def __init__(
+        self, label_names: Sequence[str], *, bootstrap: int = 1000, seed: int = 0, **kwargs
+    ):
         self.label_names = list(label_names)
         self.bootstrap = bootstrap
         self.bootstrap_seed = seed
@@ -45,10 +48,23 @@ class FerMetrics(evaluate.Metric):
             citation="",
             inputs_description=self.__doc__,
             features=[
-                datasets.Features({"predictions": datasets.List(datasets.Value("float32")), "references": references}),
-                datasets.Features({"predictions": datasets.Value("int64"), "references": references}),
+                datasets.Features(
+                    {
+                        "predictions": datasets.List(datasets.Value("float32")),
+                        "references": references,
+                    }
+                ),
+                datasets.Features(
+                    {"predictions": datasets.Value("int64"), "references": references}
+                ),
             ],
         )
+
+    def compute(self, *, predictions=None, references=None, **kwargs) -> dict | None:
+        """evaluate's `compute`, after a look at whether there is an image."""
+        if references is not None:
+            _require_images(references)  # evaluate would fail with an IndexError
+        return super().compute(predictions=predictions, references=references, **kwargs)
 
     def _compute(self, predictions, references) -> dict:
         return classification_metrics(
@@ -61,25 +77,36 @@ class FerMetrics(evaluate.Metric):
 
 
 def classification_metrics(
-    predictions: np.ndarray, references: np.ndarray, label_names: Sequence[str], *, bootstrap: int, seed: int
+    predictions: np.ndarray,
+    references: np.ndarray,
+    label_names: Sequence[str],
+    *,
+    bootstrap: int,
+    seed: int,
 ) -> dict:
     """The figures of [`FerMetrics`] from arrays."""
     num_classes = len(label_names)
-    if len(references) == 0:
-        raise ValueError("Nothing to evaluate: expected at least one image, but found none.")
-    if references.min() < 0 or references.max() >= num_classes:
+    _require_images(references)
+    _require_ids("Labels", references, num_classes)
+    if predictions.ndim == 2 and predictions.shape[1] != num_classes:
         raise ValueError(
-            f"Labels must be in [0, {num_classes}), but they go from {references.min()} to {references.max()}."
+            f"Predictions need {num_classes} columns, one per class, "
+            f"but they have {predictions.shape[1]}."
         )
     probabilities = _probabilities(predictions) if predictions.ndim == 2 else None
     predicted = predictions if probabilities is None else predictions.argmax(axis=1)
+    _require_ids("Predictions", predicted, num_classes)
     confusion = np.bincount(references * num_classes + predicted, minlength=num_classes**2)
     confusion = confusion.reshape(num_classes, num_classes)  # true class by row
 
     result = {name: float(value) for name, value in _summary(confusion).items()}
     precision, recall, f1 = _per_class(confusion)
     for i, name in enumerate(label_names):
-        result |= {f"precision_{name}": precision[i], f"recall_{name}": recall[i], f"f1_{name}": f1[i]}
+        result |= {
+            f"precision_{name}": precision[i],
+            f"recall_{name}": recall[i],
+            f"f1_{name}": f1[i],
+        }
     result = {key: float(value) for key, value in result.items()}
     if probabilities is not None:
         result["ece"] = expected_calibration_error(probabilities, references)
@@ -89,8 +116,10 @@ def classification_metrics(
     return result
 
 
-def expected_calibration_error(probabilities: np.ndarray, references: np.ndarray, bins: int = ECE_BINS) -> float:
-    """Mean gap between confidence and accuracy, over equal-width bins of confidence weighted by their size."""
+def expected_calibration_error(
+    probabilities: np.ndarray, references: np.ndarray, bins: int = ECE_BINS
+) -> float:
+    """Mean gap of confidence and accuracy over equal-width bins of confidence, weighted by size."""
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == references
     which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
@@ -102,12 +131,28 @@ def bootstrap_intervals(confusion: np.ndarray, resamples: int, seed: int) -> dic
     """
     95 % percentile intervals over images drawn with replacement.
 
-    Drawing N images with replacement and counting their cells is one multinomial draw over the confusion matrix.
+    Drawing N images with replacement and counting their cells is one multinomial draw over the
+    confusion matrix.
     """
     rng = np.random.default_rng(seed)
     draws = rng.multinomial(confusion.sum(), confusion.ravel() / confusion.sum(), size=resamples)
     summary = _summary(draws.reshape(resamples, *confusion.shape))
-    return {f"{name}_ci95": np.quantile(values, [0.025, 0.975]).tolist() for name, values in summary.items()}
+    return {
+        f"{name}_ci95": np.quantile(values, [0.025, 0.975]).tolist()
+        for name, values in summary.items()
+    }
+
+
+def _require_images(references: Sequence[int]) -> None:
+    if len(references) == 0:
+        raise ValueError("Nothing to evaluate: expected at least one image, but found none.")
+
+
+def _require_ids(what: str, ids: np.ndarray, num_classes: int) -> None:
+    if ids.min() < 0 or ids.max() >= num_classes:
+        raise ValueError(
+            f"{what} must be in [0, {num_classes}), but they go from {ids.min()} to {ids.max()}."
+        )
 
 
 def _summary(confusion: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What a run leaves behind: figures, pictures, the resolved arguments, and the model card made from them."""
+"""What a run leaves behind: figures, pictures, resolved arguments, and the model card from them."""
 
 import dataclasses
 import json
@@ -20,24 +20,48 @@ from .arguments import Arguments  # noqa: E402
 from .metrics import FerMetrics  # noqa: E402
 from .splits import RunData  # noqa: E402
 
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"  # Okabe & Ito: safe for colour-blind readers
-PACKAGES = ("torch", "torchvision", "transformers", "datasets", "evaluate", "accelerate", "timm", "safetensors", "numpy")
+BLUE, ORANGE, GREEN, GREY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#999999",
+)  # Okabe & Ito: safe for colour-blind readers
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "transformers",
+    "datasets",
+    "evaluate",
+    "accelerate",
+    "timm",
+    "safetensors",
+    "numpy",
+)
 
 
-def evaluation_results(logits: np.ndarray, labels: np.ndarray, copies: np.ndarray | None, label_names: Sequence[str]) -> dict:
+def evaluation_results(
+    logits: np.ndarray, labels: np.ndarray, copies: np.ndarray | None, label_names: Sequence[str]
+) -> dict:
     """
-    Every figure of `FerMetrics` as `eval_<name>`, and again as `eval_<name>_without_copies` over the images that are no
-    copies of training images.
+    Every figure of `FerMetrics` as `eval_<name>`, and as `eval_<name>_without_copies`.
+
+    The latter are over the images that are no copies of training images.
 
     Args:
-        logits: (N, C). labels: (N,). copies: (N,) bool, or None where there are no training images to compare with.
+        logits: (N, C). labels: (N,). copies: (N,) bool, or None where there are no training images
+            to compare with.
     """
     metrics = FerMetrics(label_names)
     results: dict = {}
-    for suffix, rows in (("", np.ones(len(labels), bool)), ("_without_copies", None if copies is None else ~copies)):
+    for suffix, rows in (
+        ("", np.ones(len(labels), bool)),
+        ("_without_copies", None if copies is None else ~copies),
+    ):
         if rows is None or not rows.any():
             continue
-        figures = metrics.compute(predictions=logits[rows].astype(np.float32), references=labels[rows])
+        figures = metrics.compute(
+            predictions=logits[rows].astype(np.float32), references=labels[rows]
+        )
         figures["loss"] = _cross_entropy(logits[rows], labels[rows])
         figures["samples"] = int(rows.sum())
         results |= {f"eval_{name}{suffix}": value for name, value in figures.items()}
@@ -56,7 +80,11 @@ def write_json(path: Path, content: Mapping) -> None:
 
 def write_run_yaml(path: Path, args: Arguments, data_fingerprint: str) -> None:
     """Resolved arguments, versions, seed and data fingerprint: what is needed to run it again."""
-    training = {name: value for name, value in args.training.to_dict().items() if not name.endswith("_token")}
+    training = {
+        name: value
+        for name, value in args.training.to_dict().items()
+        if not name.endswith("_token")
+    }
     content = {
         "command": shell_command(sys.argv),
         "seed": args.training.seed,
@@ -67,22 +95,31 @@ def write_run_yaml(path: Path, args: Arguments, data_fingerprint: str) -> None:
             "model": dataclasses.asdict(args.model),
             "training": json.loads(json.dumps(training, default=str)),
         },
-        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()}
+        | {name: metadata.version(name) for name in PACKAGES},
     }
     path.write_text(yaml.safe_dump(content, sort_keys=False, width=120))
 
 
 def shell_command(argv: Sequence[str]) -> str:
-    """The command as it can be run again; a value after a flag named ..._token is never written down."""
+    """The command, to be run again; a value after a flag named ..._token is never written down."""
     shown, secret = ["python"], False
     for word in argv:
         flag, _, value = word.partition("=")
-        shown.append("<hidden>" if secret else f"{flag}=<hidden>" if value and flag.endswith("token") else word)
+        shown.append(
+            "<hidden>"
+            if secret
+            else f"{flag}=<hidden>"
+            if value and flag.endswith("token")
+            else word
+        )
         secret = not value and flag.startswith("--") and flag.endswith("token")
     return shlex.join(shown)
 
 
-def plot_confusion_matrix(path: Path, confusion: Sequence[Sequence[int]], label_names: Sequence[str], title: str) -> None:
+def plot_confusion_matrix(
+    path: Path, confusion: Sequence[Sequence[int]], label_names: Sequence[str], title: str
+) -> None:
     """Rows are true classes; the colour is the share of the row, the number the count."""
     counts = np.asarray(confusion)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -101,18 +138,31 @@ def plot_confusion_matrix(path: Path, confusion: Sequence[Sequence[int]], label_
 
 def plot_class_distribution(path: Path, data: RunData, label_names: Sequence[str]) -> None:
     """Training images per class before and after sampling, and the evaluation split."""
-    bars = {f"evaluation ({data.eval_split})": (np.bincount(data.eval.labels, minlength=len(label_names)), GREY)}
+    bars = {
+        f"evaluation ({data.eval_split})": (
+            np.bincount(data.eval.labels, minlength=len(label_names)),
+            GREY,
+        )
+    }
     if data.train_counts is not None:
         if data.record["sampling"] == "none":
             bars = {"training": (data.train_counts, BLUE)} | bars
         else:
             after = data.drawn_counts.numpy().round().astype(int)
             name = f"training, after sampling ({data.record['sampling']})"
-            bars = {"training, before sampling": (data.counts_before, BLUE), name: (after, ORANGE)} | bars
+            bars = {
+                "training, before sampling": (data.counts_before, BLUE),
+                name: (after, ORANGE),
+            } | bars
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     width = 0.85 / len(bars)
     for i, (name, (counts, color)) in enumerate(bars.items()):
-        drawn = axes.bar(np.arange(len(label_names)) + (i - (len(bars) - 1) / 2) * width, counts, width, color=color)
+        drawn = axes.bar(
+            np.arange(len(label_names)) + (i - (len(bars) - 1) / 2) * width,
+            counts,
+            width,
+            color=color,
+        )
         drawn.set_label(f"{name}: {int(np.sum(counts)):,} images")
         axes.bar_label(drawn, fontsize=7, rotation=90, padding=3)
     axes.set_xticks(range(len(label_names)), label_names)
@@ -134,7 +184,13 @@ def plot_training_curves(path: Path, history: Sequence[Mapping]) -> None:
     ):
         points = [(entry["epoch"], entry[key]) for entry in history if key in entry]
         if points:
-            axes.plot(*zip(*points), color=color, label=name, marker="o" if len(points) < 30 else None, markersize=3)
+            axes.plot(
+                *zip(*points),
+                color=color,
+                label=name,
+                marker="o" if len(points) < 30 else None,
+                markersize=3,
+            )
     left.set(xlabel="epoch", title="Loss")
     right.set(xlabel="epoch", title="Evaluation")
     for axes in (left, right):
@@ -150,13 +206,15 @@ def _save(figure, path: Path) -> None:
 
 
 def recall_table(results: Mapping, data: RunData, label_names: Sequence[str]) -> str:
-    """What imbalance does: each class's share of the training images beside its recall, rarest first."""
+    """What imbalance does: each class's share of training images and recall, rarest first."""
     evaluated = np.bincount(data.eval.labels, minlength=len(label_names))
     counts = data.counts_before if data.counts_before is not None else evaluated
     lines = [f"{'class':<10}{'share':>8}{'images':>8}{'recall':>8}"]
     for c in np.argsort(counts, kind="stable"):
         recall = results[f"eval_recall_{label_names[c]}"]
-        lines.append(f"{label_names[c]:<10}{counts[c] / counts.sum():>8.1%}{evaluated[c]:>8}{recall:>8.3f}")
+        lines.append(
+            f"{label_names[c]:<10}{counts[c] / counts.sum():>8.1%}{evaluated[c]:>8}{recall:>8.3f}"
+        )
     return "\n".join(lines)
 
 
@@ -165,12 +223,15 @@ def result_line(results: Mapping, eval_split: str) -> str:
     low, high = results["eval_accuracy_ci95"]
     line = (
         f"{eval_split}: accuracy {results['eval_accuracy']:.4f} [{low:.4f}, {high:.4f}], "
-        f"macro-F1 {results['eval_macro_f1']:.4f}, balanced accuracy {results['eval_balanced_accuracy']:.4f}, "
+        f"macro-F1 {results['eval_macro_f1']:.4f}, "
+        f"balanced accuracy {results['eval_balanced_accuracy']:.4f}, "
         f"ECE {results['eval_ece']:.4f} over {results['eval_samples']} images"
     )
     if "eval_accuracy_without_copies" in results:
         line += (
-            f"; without copies of training images: accuracy {results['eval_accuracy_without_copies']:.4f}, macro-F1 "
-            f"{results['eval_macro_f1_without_copies']:.4f} over {results['eval_samples_without_copies']}"
+            "; without copies of training images: "
+            f"accuracy {results['eval_accuracy_without_copies']:.4f}, macro-F1 "
+            f"{results['eval_macro_f1_without_copies']:.4f} "
+            f"over {results['eval_samples_without_copies']}"
         )
     return line

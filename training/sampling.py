@@ -1,4 +1,4 @@
-"""Which rows are trained on: stratified undersampling, oversampling, weighted drawing and splits, from labels alone."""
+"""Which rows to train on, by labels alone: stratified under- and oversampling, weights, splits."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,9 @@ def class_counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
     return np.bincount(np.asarray(labels), minlength=num_classes)
 
 
-def undersample(labels: np.ndarray, per_class: int | str, *, seed: int, num_classes: int | None = None) -> np.ndarray:
+def undersample(
+    labels: np.ndarray, per_class: int | str, *, seed: int, num_classes: int | None = None
+) -> np.ndarray:
     """
     The same number of rows from each class, without replacement; no image is touched.
 
@@ -28,7 +30,8 @@ def undersample(labels: np.ndarray, per_class: int | str, *, seed: int, num_clas
         Chosen row indices, int64, ascending.
 
     Raises:
-        ValueError: a class has fewer rows than asked for; the message names each such class and its size.
+        ValueError: a class has no rows or fewer than asked for (the message names each such class
+            and its size), or `per_class` is below 1.
 
     Example:
 
@@ -37,9 +40,15 @@ def undersample(labels: np.ndarray, per_class: int | str, *, seed: int, num_clas
     """
     labels = np.asarray(labels)
     counts = class_counts(labels, num_classes or 0)
+    if counts.min() == 0:
+        raise ValueError(
+            f"Cannot undersample: classes {np.flatnonzero(counts == 0).tolist()} have no rows."
+        )
     keep = int(counts.min()) if per_class == "min" else int(per_class)
+    if keep < 1:
+        raise ValueError(f"per_class must be at least 1 or 'min', but it is {per_class!r}.")
     short = {int(c): int(n) for c, n in enumerate(counts) if n < keep}
-    if keep < 1 or short:
+    if short:
         raise ValueError(
             f"Cannot keep {keep} rows of each class: classes {short} (class id: rows) have fewer. "
             f"Ask for at most {int(counts.min())}, or for 'min'."
@@ -48,22 +57,24 @@ def undersample(labels: np.ndarray, per_class: int | str, *, seed: int, num_clas
 
 
 def cap_per_class(labels: np.ndarray, most: int, *, seed: int, num_classes: int) -> np.ndarray:
-    """Up to `most` random rows of each class (the paper's sample of up to 4,000); ascending row indices."""
+    """Up to `most` random rows a class (the paper samples up to 4,000); ascending row indices."""
     counts = class_counts(labels, num_classes)
     return _choose(np.asarray(labels), np.minimum(counts, most), seed)
 
 
 def oversample(labels: np.ndarray, *, seed: int, num_classes: int | None = None) -> np.ndarray:
     """
-    Every row at least once, and rows of smaller classes repeated until each class is as large as the largest.
+    Every row at least once, rows of smaller classes repeated to the size of the largest class.
 
-    Each row of a class is repeated floor(n_max / n_c) times, a random remainder of them once more. Returns row indices
-    with repeats, int64, ascending. Raises ValueError on a class without rows.
+    Each row of a class is repeated floor(n_max / n_c) times, a random remainder of them once more.
+    Returns row indices with repeats, int64, ascending. Raises ValueError on a class without rows.
     """
     labels = np.asarray(labels)
     counts = class_counts(labels, num_classes or 0)
     if counts.min() == 0:
-        raise ValueError(f"Cannot oversample: classes {np.flatnonzero(counts == 0).tolist()} have no rows.")
+        raise ValueError(
+            f"Cannot oversample: classes {np.flatnonzero(counts == 0).tolist()} have no rows."
+        )
     rng = np.random.default_rng(seed)
     chosen = []
     for c, n in enumerate(counts):
@@ -73,8 +84,10 @@ def oversample(labels: np.ndarray, *, seed: int, num_classes: int | None = None)
     return np.sort(np.concatenate(chosen))
 
 
-def stratified_split(labels: np.ndarray, test_fraction: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row indices (train, test), ascending, with `test_fraction` of each class (rounded) in the test part."""
+def stratified_split(
+    labels: np.ndarray, test_fraction: float, *, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Row indices (train, test), ascending; `test_fraction` of each class (rounded) is test."""
     labels = np.asarray(labels)
     counts = class_counts(labels, 0)
     test = _choose(labels, np.round(counts * test_fraction).astype(np.int64), seed)
@@ -84,19 +97,20 @@ def stratified_split(labels: np.ndarray, test_fraction: float, *, seed: int) -> 
 def _choose(labels: np.ndarray, sizes, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     chosen = [
-        rng.choice(np.flatnonzero(labels == c), int(size), replace=False, shuffle=False) for c, size in enumerate(sizes)
+        rng.choice(np.flatnonzero(labels == c), int(size), replace=False, shuffle=False)
+        for c, size in enumerate(sizes)
     ]
     return np.sort(np.concatenate(chosen))
 
 
 class EpochSampler(Sampler[int]):
     """
-    The order of one epoch, drawn from (seed, epoch) alone: equal on every process and after a resume.
+    An epoch's order, drawn from (seed, epoch) alone: equal on every process and after a resume.
 
     Args:
         labels: (N,) class ids of the training rows.
-        weighted: False gives a permutation; True draws N rows with replacement, each class equally likely (probability
-            of a row proportional to the inverse frequency of its class).
+        weighted: False gives a permutation; True draws N rows with replacement, each class equally
+            likely (probability of a row proportional to the inverse frequency of its class).
         seed: of the run. Call `set_epoch` at each epoch's start, as Accelerate does.
     """
 
@@ -118,5 +132,7 @@ class EpochSampler(Sampler[int]):
         if self.weights is None:
             order = torch.randperm(self.length, generator=generator)
         else:
-            order = torch.multinomial(self.weights, self.length, replacement=True, generator=generator)
+            order = torch.multinomial(
+                self.weights, self.length, replacement=True, generator=generator
+            )
         yield from order.tolist()

@@ -1,4 +1,4 @@
-"""From decoded splits to what one run trains on and evaluates: the paper's split, copies, sampling, and a record of it."""
+"""From decoded splits to a run's training and evaluation: paper split, copies, sampling, record."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +17,11 @@ class RunData:
     """
     train: rows after sampling, or None where only an evaluation was asked for.
     eval, eval_split: the evaluation rows and the name of their split.
-    eval_copies: (N,) bool, which of them are copies of training images (before sampling); None without training images.
+    eval_copies: (N,) bool, which of them are copies of training images (before sampling); None
+        without training images.
     train_counts, counts_before: (C,) after and before sampling.
-    drawn_counts: (C,) counts that batches are drawn with: uniform where sampling is weighted, else train_counts.
+    drawn_counts: (C,) counts that batches are drawn with: uniform where sampling is weighted, else
+        train_counts.
     record: for data_report.json.
     """
 
@@ -33,20 +35,32 @@ class RunData:
     record: dict
 
 
-def paper_split(splits: Mapping[str, FaceDataset], per_class: int, *, seed: int) -> dict[str, FaceDataset]:
+def paper_split(
+    splits: Mapping[str, FaceDataset], per_class: int, *, seed: int
+) -> dict[str, FaceDataset]:
     """
-    The paper's protocol: pool all splits, take up to `per_class` random images of each class, split 70/30 by class.
+    The paper's protocol: pool all splits, sample them, split 70/30 by class.
+
+    The sample is up to `per_class` random images of each class.
     """
     pool = FaceDataset(
-        torch.cat([faces.images for faces in splits.values()]), torch.cat([faces.labels for faces in splits.values()])
+        torch.cat([faces.images for faces in splits.values()]),
+        torch.cat([faces.labels for faces in splits.values()]),
     )
-    pool = pool.select(cap_per_class(pool.labels.numpy(), per_class, seed=seed, num_classes=len(LABELS)))
+    pool = pool.select(
+        cap_per_class(pool.labels.numpy(), per_class, seed=seed, num_classes=len(LABELS))
+    )
     train, test = stratified_split(pool.labels.numpy(), 0.3, seed=seed)
     return {"train": pool.select(train), "test": pool.select(test)}
 
 
 def prepare_run_data(
-    splits: Mapping[str, FaceDataset], data: DataArguments, imbalance: ImbalanceArguments, *, seed: int, training: bool
+    splits: Mapping[str, FaceDataset],
+    data: DataArguments,
+    imbalance: ImbalanceArguments,
+    *,
+    seed: int,
+    training: bool,
 ) -> RunData:
     """
     Applies `--split`, `--drop_eval_copies` and `--sampling`, in this order.
@@ -60,8 +74,10 @@ def prepare_run_data(
     needed = {data.eval_split} | ({"train"} if training else set())
     if missing := sorted(needed - set(splits)):
         raise DataError(
-            f"{data.dataset}: expected the splits {', '.join(sorted(needed))}, but {', '.join(missing)} is missing "
-            f"(found: {', '.join(splits)}). --eval_split chooses another one; --split paper makes its own."
+            f"{data.dataset}: expected the splits {', '.join(sorted(needed))}, "
+            f"but {', '.join(missing)} is missing "
+            f"(found: {', '.join(splits)}). "
+            "--eval_split chooses another one; --split paper makes its own."
         )
     evaluation, train = splits[data.eval_split], splits.get("train")
     copies = None
@@ -78,10 +94,17 @@ def prepare_run_data(
     before = class_counts(train.labels.numpy(), len(LABELS))
     if (before == 0).any():
         empty = [LABELS[c] for c in np.flatnonzero(before == 0)]
-        raise DataError(f"{data.dataset}: the train split has no image of {', '.join(empty)}; expected every class.")
+        raise DataError(
+            f"{data.dataset}: the train split has no image of {', '.join(empty)}; "
+            "expected every class."
+        )
     train, sampled = _sample(train, imbalance, seed)
     after = class_counts(train.labels.numpy(), len(LABELS))
-    drawn = np.full(len(LABELS), len(train) / len(LABELS)) if imbalance.sampling == "weighted" else after
+    drawn = (
+        np.full(len(LABELS), len(train) / len(LABELS))
+        if imbalance.sampling == "weighted"
+        else after
+    )
     record |= {
         "sampling": imbalance.sampling,
         "sampling_seed": seed,
@@ -90,11 +113,20 @@ def prepare_run_data(
         **sampled,
     }
     return RunData(
-        train, evaluation, data.eval_split, copies, before, after, torch.tensor(drawn, dtype=torch.float32), record
+        train,
+        evaluation,
+        data.eval_split,
+        copies,
+        before,
+        after,
+        torch.tensor(drawn, dtype=torch.float32),
+        record,
     )
 
 
-def _sample(train: FaceDataset, imbalance: ImbalanceArguments, seed: int) -> tuple[FaceDataset, dict]:
+def _sample(
+    train: FaceDataset, imbalance: ImbalanceArguments, seed: int
+) -> tuple[FaceDataset, dict]:
     labels = train.labels.numpy()
     if imbalance.sampling == "undersample":
         rows = undersample(labels, imbalance.undersample, seed=seed, num_classes=len(LABELS))

@@ -1,4 +1,4 @@
-"""Faces drawn by code: 48x48 grey, the seven expressions by brows, eyes and mouth, for runs without any data."""
+"""Faces drawn for runs without data: 48x48 grey, seven expressions by brows, eyes and mouth."""
 
 import io
 
@@ -9,7 +9,8 @@ SIZE = 48
 SCALE = 3  # drawn at 144 px and reduced, so that lines are smooth
 
 # What a full-strength expression does to a neutral face, in units of each feature's own range:
-#   brow_raise, brow_slant (+ inner end up), eye_open, mouth_curve (+ smile), mouth_open, mouth_width, nose_wrinkle
+#   brow_raise, brow_slant (+ inner end up), eye_open, mouth_curve (+ smile), mouth_open,
+#   mouth_width, nose_wrinkle
 EXPRESSION_FEATURES = {
     "angry": (-0.7, -1.0, -0.2, -0.4, 0.1, -0.2, 0.2),
     "disgust": (-0.5, -0.6, -0.5, -0.6, 0.4, 0.0, 1.0),
@@ -22,7 +23,7 @@ EXPRESSION_FEATURES = {
 
 
 def draw_face(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One face with the seven `features` of `EXPRESSION_FEATURES`, seen under random pose and light: (48, 48) uint8."""
+    """A face with `features` as in `EXPRESSION_FEATURES`, random pose and light: (48, 48) uint8."""
     brow_raise, brow_slant, eye_open, mouth_curve, mouth_open, mouth_width, wrinkle = features
     side = SIZE * SCALE
     skin, ink = rng.uniform(110, 220), rng.uniform(0, 60)
@@ -30,10 +31,19 @@ def draw_face(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     draw = ImageDraw.Draw(canvas)
 
     def box(cx, cy, rx, ry):  # centre and radii in face units, [-1, 1] over the picture
-        return [(cx - rx + 1) * side / 2, (cy - ry + 1) * side / 2, (cx + rx + 1) * side / 2, (cy + ry + 1) * side / 2]
+        return [
+            (cx - rx + 1) * side / 2,
+            (cy - ry + 1) * side / 2,
+            (cx + rx + 1) * side / 2,
+            (cy + ry + 1) * side / 2,
+        ]
 
     def line(points, width, fill):
-        draw.line([((x + 1) * side / 2, (y + 1) * side / 2) for x, y in points], fill=int(fill), width=int(width))
+        draw.line(
+            [((x + 1) * side / 2, (y + 1) * side / 2) for x, y in points],
+            fill=int(fill),
+            width=int(width),
+        )
 
     draw.ellipse(box(0, -0.15, 0.86, 0.9), fill=int(rng.uniform(10, 150)))  # hair
     draw.ellipse(box(0, 0.08, rng.uniform(0.68, 0.8), 0.88), fill=int(skin))
@@ -41,24 +51,38 @@ def draw_face(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     for s in (-1, 1):
         eye_height = max(0.02, 0.11 * (1 + 0.8 * eye_open))
         draw.ellipse(box(0.34 * s, -0.15, 0.16, eye_height), fill=int(min(255, skin + 45)))
-        draw.ellipse(box(0.34 * s + rng.uniform(-0.02, 0.02), -0.15, 0.07, min(0.09, eye_height)), fill=int(ink))
+        draw.ellipse(
+            box(0.34 * s + rng.uniform(-0.02, 0.02), -0.15, 0.07, min(0.09, eye_height)),
+            fill=int(ink),
+        )
         brow = -0.38 - 0.13 * brow_raise
-        line([(0.14 * s, brow - 0.1 * brow_slant), (0.54 * s, brow + 0.08 * brow_slant)], thickness, ink)
+        line(
+            [(0.14 * s, brow - 0.1 * brow_slant), (0.54 * s, brow + 0.08 * brow_slant)],
+            thickness,
+            ink,
+        )
         if wrinkle > 0.05:
             fold = skin - 70 * wrinkle
             line([(0.06 * s, 0.08), (0.2 * s, 0.22)], 3, fold)
             line([(0.22 * s, 0.2), (0.3 * s, 0.42)], 3, fold)
     line([(0.0, -0.1), (-0.07, 0.2), (0.05, 0.22)], 3, skin - 40)
-    _draw_mouth(line, draw, box, mouth_curve, mouth_open, 0.3 * (1 + 0.35 * mouth_width), ink, thickness)
+    _draw_mouth(
+        line, draw, box, mouth_curve, mouth_open, 0.3 * (1 + 0.35 * mouth_width), ink, thickness
+    )
     return _photograph(canvas, rng)
 
 
-def _draw_mouth(line, draw, box, curve: float, opening: float, width: float, ink: float, thickness: float) -> None:
+def _draw_mouth(
+    line, draw, box, curve: float, opening: float, width: float, ink: float, thickness: float
+) -> None:
     t = np.linspace(-1, 1, 13)
     y = 0.52 - 0.18 * curve * (t**2 - 0.4)  # a smile lifts the corners
     if opening > 0.15:
         height = 0.05 + 0.16 * opening
-        upper, lower = list(zip(width * t, y - height * (1 - t**2))), list(zip(width * t, y + height * (1 - t**2)))
+        upper, lower = (
+            list(zip(width * t, y - height * (1 - t**2))),
+            list(zip(width * t, y + height * (1 - t**2))),
+        )
         line(upper, thickness * 0.7, ink)
         line(lower, thickness * 0.7, ink)
         draw.ellipse(box(0, 0.52 + 0.05 * curve, width * 0.6, height * 0.7), fill=int(ink))
@@ -71,11 +95,25 @@ def _photograph(canvas: Image.Image, rng: np.random.Generator) -> np.ndarray:
     side = canvas.size[0]
     angle, zoom = np.deg2rad(rng.normal(0, 7)), rng.uniform(0.9, 1.15)
     turn = rng.normal(0, 0.08)  # shear, as of a head turned aside
-    a, b, d, e = np.cos(angle) * zoom, np.sin(angle) * zoom + turn, -np.sin(angle) * zoom, np.cos(angle) * zoom
+    a, b, d, e = (
+        np.cos(angle) * zoom,
+        np.sin(angle) * zoom + turn,
+        -np.sin(angle) * zoom,
+        np.cos(angle) * zoom,
+    )
     shift = rng.normal(0, 0.03 * side, size=2)
     half = side / 2
-    matrix = (a, b, half - a * half - b * half + shift[0], d, e, half - d * half - e * half + shift[1])
-    canvas = canvas.transform(canvas.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=90)
+    matrix = (
+        a,
+        b,
+        half - a * half - b * half + shift[0],
+        d,
+        e,
+        half - d * half - e * half + shift[1],
+    )
+    canvas = canvas.transform(
+        canvas.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=90
+    )
     canvas = canvas.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.9) * SCALE))
     face = np.asarray(canvas.resize((SIZE, SIZE), Image.Resampling.BOX), dtype=np.float32)
     ramp = np.linspace(-1, 1, SIZE)
@@ -85,9 +123,11 @@ def _photograph(canvas: Image.Image, rng: np.random.Generator) -> np.ndarray:
     return np.clip(face, 0, 255).astype(np.uint8)
 
 
-def draw_faces(labels: np.ndarray, label_names: list[str] | tuple[str, ...], *, seed: int) -> np.ndarray:
+def draw_faces(
+    labels: np.ndarray, label_names: list[str] | tuple[str, ...], *, seed: int
+) -> np.ndarray:
     """
-    Faces of the given classes; the strength of each expression, the person, pose, light and noise vary.
+    Faces of the given classes; strength of expression, person, pose, light and noise vary.
 
     Args:
         labels: (N,) ids into `label_names`.
@@ -109,8 +149,10 @@ def draw_faces(labels: np.ndarray, label_names: list[str] | tuple[str, ...], *, 
 def draw_split(
     size: int, proportions: np.ndarray, label_names: list[str] | tuple[str, ...], *, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`size` faces (N, 48, 48) and labels (N,) in random order, the classes in `proportions` and at least 4 of each."""
-    counts = np.maximum(4, np.round(size * np.asarray(proportions) / np.sum(proportions)).astype(int))
+    """`size` shuffled faces (N, 48, 48) and labels (N,), in `proportions`, at least 4 per class."""
+    counts = np.maximum(
+        4, np.round(size * np.asarray(proportions) / np.sum(proportions)).astype(int)
+    )
     labels = np.repeat(np.arange(len(counts)), counts)
     np.random.default_rng(seed).shuffle(labels)
     return draw_faces(labels, label_names, seed=seed + 1), labels

@@ -1,4 +1,4 @@
-"""transformers' Trainer with a loss for imbalanced classes, batch augmentation and averaged weights."""
+"""transformers' Trainer with losses for imbalance, batch augmentation and averaged weights."""
 
 from pathlib import Path
 
@@ -25,7 +25,8 @@ class EpochScheduleCallback(TrainerCallback):
         self.trainer = trainer
 
     def on_train_begin(self, args, state, control, **kwargs):
-        # Each process draws its own dropout and augmentation; the order of rows does not come from this generator.
+        # Each process draws its own dropout and augmentation; the order of rows does not come from
+        # this generator.
         set_seed(args.seed + args.process_index)
 
     def on_epoch_begin(self, args, state, control, **kwargs):
@@ -45,18 +46,20 @@ class FerTrainer(Trainer):
     """
     Trainer whose `compute_loss` applies one of the treatments of imbalance.
 
-    Beside the arguments of `transformers.Trainer` (`processing_class` is the image processor and is required):
+    Beside `transformers.Trainer`'s arguments (`processing_class`, the image processor, required):
 
     Args:
-        criterion: `(logits (N, C), labels (N,) or (N, C)) -> scalar` mean over samples, with `set_epoch`; see
-            `training.losses.ImbalanceLoss`.
-        augmentation: images (N, C, H, W) -> images, applied to training batches on their device. None: none.
+        criterion: `(logits (N, C), labels (N,) or (N, C)) -> scalar` mean over samples, with
+            `set_epoch`; see `training.losses.ImbalanceLoss`.
+        augmentation: images (N, C, H, W) -> images, applied to training batches on their device.
+            None: none.
         mixing: images, labels -> images, (N, C) probabilities. None: none.
         weighted_sampling: draw rows with replacement, each class equally likely.
 
-    Batches are uint8 images and labels (`training.data.FaceDataset`). Of `args` it reads, beside TrainingArguments,
-    `ema_decay` (0: off), `freeze_backbone_epochs` and `channels_last`. With an average of the weights, it is the average
-    that is evaluated and that `train` leaves in `self.model`; checkpoints hold both.
+    Batches are uint8 images and labels (`training.data.FaceDataset`). Of `args` it reads, beside
+    TrainingArguments, `ema_decay` (0: off), `freeze_backbone_epochs` and `channels_last`. With an
+    average of the weights, it is the average that is evaluated and that `train` leaves in
+    `self.model`; checkpoints hold both.
     """
 
     loss_is_scaled_for_ga = False  # `compute_loss` is a mean over the samples of its batch
@@ -83,8 +86,8 @@ class FerTrainer(Trainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """
-        Training: augment, mix, normalise, forward, the criterion. Evaluation: plain cross-entropy, so that the curves of
-        different treatments compare.
+        Training: augment, mix, normalise, forward, the criterion. Evaluation: plain cross-entropy,
+        so that the curves of different treatments compare.
 
         `num_items_in_batch` is not used: a mean over samples needs no correction for equal batches.
         """
@@ -93,7 +96,9 @@ class FerTrainer(Trainer):
             images = self.augmentation(images)
         if model.training and self.mixing is not None:
             images, labels = self.mixing(images, labels)
-        pixel_values = self.processing_class.normalize_batch(images)  # float32 (N, C, height, width)
+        pixel_values = self.processing_class.normalize_batch(
+            images
+        )  # float32 (N, C, height, width)
         if self.args.channels_last:
             pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
         outputs = model(pixel_values=pixel_values)
@@ -111,7 +116,8 @@ class FerTrainer(Trainer):
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         return EpochSampler(dataset.labels.numpy(), weighted=self.weighted_sampling, seed=seed)
 
-    # The moving average is made, saved and loaded where the optimizer is: both are state of the training.
+    # The moving average is made, saved and loaded where the optimizer is: both are state of the
+    # training.
 
     def create_optimizer(self, model=None):
         if self.args.ema_decay and self.ema is None:
@@ -133,7 +139,9 @@ class FerTrainer(Trainer):
 
     def _load_ema(self, checkpoint: str | None) -> None:
         if checkpoint is not None and self.ema is not None:
-            load_model(self.ema.module, str(Path(checkpoint) / EMA_FILE), device=str(self.args.device))
+            load_model(
+                self.ema.module, str(Path(checkpoint) / EMA_FILE), device=str(self.args.device)
+            )
 
     def train(self, *args, **kwargs):
         output = super().train(*args, **kwargs)
@@ -153,7 +161,8 @@ def epoch_metrics(label_names: list[str]):
 
     def compute(prediction: EvalPrediction) -> dict[str, float]:
         figures = metrics.compute(
-            predictions=np.asarray(prediction.predictions, dtype=np.float32), references=prediction.label_ids
+            predictions=np.asarray(prediction.predictions, dtype=np.float32),
+            references=prediction.label_ids,
         )
         return {key: value for key, value in figures.items() if isinstance(value, float)}
 

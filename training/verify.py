@@ -1,4 +1,4 @@
-"""Loads a finished folder as a stranger would: in a process of its own that cannot import this repository."""
+"""Loads a finished folder as a stranger would: in a process that cannot import this repository."""
 
 import base64
 import json
@@ -25,7 +25,8 @@ def predict_in_clean_process(folder: Path, png: bytes) -> dict[str, float]:
         folder: a saved model. png: one image; it goes through a pipe and is written nowhere.
 
     Returns:
-        Probability by class name, as `pipeline("image-classification", trust_remote_code=True)` gives it.
+        Probability by class name, as `pipeline("image-classification", trust_remote_code=True)`
+        gives it.
 
     Raises:
         RuntimeError: the folder does not load; the message ends with the other process's error.
@@ -39,5 +40,8 @@ def predict_in_clean_process(folder: Path, png: bytes) -> dict[str, float]:
             text=True,
         )
     if done.returncode:
-        raise RuntimeError(f"{folder} does not load by trust_remote_code in a clean process:\n{done.stderr[-2000:]}")
+        raise RuntimeError(
+            f"{folder} does not load by trust_remote_code in a clean process:\n"
+            f"{done.stderr[-2000:]}"
+        )
     return {entry["label"]: entry["score"] for entry in json.loads(done.stdout.splitlines()[-1])}

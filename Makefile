@@ -1,0 +1,45 @@
+# make run      a virtual environment, then the quickstart: train, evaluate, save, load back
+# make test     the whole suite
+# make quality  what CI checks of the style; make style mends it
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TRANSFORMERS_TESTS := $(VENV)/transformers-tests
+
+.PHONY: run test quality style clean
+
+run: $(VENV)/.train
+	$(BIN)/python train.py configs/quickstart.yaml --overwrite
+
+test: $(VENV)/.test $(TRANSFORMERS_TESTS)
+	$(BIN)/python -m pytest
+
+quality: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+style: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.train: setup.py constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train]'
+	touch $@
+
+$(VENV)/.test: setup.py constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,test]'
+	touch $@
+
+# transformers' own model tests are in its source distribution, not in its wheel
+$(TRANSFORMERS_TESTS): $(VENV)/.test
+	rm -rf $@ $@.partial && mkdir $@.partial
+	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --no-binary transformers -d $@.partial \
+		transformers==$$($(BIN)/python -c 'from importlib.metadata import version; print(version("transformers"))')
+	tar xzf $@.partial/transformers-*.tar.gz -C $@.partial --strip-components=1 --wildcards '*/tests/test_*.py'
+	rm $@.partial/transformers-*.tar.gz && mv $@.partial $@ && touch $@

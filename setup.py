@@ -1,0 +1,57 @@
+"""
+Installed, the packages are fer_efficientnet.modeling and fer_efficientnet.training: `modeling` and
+`training` would be too generic in site-packages. In the repository they are imported as they lie.
+"""
+
+from pathlib import Path
+
+from setuptools import setup
+
+EXTRAS = {
+    "train": [
+        "accelerate>=1.10,<2",
+        "datasets>=4.0,<6",
+        "evaluate>=0.4.6,<0.5",
+        "huggingface_hub>=1.0,<3",
+        "jinja2>=3.1",
+        "matplotlib>=3.10",
+        "pyyaml>=6.0",
+        "tensorboard>=2.20",
+        "tqdm>=4.67",
+    ],
+    "space": ["gradio>=6.0,<7"],
+    "test": [
+        "imbalanced-learn>=0.13",
+        "parameterized>=0.9",
+        "pytest>=8",
+        "ruff>=0.17",
+        "scikit-learn>=1.7",
+        "setuptools>=80",
+        "wheel>=0.45",
+    ],
+}
+
+setup(
+    name="fer-efficientnet",
+    version="0.1.0",
+    description=(
+        "Facial expressions by EfficientNet as a Transformers model, "
+        "with FER-2013's class imbalance treated"
+    ),
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.14",
+    packages=["fer_efficientnet.modeling", "fer_efficientnet.training"],
+    package_dir={"fer_efficientnet.modeling": "modeling", "fer_efficientnet.training": "training"},
+    package_data={"fer_efficientnet.training": ["model_card_template.md"]},
+    install_requires=[
+        "numpy>=2.0",
+        "pillow>=11",
+        "safetensors>=0.6,<1",
+        "timm>=1.0.20,<2",
+        "torch>=2.8,<3",
+        "transformers>=5.0,<6",
+    ],
+    extras_require=EXTRAS,
+)

@@ -1,0 +1,280 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from training.arguments import parse_arguments
+from training.data import DEFAULT_SOURCE
+
+ROOT = Path(__file__).parents[1]
+RECIPES = sorted((ROOT / "configs").glob("*.yaml"))
+
+
+def parse(*argv):
+    return parse_arguments("Train.", [str(value) for value in argv])
+
+
+@pytest.fixture
+def refused(capsys):
+    """Arguments -> the message on stderr with which the program ends."""
+
+    def parse_refused(*argv) -> str:
+        with pytest.raises(SystemExit) as end:
+            parse(*argv)
+        assert end.value.code == 2
+        return " ".join(capsys.readouterr().err.split("error: ")[-1].split())
+
+    return parse_refused
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    def write(**values) -> Path:
+        path = tmp_path / "mine.yaml"
+        path.write_text(yaml.safe_dump(values))
+        return path
+
+    return write
+
+
+# recipe and flags
+
+
+def test_recipe_then_flags_override_it(recipe):
+    path = recipe(
+        dataset="synthetic", learning_rate=0.01, head_hidden_sizes=[64, 32], drop_eval_copies=True,
+        channels_last=False, seed=7, dataset_revision=None,
+    )  # fmt: skip
+    args = parse(path)
+    assert args.data.dataset == "synthetic" and args.data.drop_eval_copies is True
+    assert args.data.dataset_revision is None
+    assert args.training.learning_rate == 0.01 and args.training.seed == 7
+    assert args.training.channels_last is False
+    assert args.model.head_hidden_sizes == [64, 32]
+    assert args.training.output_dir == "runs/mine"
+    flags = ["--learning_rate", "0.5", "--drop_eval_copies", "false", "--output_dir", "elsewhere"]
+    args = parse(path, *flags, "--channels_last")
+    assert args.training.learning_rate == 0.5 and args.data.drop_eval_copies is False
+    assert args.training.output_dir == "elsewhere" and args.training.channels_last is True
+    assert args.data.dataset == "synthetic" and args.training.seed == 7
+
+
+def test_no_arguments_give_the_defaults():
+    args = parse()
+    assert args.data.dataset == DEFAULT_SOURCE and args.data.eval_split == "validation"
+    assert (args.imbalance.sampling, args.imbalance.loss) == ("none", "cross_entropy")
+    assert args.model.backbone == "efficientnet_b0" and args.model.pretrained is None
+    assert args.training.output_dir == "runs/train"
+
+
+def test_arguments_come_from_the_command_line(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["train.py", "--seed", "11"])
+    assert parse_arguments("Train.").training.seed == 11
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_shipped_recipe_parses(path):
+    args = parse(path)
+    recipe = yaml.safe_load(path.read_text())
+    assert recipe and args.training.output_dir == f"runs/{path.stem}"
+    groups = (args.data, args.imbalance, args.model, args.training)
+    values = {name: value for group in groups for name, value in vars(group).items()}
+    for name, value in recipe.items():
+        found = values[name]
+        if name not in ("focal_alpha", "lr_scheduler_type", "save_strategy"):  # lists and enums
+            assert type(value)(found) == value, name
+
+
+def test_every_recipe_of_the_paper_ships():
+    names = {path.stem for path in RECIPES}
+    treatments = {"paper_undersampling", "paper_weighted", "paper_focal"}
+    assert {"quickstart", "fer2013"} | treatments <= names
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (
+            "lerning_rate: 0.1",
+            "mine.yaml: unknown key 'lerning_rate'; did you mean 'learning_rate'?",
+        ),
+        ("focal_gama: 1", "unknown key 'focal_gama'; did you mean 'focal_gamma'?"),
+        ("zzzzqqqq: 1", "unknown key 'zzzzqqqq'; see --help."),
+        ("- seed", "expected lines of `flag: value`, but found a list"),
+        ("a: [", "mine.yaml: not valid YAML"),
+        ("seed: many", "argument --seed: invalid int value: 'many'"),
+        ("sampling: oversampling", "invalid choice: 'oversampling'"),
+        ("undersample: 0", "--undersample must be a positive number or 'min', but it is '0'."),
+    ],
+)
+def test_wrong_recipe_is_refused(tmp_path, refused, text, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text + "\n")
+    assert message in refused(path)
+
+
+def test_missing_recipe_is_refused(tmp_path, refused):
+    assert "none.yaml: no such recipe; expected a YAML" in refused(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    "flag, near", [("--lerning_rate", "learning_rate"), ("--undersampel=5", "undersample")]
+)
+def test_unknown_flag_names_the_nearest(refused, flag, near):
+    wrong = flag.lstrip("-").split("=")[0]
+    assert refused(flag) == f"unknown flag {wrong!r}; did you mean {near!r}?"
+
+
+def test_flags_are_not_abbreviated(refused):
+    assert "unknown flag 'learning'" in refused("--learning", "0.1")
+
+
+# values
+
+
+@pytest.mark.parametrize(
+    "values, parsed",
+    [
+        (["none"], None),
+        (["inverse"], "inverse"),
+        (["1", "2", "0.5", "1", "1", "1", "1.5"], [1, 2, 0.5, 1, 1, 1, 1.5]),
+    ],
+)
+def test_focal_alpha(recipe, values, parsed):
+    args = parse("--loss", "focal", "--focal_alpha", *values)
+    assert args.imbalance.parsed_focal_alpha() == parsed
+    value = values[0] if len(values) == 1 else [float(v) for v in values]
+    from_recipe = parse(recipe(loss="focal", focal_alpha=value))
+    assert from_recipe.imbalance.parsed_focal_alpha() == parsed
+
+
+def test_head_without_hidden_layers(recipe):
+    assert parse("--head_hidden_sizes").model.head_hidden_sizes == []
+    assert parse("--head_hidden_sizes", "--seed", 1).model.head_hidden_sizes == []
+    assert parse(recipe(head_hidden_sizes=[], seed=1)).model.head_hidden_sizes == []
+    assert parse("--head_hidden_sizes", 256, 128).model.head_hidden_sizes == [256, 128]
+
+
+def test_pretrained_alone_with_a_value_and_not(recipe):
+    assert parse("--pretrained").model.pretrained == "imagenet"
+    assert parse("--pretrained", "--seed", 1).model.pretrained == "imagenet"
+    assert parse("--pretrained", "b0.safetensors").model.pretrained == "b0.safetensors"
+    assert parse(recipe(pretrained="tf_efficientnet_b0")).model.pretrained == "tf_efficientnet_b0"
+    assert parse(recipe(pretrained="imagenet"), "--no_pretrained").model.pretrained is None
+    assert parse("--no_pretrained").model.pretrained is None
+
+
+def test_switches_in_a_recipe(recipe):
+    assert parse(recipe(pretrained=True)).model.pretrained == "imagenet"
+    assert parse(recipe(pretrained=False)).model.pretrained is None
+    assert parse(recipe(no_pretrained=True)).model.pretrained is None
+    assert parse(recipe(no_channels_last=True)).training.channels_last is False
+    assert parse(recipe(channels_last=True, overwrite=False)).training.overwrite is False
+    assert parse(recipe(resume_from_checkpoint=True)).training.resume_from_checkpoint == "True"
+
+
+def test_undersample_and_its_sampling_imply_each_other():
+    args = parse("--undersample", 500).imbalance
+    assert (args.sampling, args.undersample) == ("undersample", "500")
+    args = parse("--sampling", "undersample").imbalance
+    assert (args.sampling, args.undersample) == ("undersample", "min")
+    assert parse("--sampling", "weighted").imbalance.undersample is None
+
+
+def test_evaluation_split_and_folder_follow_the_task():
+    assert parse("--split", "paper").data.eval_split == "test"
+    assert parse("--split", "paper", "--eval_split", "test").data.eval_split == "test"
+    assert parse("--eval_split", "test").data.eval_split == "test"
+    evaluation = parse("--evaluate_only", "--model_name_or_path", "model")
+    assert evaluation.training.output_dir == "runs/evaluation"
+
+
+def test_label_names_name_the_classes_of_the_data():
+    args = parse("--label_names", "happy", "sad")
+    assert args.data.label_names == ["happy", "sad"] and args.training.label_names is None
+
+
+def test_flags_of_training_arguments_work(recipe):
+    args = parse(
+        recipe(lr_scheduler_kwargs={"num_cycles": 2}), "--lr_scheduler_type", "cosine",
+        "--weight_decay", "0.05", "--num_train_epochs", "3", "--gradient_accumulation_steps", "4",
+        "--load_best_model_at_end", "--metric_for_best_model", "macro_f1",
+    ).training  # fmt: skip
+    assert args.lr_scheduler_type == "cosine" and args.lr_scheduler_kwargs == {"num_cycles": 2}
+    assert args.weight_decay == 0.05 and args.num_train_epochs == 3
+    assert args.gradient_accumulation_steps == 4
+    assert args.load_best_model_at_end and args.metric_for_best_model == "macro_f1"
+
+
+# combinations without meaning
+
+SOFT = "makes soft labels, for which the {} loss is not defined"
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (
+            "--undersample 5 --sampling oversample",
+            "--undersample and --sampling oversample exclude",
+        ),
+        ("--undersample 5 --sampling weighted", "--undersample and --sampling weighted exclude"),
+        ("--undersample most", "a positive number or 'min', but it is 'most'"),
+        ("--loss focal --label_smoothing 0.1", "--label_smoothing " + SOFT.format("focal")),
+        ("--loss focal --mixup 0.2", "--mixup " + SOFT.format("focal")),
+        ("--loss ldam --cutmix 1", "--cutmix " + SOFT.format("ldam")),
+        ("--deferred_reweighting_epoch 3", "belongs to --loss ldam, but the loss is cross_entropy"),
+        ("--label_smoothing 1", "--label_smoothing must be in [0, 1), but it is 1.0"),
+        ("--class_balanced_beta 1", "--class_balanced_beta must be in [0, 1), but it is 1.0"),
+        ("--focal_gamma -1", "--focal_gamma must be in [0, inf), but it is -1.0"),
+        ("--logit_adjustment_tau nan", "--logit_adjustment_tau must be in [0, inf)"),
+        ("--ldam_max_margin -0.5", "--ldam_max_margin must be in [0, inf), but it is -0.5"),
+        ("--mixup -1", "--mixup must be in [0, inf), but it is -1.0"),
+        ("--cutmix inf", "--cutmix must be in [0, inf), but it is inf"),
+        ("--focal_alpha none inverse", "none, inverse or one number per class, but it is none inv"),
+        ("--focal_alpha", "none, inverse or one number per class, but it is empty"),
+        ("--label_smoothing_factor 0.1", "use --label_smoothing here"),
+        ("--ema_decay 1", "--ema_decay must be in [0, 1), but it is 1.0"),
+        ("--pretrained --freeze_backbone_epochs -1", "must be at least 0, but it is -1"),
+        ("--evaluate_only", "--evaluate_only needs --model_name_or_path"),
+        ("--freeze_backbone_epochs 2", "but it would be random: add --pretrained or --model_name"),
+        (
+            "--pretrained --model_name_or_path m",
+            "--pretrained and --model_name_or_path exclude each",
+        ),
+        ("--split paper --eval_split validation", "but --eval_split is 'validation'"),
+    ],
+)
+def test_combination_without_meaning_is_refused(refused, flags, message):
+    assert message in refused(*flags.split())
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--loss ldam --deferred_reweighting_epoch 3",
+        "--loss weighted_bce --mixup 0.2 --cutmix 1 --label_smoothing 0.1",
+        "--undersample min --sampling undersample",
+        "--pretrained --freeze_backbone_epochs 2",
+        "--model_name_or_path m --freeze_backbone_epochs 2",
+    ],
+)
+def test_combination_with_meaning_is_accepted(flags):
+    parse(*flags.split())
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit) as end:
+        parse("--help")
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: train.py [RECIPE.yaml] [--flag value ...]")
+    for flag in (
+        "--dataset", "--split", "--undersample", "--loss", "--focal_alpha", "--backbone",
+        "--ema_decay", "--no_pretrained", "--head_hidden_sizes", "--learning_rate",
+        "--evaluate_only",
+    ):  # fmt: skip
+        assert f"{flag} " in text or f"{flag}\n" in text, flag
+    for group in ("data", "treatment of imbalance", "model", "training (all of transformers"):
+        assert f"\n{group}" in text
+    assert "Focusing exponent of the focal loss" in text and "(default: 2.0)" in text

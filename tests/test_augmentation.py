@@ -1,0 +1,238 @@
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from training.augmentation import BatchAugmentation, BatchMixing
+
+OFF = dict.fromkeys(
+    ["flip", "rotate", "translate", "scale", "brightness", "contrast", "erasing"], 0.0
+)
+SIZE = 48
+
+
+def augment(images, seed=0, **settings):
+    torch.manual_seed(seed)
+    return BatchAugmentation(**(OFF | settings))(images)
+
+
+def random_images(n=8, channels=1, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(256, (n, channels, SIZE, SIZE), generator=generator).to(dtype)
+
+
+def identical_images(n=8):
+    return random_images(1).expand(n, -1, -1, -1)
+
+
+def blobs(n, x, y):
+    """A bright spot on black, centred `x` right of and `y` below the image's centre."""
+    position = torch.arange(SIZE) - (SIZE - 1) / 2
+    square = (position[None, :] - x) ** 2 + (position[:, None] - y) ** 2
+    return (200 * torch.exp(-square / 8)).expand(n, 1, -1, -1)
+
+
+def centres(images):
+    """(N, 2): x and y of the centre of mass, from the image's centre."""
+    position = torch.arange(SIZE) - (SIZE - 1) / 2
+    mass = images.sum(dim=(1, 2, 3))
+    x = (images.sum(dim=(1, 2)) * position).sum(dim=1) / mass
+    y = (images.sum(dim=(1, 3)) * position).sum(dim=1) / mass
+    return torch.stack([x, y], dim=1)
+
+
+@pytest.mark.parametrize(
+    "setting, value",
+    [
+        ("rotate", 10.0),
+        ("translate", 0.1),
+        ("scale", 0.1),
+        ("brightness", 0.2),
+        ("contrast", 0.2),
+        ("erasing", 1.0),
+    ],
+)
+def test_each_image_of_a_batch_has_its_own_draw(setting, value):
+    out = augment(identical_images(), **{setting: value})
+    assert len(out.flatten(1).unique(dim=0)) == 8
+
+
+def test_about_half_of_the_images_are_flipped_at_one_half():
+    images = identical_images(200)
+    out = augment(images, flip=0.5)
+    kept = (out - images).abs().amax(dim=(1, 2, 3)) < 0.1
+    flipped = (out - images.flip(3)).abs().amax(dim=(1, 2, 3)) < 0.1
+    assert (kept ^ flipped).all()
+    assert 70 < flipped.sum() < 130
+
+
+def test_flip_one_mirrors_every_image():
+    images = random_images(channels=3)
+    assert_close(augment(images, flip=1.0), torch.flip(images, [3]), atol=0.01, rtol=0)
+
+
+def test_settings_of_zero_return_the_images():
+    images = random_images(dtype=torch.uint8)
+    out = augment(images)
+    assert out.dtype == torch.float32
+    assert torch.equal(out, images.float())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_shape_and_range_are_kept(channels, dtype):
+    images = random_images(channels=channels, dtype=dtype)
+    before = images.clone()
+    out = augment(images, 0, flip=0.5, rotate=30.0, translate=0.2, scale=0.3) / 255
+    assert out.min() >= 0 and out.max() <= 1 + 1e-6
+    torch.manual_seed(0)
+    out = BatchAugmentation(brightness=0.9, contrast=0.9, erasing=0.5)(images)
+    assert out.shape == images.shape
+    assert out.dtype == torch.float32
+    assert out.min() == 0 and out.max() == 255
+    assert torch.equal(images, before)
+
+
+def test_draws_come_from_the_seed_of_torch():
+    images = random_images()
+    settings = {"flip": 0.5, "rotate": 10.0, "contrast": 0.2, "erasing": 0.5}
+    out = augment(images, seed=1, **settings)
+    assert torch.equal(augment(images, seed=1, **settings), out)
+    assert not torch.equal(augment(images, seed=2, **settings), out)
+
+
+def test_translate_shifts_by_up_to_its_share_of_the_side():
+    shifts = centres(augment(blobs(100, 0.0, 0.0), translate=0.125))
+    assert shifts.abs().max() < 0.125 * SIZE + 0.1
+    assert (shifts.amax(dim=0) > 5).all() and (shifts.amin(dim=0) < -5).all()
+
+
+def test_rotate_turns_about_the_centre_by_up_to_its_degrees():
+    turned = centres(augment(blobs(100, 12.0, 0.0), rotate=20.0))
+    degrees = torch.rad2deg(torch.atan2(turned[:, 1], turned[:, 0]))
+    assert_close(turned.norm(dim=1), torch.full((100,), 12.0), atol=0.2, rtol=0)
+    assert degrees.max() < 20.5 and degrees.min() > -20.5
+    assert degrees.max() > 15 and degrees.min() < -15
+
+
+def test_scale_changes_the_size_by_up_to_its_share():
+    sizes = centres(augment(blobs(100, 10.0, -5.0), scale=0.2)) / torch.tensor([10.0, -5.0])
+    assert_close(sizes[:, 0], sizes[:, 1], atol=0.02, rtol=0)
+    assert sizes.max() < 1.21 and sizes.min() > 0.79
+    assert sizes.max() > 1.15 and sizes.min() < 0.85
+
+
+def test_brightness_shifts_all_pixels_of_an_image_alike():
+    images = 100 + random_images() / 10
+    shifts = (augment(images, brightness=0.2) - images).flatten(1)
+    assert_close(shifts, shifts[:, :1].expand_as(shifts), atol=1e-3, rtol=0)
+    assert shifts.abs().max() <= 255 * 0.2
+    assert shifts.min() < 0 < shifts.max()
+
+
+def test_contrast_scales_the_deviations_from_the_mean():
+    images = 100 + random_images() / 10
+    out = augment(images, contrast=0.2)
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    gains = (out - mean).std(dim=(1, 2, 3), keepdim=True) / images.std(dim=(1, 2, 3), keepdim=True)
+    assert_close(out, (images - mean) * gains + mean, atol=1e-3, rtol=0)
+    assert gains.min() >= 0.8 and gains.max() <= 1.2
+    assert gains.min() < 1 < gains.max()
+
+
+def test_erasing_fills_one_rectangle_with_the_mean():
+    images = random_images(64) + 0.001 * torch.rand(64, 1, SIZE, SIZE)
+    out = augment(images, erasing=1.0)
+    changed = (out != images).squeeze(1)
+    rows, columns = changed.any(dim=2), changed.any(dim=1)
+    assert torch.equal(changed, rows[:, :, None] & columns[:, None, :])
+    for edges in (rows, columns):
+        assert (edges.int().diff(dim=1) == 1).sum(dim=1).max() <= 1
+    for i in range(64):
+        assert_close(out[i, 0][changed[i]].unique(), images[i].mean().view(1))
+    share = changed.float().mean(dim=(1, 2))
+    assert share.min() > 0.004  # a corner's quarter of the smallest
+    assert 0.1 < share.max() < 0.2 + 0.03  # whole pixels
+
+
+def test_erasing_takes_its_share_of_the_images():
+    images = random_images(200)
+    changed = (augment(images, erasing=0.25) != images).flatten(1).any(dim=1)
+    assert 30 < changed.sum() < 70
+
+
+def constant_images(values):
+    return values.view(-1, 1, 1, 1).expand(-1, 1, SIZE, SIZE)
+
+
+def mix_distinct(n=32, **settings):
+    """Constant images, each its own class -> mixed images, targets, the values by class."""
+    values = torch.arange(n) * 8.0
+    torch.manual_seed(0)
+    mixing = BatchMixing(num_classes=n, **settings)
+    mixed, targets = mixing(constant_images(values), torch.arange(n))
+    assert targets.shape == (n, n)
+    assert_close(targets.sum(dim=1), torch.ones(n))
+    assert (targets >= 0).all()
+    assert ((targets > 0).sum(dim=1) <= 2).all()
+    assert (targets.amax(dim=1) < 1).sum() > n // 2
+    return mixed, targets, values
+
+
+def test_mixing_that_is_off_returns_its_arguments():
+    images, labels = random_images(), torch.arange(8) % 7
+    mixed, targets = BatchMixing()(images, labels)
+    assert mixed is images
+    assert targets is labels
+
+
+def test_mixup_blends_pixels_as_it_blends_targets():
+    mixed, targets, values = mix_distinct(mixup=0.4)
+    assert_close(mixed, constant_images(targets @ values), atol=1e-3, rtol=1e-5)
+
+
+def test_mixup_draws_a_ratio_for_each_image():
+    _, targets, _ = mix_distinct(mixup=1.0)
+    assert len(targets.diagonal().unique()) > 25
+
+
+def test_mixup_ratio_follows_its_beta_distribution():
+    _, targets, _ = mix_distinct(n=1000, mixup=0.2)
+    keep = targets.diagonal()
+    assert keep.mean().item() == pytest.approx(0.5, abs=0.05)
+    assert keep.std().item() == pytest.approx(math.sqrt(1 / (4 * 1.4)), abs=0.03)
+
+
+def test_cutmix_targets_are_the_shares_of_the_pixels():
+    mixed, targets, values = mix_distinct(cutmix=1.0)
+    shares = (mixed == values.view(1, -1, 1, 1)).float().mean(dim=(2, 3))
+    assert_close(shares, targets)
+
+
+def test_cutmix_pastes_a_rectangle_of_the_partner_from_the_same_place():
+    images = random_images(32) + torch.rand(32, 1, SIZE, SIZE)
+    torch.manual_seed(0)
+    mixed, targets = BatchMixing(cutmix=1.0, num_classes=32)(images, torch.arange(32))
+    for i, target in enumerate(targets):
+        partner = target.clone().index_fill_(0, torch.tensor(i), 0).argmax()
+        pasted = (mixed[i] != images[i])[0]
+        assert torch.equal(mixed[i, 0][pasted], images[partner, 0][pasted])
+        assert torch.equal(pasted, pasted.any(dim=1)[:, None] & pasted.any(dim=0)[None, :])
+
+
+def test_with_both_on_each_image_draws_one_of_the_two():
+    mixed, targets, values = mix_distinct(n=64, mixup=1.0, cutmix=1.0)
+    assert_close(mixed.mean(dim=(1, 2, 3)), targets @ values, atol=1e-2, rtol=1e-4)
+    blended = (mixed == mixed[:, :, :1, :1]).all(dim=(1, 2, 3))
+    assert 16 < blended.sum() < 48
+    shares = (mixed[~blended] == values.view(1, -1, 1, 1)).float().mean(dim=(2, 3))
+    assert_close(shares, targets[~blended])
+
+
+@pytest.mark.parametrize("settings", [{"mixup": 0.4}, {"cutmix": 1.0}])
+def test_batch_of_a_single_class_keeps_its_target(settings):
+    _, targets = BatchMixing(**settings)(random_images(), torch.full((8,), 2))
+    expected = torch.zeros(8, 7)
+    expected[:, 2] = 1
+    assert_close(targets, expected)

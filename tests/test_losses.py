@@ -1,0 +1,387 @@
+import doctest
+import math
+import re
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.testing import assert_close
+
+import training.losses
+from training.losses import (
+    LOSSES,
+    SOFT_LABEL_LOSSES,
+    ImbalanceLoss,
+    class_balanced_loss,
+    class_weights,
+    focal_loss,
+    ldam_loss,
+    logit_adjusted_loss,
+    smooth_labels,
+    weighted_bce_loss,
+    weighted_cross_entropy_loss,
+)
+
+C = 7
+COUNTS = torch.tensor([50, 5, 20, 100, 30, 10, 60])
+WEIGHTS = class_weights(COUNTS)
+FUNCTIONS = {
+    "weighted_bce": lambda x, y, **kw: weighted_bce_loss(x, y, WEIGHTS, **kw),
+    "weighted_cross_entropy": lambda x, y, **kw: weighted_cross_entropy_loss(x, y, WEIGHTS, **kw),
+    "class_balanced": lambda x, y, **kw: class_balanced_loss(x, y, COUNTS, 0.99, **kw),
+    "logit_adjusted": lambda x, y, **kw: logit_adjusted_loss(x, y, COUNTS, 1.5, **kw),
+    "focal_0.5": lambda x, y, **kw: focal_loss(x, y, 0.5, **kw),
+    "focal_2": lambda x, y, **kw: focal_loss(x, y, 2.0, WEIGHTS, **kw),
+    "ldam": lambda x, y, **kw: ldam_loss(x, y, COUNTS, scale=10.0, **kw),
+}
+MODULES = {
+    **{name: ImbalanceLoss(name, COUNTS) for name in LOSSES},
+    "ldam_reweighted": ImbalanceLoss("ldam", COUNTS, deferred_reweighting_epoch=0),
+}
+MODULES["ldam_reweighted"].set_epoch(0)
+EVERY_LOSS = FUNCTIONS | {f"module_{name}": module for name, module in MODULES.items()}
+
+each_function = pytest.mark.parametrize("loss", FUNCTIONS.values(), ids=FUNCTIONS)
+each_soft_function = pytest.mark.parametrize(
+    "loss", [FUNCTIONS[name] for name in SOFT_LABEL_LOSSES[1:]], ids=SOFT_LABEL_LOSSES[1:]
+)
+every_loss = pytest.mark.parametrize("loss", EVERY_LOSS.values(), ids=EVERY_LOSS)
+
+
+def batch(n=32, dtype=torch.float32, requires_grad=False):
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(n, C, generator=generator, dtype=torch.float64)
+    labels = torch.randint(C, (n,), generator=generator)
+    return logits.to(dtype).requires_grad_(requires_grad), labels
+
+
+def raises(text):
+    return pytest.raises(ValueError, match="^" + re.escape(text) + "$")
+
+
+def test_inverse_weights_are_proportional_to_one_over_n():
+    assert_close(class_weights(torch.tensor([1, 2, 4])), torch.tensor([12 / 7, 6 / 7, 3 / 7]))
+
+
+def test_effective_weights_are_proportional_to_one_over_the_effective_number():
+    weights = class_weights(torch.tensor([1, 2]), "effective", beta=0.5)
+    assert_close(weights, torch.tensor([1.2, 0.8]))
+
+
+def test_effective_weights_go_from_equal_to_inverse_as_beta_grows():
+    assert_close(class_weights(COUNTS, "effective", beta=0.0), torch.ones(C))
+    assert_close(class_weights(COUNTS, "effective", 1 - 1e-9), WEIGHTS, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("scheme", ["inverse", "effective"])
+def test_class_weights_have_mean_one(scheme):
+    weights = class_weights(COUNTS, scheme)
+    assert weights.dtype == torch.float32
+    assert weights.mean().item() == pytest.approx(1)
+
+
+def test_class_weights_refuse_classes_without_images():
+    with raises(
+        "Class weights need at least one image of each class, but classes [0, 2] have none."
+    ):
+        class_weights(torch.tensor([0, 3, 0]))
+
+
+@pytest.mark.parametrize("beta", [-0.1, 1.0])
+def test_class_weights_refuse_beta_outside_its_range(beta):
+    with raises(f"beta must be in [0, 1), but it is {beta}."):
+        class_weights(COUNTS, "effective", beta)
+
+
+def test_class_weights_refuse_an_unknown_scheme():
+    with raises("scheme must be 'inverse' or 'effective', but it is 'sqrt'."):
+        class_weights(COUNTS, "sqrt")
+
+
+def test_weighted_bce_equals_torch_on_one_hot_targets():
+    logits, labels = batch()
+    expected = F.binary_cross_entropy_with_logits(
+        logits, F.one_hot(labels, C).float(), weight=WEIGHTS
+    )
+    assert_close(weighted_bce_loss(logits, labels, WEIGHTS), expected)
+
+
+def test_weighted_cross_entropy_with_unit_weights_is_cross_entropy():
+    logits, labels = batch()
+    loss = weighted_cross_entropy_loss(logits, labels, torch.ones(C))
+    assert_close(loss, F.cross_entropy(logits, labels))
+
+
+def test_weighted_cross_entropy_is_a_mean_over_samples_not_over_weights():
+    logits, labels = batch()
+    loss = weighted_cross_entropy_loss(logits, labels, WEIGHTS)
+    per_sample = F.cross_entropy(logits, labels, reduction="none")
+    assert_close(loss, (WEIGHTS[labels] * per_sample).sum() / len(labels))
+    assert not torch.isclose(loss, F.cross_entropy(logits, labels, weight=WEIGHTS), rtol=1e-3)
+
+
+def test_focal_with_gamma_zero_is_cross_entropy():
+    logits, labels = batch()
+    assert_close(focal_loss(logits, labels, gamma=0.0), F.cross_entropy(logits, labels))
+
+
+def test_focal_with_gamma_two_by_hand():
+    logits = torch.tensor([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1]]).log()
+    losses = focal_loss(logits, torch.tensor([0, 2]), gamma=2.0, reduction="none")
+    expected = [-(0.3**2) * math.log(0.7), -(0.9**2) * math.log(0.1)]
+    assert_close(losses, torch.tensor(expected))
+
+
+def test_focal_alpha_is_that_of_the_true_class():
+    logits, labels = batch()
+    losses = focal_loss(logits, labels, 2.0, WEIGHTS, reduction="none")
+    unweighted = focal_loss(logits, labels, 2.0, reduction="none")
+    assert_close(losses, WEIGHTS[labels] * unweighted)
+
+
+def test_class_balanced_with_beta_zero_is_cross_entropy():
+    logits, labels = batch()
+    loss = class_balanced_loss(logits, labels, COUNTS, beta=0.0)
+    assert_close(loss, F.cross_entropy(logits, labels))
+
+
+def test_class_balanced_weighs_by_the_effective_number():
+    logits, labels = batch()
+    losses = class_balanced_loss(logits, labels, COUNTS, beta=0.9, reduction="none")
+    weights = 0.1 / (1 - 0.9 ** COUNTS.double())
+    weights = (weights / weights.mean()).float()
+    assert_close(losses, weights[labels] * F.cross_entropy(logits, labels, reduction="none"))
+
+
+def test_logit_adjusted_with_tau_zero_is_cross_entropy():
+    logits, labels = batch()
+    loss = logit_adjusted_loss(logits, labels, COUNTS, tau=0.0)
+    assert_close(loss, F.cross_entropy(logits, labels))
+
+
+def test_logit_adjusted_shifts_logits_by_the_log_prior():
+    logits = torch.tensor([[1.0, 2.0]])
+    loss = logit_adjusted_loss(logits, torch.tensor([1]), torch.tensor([30, 10]), tau=2.0)
+    rare, common = math.exp(2) * 0.25**2, math.exp(1) * 0.75**2
+    assert loss.item() == pytest.approx(-math.log(rare / (rare + common)))
+
+
+def test_ldam_without_margin_and_scale_is_cross_entropy():
+    logits, labels = batch()
+    loss = ldam_loss(logits, labels, COUNTS, max_margin=0.0, scale=1.0)
+    assert_close(loss, F.cross_entropy(logits, labels))
+
+
+def test_ldam_margins_by_hand():
+    margins = [0.25, 0.5, 0.5 / 3]  # 0.5 (1 / n_c)^(1/4)
+    losses = ldam_loss(
+        torch.zeros(3, 3),
+        torch.arange(3),
+        torch.tensor([16, 1, 81]),
+        max_margin=0.5,
+        scale=2.0,
+        reduction="none",
+    )
+    expected = [-math.log(math.exp(-2 * m) / (math.exp(-2 * m) + 2)) for m in margins]
+    assert_close(losses, torch.tensor(expected))
+
+
+@each_function
+def test_reduction_none_has_one_value_per_sample_and_mean_is_their_mean(loss):
+    logits, labels = batch()
+    losses = loss(logits, labels, reduction="none")
+    assert losses.shape == (32,)
+    assert losses.std() > 0
+    assert_close(loss(logits, labels), losses.mean())
+
+
+@each_function
+def test_unknown_reduction_is_refused(loss):
+    with raises("reduction must be 'mean' or 'none', but it is 'sum'."):
+        loss(*batch(), reduction="sum")
+
+
+@every_loss
+def test_gradients_equal_finite_differences_in_float64(loss):
+    logits, labels = batch(n=4, dtype=torch.float64, requires_grad=True)
+    assert loss(logits, labels).dtype == torch.float64
+    assert torch.autograd.gradcheck(lambda x: loss(x, labels), logits)
+
+
+@every_loss
+@pytest.mark.parametrize("autocast", [False, True])
+def test_values_and_gradients_are_finite_at_logits_of_100(loss, autocast):
+    signs = torch.eye(C).repeat(3, 1) * 2 - 1
+    signs[C : 2 * C] *= -1
+    signs[2 * C :] = 1
+    logits = (100 * signs).requires_grad_()
+    labels = torch.arange(C).repeat(3)  # surely right, surely wrong, undecided
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        value = loss(logits, labels)
+    value.backward()
+    assert value.isfinite()
+    assert logits.grad.isfinite().all()
+    assert logits.grad.abs().sum() > 0
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_logits_under_autocast_give_the_float32_loss(loss, dtype):
+    logits, labels = batch(dtype=dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = loss(logits, labels)
+    assert_close(value, loss(logits.float(), labels))
+
+
+@every_loss
+def test_mean_of_four_chunks_equals_the_whole_batch(loss):
+    whole, labels = batch(dtype=torch.float64, requires_grad=True)
+    chunked = whole.detach().clone().requires_grad_()
+    value = loss(whole, labels)
+    value.backward()
+    chunks = [loss(x, y) for x, y in zip(chunked.split(8), labels.split(8))]
+    mean = torch.stack(chunks).mean()
+    mean.backward()
+    assert_close(mean, value)
+    assert_close(chunked.grad, whole.grad)
+
+
+@each_soft_function
+def test_one_hot_labels_equal_class_ids(loss):
+    logits, labels = batch()
+    soft = loss(logits, F.one_hot(labels, C).float(), reduction="none")
+    assert_close(soft, loss(logits, labels, reduction="none"))
+
+
+@each_soft_function
+def test_mixed_labels_give_the_mixture_of_the_losses(loss):
+    logits, labels = batch()
+    others = labels.flip(0)
+    mixed = 0.3 * F.one_hot(labels, C) + 0.7 * F.one_hot(others, C)
+    expected = 0.3 * loss(logits, labels, reduction="none")
+    expected += 0.7 * loss(logits, others, reduction="none")
+    assert_close(loss(logits, mixed, reduction="none"), expected)
+
+
+@pytest.mark.parametrize("name", SOFT_LABEL_LOSSES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("label_dtype", [torch.float32, torch.float64])
+def test_module_takes_soft_labels_of_any_precision(name, dtype, label_dtype):
+    logits, labels = batch(dtype=dtype)
+    criterion = MODULES[name]
+    value = criterion(logits, F.one_hot(labels, C).to(label_dtype))
+    assert_close(value, criterion(logits, labels))
+
+
+@pytest.mark.parametrize(
+    "name, loss", [("focal_loss", FUNCTIONS["focal_2"]), ("ldam_loss", FUNCTIONS["ldam"])]
+)
+def test_focal_and_ldam_refuse_soft_labels(name, loss):
+    logits, labels = batch(n=4)
+    with raises(f"{name} needs class ids of shape (N,), but labels have shape (4, 7)."):
+        loss(logits, F.one_hot(labels, C).float())
+
+
+def test_smooth_labels_move_epsilon_to_all_classes_alike():
+    smooth = smooth_labels(torch.tensor([1]), 4, 0.2)
+    assert_close(smooth, torch.tensor([[0.05, 0.85, 0.05, 0.05]]))
+
+
+MODULE_EQUALS_FUNCTION = {
+    "cross_entropy": F.cross_entropy,
+    "weighted_bce": lambda x, y: weighted_bce_loss(x, y, WEIGHTS),
+    "weighted_cross_entropy": lambda x, y: weighted_cross_entropy_loss(x, y, WEIGHTS),
+    "class_balanced": lambda x, y: class_balanced_loss(x, y, COUNTS, 0.9),
+    "logit_adjusted": lambda x, y: logit_adjusted_loss(x, y, COUNTS, 0.5),
+    "focal": lambda x, y: focal_loss(x, y, 1.5, WEIGHTS),
+    "ldam": lambda x, y: ldam_loss(x / 20, y, COUNTS, 0.4, 20.0),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_module_applies_the_function_it_names_with_its_parameters(name):
+    criterion = ImbalanceLoss(
+        name,
+        COUNTS,
+        focal_gamma=1.5,
+        focal_alpha="inverse",
+        class_balanced_beta=0.9,
+        logit_adjustment_tau=0.5,
+        ldam_max_margin=0.4,
+        ldam_scale=20.0,
+    )
+    logits, labels = batch()
+    assert_close(criterion(logits, labels), MODULE_EQUALS_FUNCTION[name](logits, labels))
+
+
+@pytest.mark.parametrize(
+    "name, weights, shift",
+    [
+        ("cross_entropy", None, 0),
+        ("weighted_cross_entropy", WEIGHTS, 0),
+        ("class_balanced", class_weights(COUNTS, "effective"), 0),
+        ("logit_adjusted", None, (COUNTS / COUNTS.sum()).log()),
+    ],
+)
+def test_label_smoothing_equals_that_of_torch(name, weights, shift):
+    logits, labels = batch()
+    expected = F.cross_entropy(
+        logits + shift, labels, weight=weights, label_smoothing=0.1, reduction="none"
+    )
+    criterion = ImbalanceLoss(name, COUNTS, label_smoothing=0.1)
+    assert_close(criterion(logits, labels), expected.mean())
+
+
+@pytest.mark.parametrize("name", ["focal", "ldam"])
+def test_label_smoothing_is_refused_with_margins_and_focal(name):
+    with raises(f"label smoothing has no meaning with the {name} loss; set label_smoothing to 0."):
+        ImbalanceLoss(name, COUNTS, label_smoothing=0.1)
+
+
+def test_deferred_reweighting_switches_on_at_its_epoch():
+    criterion = ImbalanceLoss("ldam", COUNTS, deferred_reweighting_epoch=3)
+    logits, labels = batch()
+    losses = ldam_loss(logits / 30, labels, COUNTS, reduction="none")
+    weights = class_weights(COUNTS, "effective")[labels]
+    criterion.set_epoch(2)
+    assert_close(criterion(logits, labels), losses.mean())
+    criterion.set_epoch(3)
+    assert_close(criterion(logits, labels), (weights * losses).mean())
+
+
+def test_ldam_without_deferred_reweighting_stays_unweighted():
+    criterion = ImbalanceLoss("ldam", COUNTS)
+    criterion.set_epoch(100)
+    logits, labels = batch()
+    assert_close(criterion(logits, labels), ldam_loss(logits / 30, labels, COUNTS))
+
+
+def test_module_refuses_an_unknown_loss():
+    with raises(f"loss must be one of {', '.join(LOSSES)}, but it is 'hinge'."):
+        ImbalanceLoss("hinge", COUNTS)
+
+
+def test_module_refuses_a_focal_alpha_of_the_wrong_length():
+    with raises("focal_alpha needs 7 numbers, but 2 were given."):
+        ImbalanceLoss("focal", COUNTS, focal_alpha=[0.25, 0.75])
+
+
+def test_module_takes_one_focal_alpha_per_class():
+    alpha = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
+    logits, labels = batch()
+    loss = ImbalanceLoss("focal", COUNTS, focal_alpha=alpha)(logits, labels)
+    assert_close(loss, focal_loss(logits, labels, 2.0, torch.tensor(alpha)))
+
+
+@pytest.mark.parametrize(
+    "name", ["weighted_bce", "weighted_cross_entropy", "class_balanced", "focal", "ldam"]
+)
+def test_equal_counts_after_balanced_sampling_weigh_all_classes_alike(name):
+    criterion = ImbalanceLoss(name, [500] * C, focal_alpha="inverse", deferred_reweighting_epoch=0)
+    assert_close(criterion.weights, torch.ones(C))
+
+
+def test_examples_in_the_docstrings():
+    results = doctest.testmod(training.losses)
+    assert results.attempted > 0
+    assert results.failed == 0

@@ -1,0 +1,185 @@
+import math
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification
+
+FAMILIES = ["efficientnet_b0", "efficientnet_lite0", "efficientnet_es", "efficientnetv2_rw_t"]
+
+
+def build(**kwargs):
+    torch.manual_seed(0)
+    defaults = {"backbone": "test_efficientnet", "image_size": 32, "head_hidden_sizes": [16]}
+    return FerEfficientNetForImageClassification(FerEfficientNetConfig(**(defaults | kwargs)))
+
+
+def images(model, n=4):
+    size = model.config.image_size
+    return torch.randn(n, model.config.num_channels, size, size)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"backbone": "efficientnet_b0", "image_size": 48},
+        {"head_hidden_sizes": []},
+        {"head_hidden_sizes": [32, 16], "num_labels": 3},
+        {"cosine_scale": 30.0},
+        {"num_channels": 3, "stem_stride": 1},
+    ],
+)
+def test_first_loss_is_that_of_a_uniform_guess(kwargs, training):
+    model = build(**kwargs).train(training)
+    classes = model.config.num_labels
+    loss = model(images(model, 16), labels=torch.randint(0, classes, (16,))).loss
+    assert loss.item() == pytest.approx(math.log(classes), rel=0.05)
+
+
+@pytest.mark.parametrize("backbone", FAMILIES)
+@pytest.mark.parametrize("num_channels", [1, 3])
+def test_equals_timm_with_the_same_weights(backbone, num_channels):
+    model = build(
+        backbone=backbone, num_channels=num_channels, head_hidden_sizes=[], initializer_range=0.02
+    ).eval()
+    reference = timm.create_model(backbone, num_classes=7, in_chans=num_channels).eval()
+    weights = reference.state_dict()
+    final = {name: weights.pop(f"classifier.{name}") for name in ("weight", "bias")}
+    model.backbone.load_state_dict(weights)
+    model.head[-1].load_state_dict(final)
+    x = images(model)
+    with torch.no_grad():
+        torch.testing.assert_close(model(x).logits, reference(x), rtol=0, atol=1e-5)
+        with_maps = model(x, output_hidden_states=True)
+    torch.testing.assert_close(with_maps.logits, model(x).logits)
+
+
+def test_stem_stride_1_doubles_the_maps_with_the_same_weights():
+    maps = {}
+    for stride in (1, 2):
+        model = build(stem_stride=stride).eval()
+        maps[stride] = [m.shape[-1] for m in model(images(model), output_hidden_states=True).hidden_states]
+    assert maps == {1: [32, 16, 8, 4, 2], 2: [16, 8, 4, 2, 1]}
+
+
+def test_head_is_linear_batch_norm_activation_dropout_linear():
+    layers = [type(layer).__name__ for layer in build(head_hidden_sizes=[32, 16]).head]
+    block = ["Linear", "BatchNorm1d", "SiLUActivation", "Dropout"]
+    assert [name.replace("SiLUActivation", "SiLU") for name in layers] == [
+        name.replace("SiLUActivation", "SiLU") for name in [*block, *block, "Linear"]
+    ]
+
+
+def test_drop_path_rate_reaches_the_blocks():
+    rates = [m.drop_prob for m in build(drop_path_rate=0.3).modules() if type(m).__name__ == "DropPath"]
+    assert rates and max(rates) == pytest.approx(0.3, abs=0.15)
+
+
+def test_cosine_logits_stay_within_the_scale():
+    model = build(cosine_scale=5.0).train()
+    torch.nn.init.normal_(model.head[-1].weight)
+    logits = model(100 * images(model)).logits
+    assert logits.abs().max() <= 5.0 + 1e-4
+    assert logits.std() > 0.1
+
+
+def test_return_dict_false_gives_a_tuple():
+    model = build().eval()
+    x, labels = images(model), torch.tensor([0, 1, 2, 3])
+    loss, logits = model(x, labels=labels, return_dict=False)
+    output = model(x, labels=labels)
+    torch.testing.assert_close((loss, logits), (output.loss, output.logits))
+    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, labels))
+
+
+def test_activation_checkpointing_gives_the_same_gradients():
+    gradients = []
+    for checkpointing in (False, True):
+        model = build(head_dropout=0.0, initializer_range=0.02).train()
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        torch.manual_seed(1)
+        model(images(model, 8), labels=torch.arange(8) % 7).loss.backward()
+        gradients.append(model.backbone.conv_stem.weight.grad)
+    assert gradients[0].abs().max() > 0
+    torch.testing.assert_close(*gradients)
+
+
+def test_frozen_backbone_gets_no_gradient_and_keeps_its_statistics():
+    model = build(initializer_range=0.02).train()
+    model.freeze_backbone()
+    before = {name: value.clone() for name, value in model.backbone.state_dict().items()}
+    model.train()
+    model(images(model), labels=torch.tensor([0, 1, 2, 3])).loss.backward()
+    assert all(p.grad is None for p in model.backbone.parameters())
+    assert all(p.grad is not None for p in model.head.parameters())
+    for name, value in model.backbone.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    model.freeze_backbone(False)
+    model(images(model), labels=torch.tensor([0, 1, 2, 3])).loss.backward()
+    assert all(p.grad is not None for p in model.backbone.parameters())
+    assert not torch.equal(model.backbone.bn1.running_mean, before["bn1.running_mean"])
+
+
+def test_local_timm_weights_are_adapted_to_grey_by_timm(tmp_path):
+    torch.manual_seed(3)
+    source = timm.create_model("test_efficientnet", in_chans=3)
+    save_file(source.state_dict(), tmp_path / "weights.safetensors")
+    model = build()
+    model.load_timm_weights("test_efficientnet", file=str(tmp_path / "weights.safetensors"))
+    expected = source.conv_stem.weight.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(model.backbone.conv_stem.weight, expected)
+    torch.testing.assert_close(model.backbone.conv_head.weight, source.conv_head.weight)
+
+
+def test_from_pretrained_asks_timm_for_no_weights(tmp_path, monkeypatch):
+    build().save_pretrained(tmp_path)
+    asked = []
+    create = timm.create_model
+    monkeypatch.setattr(
+        timm, "create_model", lambda *a, **k: (asked.append(k.get("pretrained")), create(*a, **k))[1]
+    )
+    FerEfficientNetForImageClassification.from_pretrained(tmp_path)
+    assert asked == [False]
+
+
+def test_save_and_load_keep_every_weight_and_setting(tmp_path):
+    model = build(stem_stride=1, cosine_scale=30.0, drop_path_rate=0.1).eval()
+    model.save_pretrained(tmp_path)
+    loaded = FerEfficientNetForImageClassification.from_pretrained(tmp_path).eval()
+    x = images(model)
+    assert torch.equal(loaded(x).logits, model(x).logits)
+    assert loaded.config.to_diff_dict() | {"dtype": 0} == model.config.to_diff_dict() | {"dtype": 0}
+    assert not list(tmp_path.glob("*.bin"))
+
+
+def test_unknown_backbone_names_the_nearest():
+    with pytest.raises(ValueError, match="not an EfficientNet of timm.*nearest are efficientnet_b8"):
+        build(backbone="efficientnet_b99")
+    with pytest.raises(ValueError, match="not an EfficientNet of timm"):
+        build(backbone="resnet18")
+
+
+@pytest.mark.parametrize(
+    "kwargs, message",
+    [
+        ({"num_channels": 2}, "`num_channels` must be 1"),
+        ({"stem_stride": 3}, "`stem_stride` must be 1 or 2"),
+        ({"head_dropout": 1.0}, "`head_dropout` must be in"),
+        ({"head_hidden_sizes": [0]}, "`head_hidden_sizes` must be positive"),
+        ({"image_size": "48"}, "image_size"),
+    ],
+)
+def test_config_refuses_what_no_network_can_be_built_from(kwargs, message):
+    with pytest.raises(Exception, match=message):
+        FerEfficientNetConfig(**kwargs)
+
+
+def test_default_labels_are_fer2013s_and_others_stay():
+    assert FerEfficientNetConfig().id2label[3] == "happy"
+    assert FerEfficientNetConfig().label2id["neutral"] == 6
+    assert FerEfficientNetConfig(num_labels=2).id2label == {0: "LABEL_0", 1: "LABEL_1"}
+    assert FerEfficientNetConfig(id2label={0: "a", 1: "b"}, label2id={"a": 0, "b": 1}).num_labels == 2

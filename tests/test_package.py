@@ -1,0 +1,66 @@
+"""The installed package and what importing it costs."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    source.mkdir()
+    for name in ("setup.py", "pyproject.toml", "README.md", "modeling", "training"):
+        (source / name).symlink_to(ROOT / name)
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet"]
+    done = subprocess.run(
+        [*command, "--wheel-dir", str(folder), str(source)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_nothing_outside_fer_efficientnet(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names} == {
+        "fer_efficientnet",
+        next(name.split("/")[0] for name in names if ".dist-info" in name),
+    }
+    assert "fer_efficientnet/training/model_card_template.md" in names
+
+
+def test_the_wheel_imports_as_fer_efficientnet(wheel):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]);"
+        "sys.modules['modeling'] = sys.modules['training'] = None;"
+        "import fer_efficientnet.modeling as m, fer_efficientnet.training.losses, fer_efficientnet.training.card;"
+        "assert sys.argv[1] in m.__file__, m.__file__; print(m.FerEfficientNetConfig().id2label[1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code, str(wheel)], capture_output=True, text=True, cwd=wheel.parent
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "disgust"
+
+
+def test_modeling_needs_none_of_the_extras():
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "for name in ('accelerate', 'datasets', 'evaluate', 'matplotlib', 'gradio', 'sklearn', 'imblearn'):\n"
+        "    sys.modules[name] = None\n"
+        "import modeling"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code, str(ROOT)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_labels_of_model_and_data_are_the_same():
+    from modeling.configuration_fer_efficientnet import EXPRESSIONS
+    from training.data import LABELS
+
+    assert EXPRESSIONS == LABELS

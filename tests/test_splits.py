@@ -1,0 +1,193 @@
+import numpy as np
+import pytest
+import torch
+
+from training.arguments import DataArguments, ImbalanceArguments
+from training.audit import fingerprint_images
+from training.data import LABELS, DataError
+from training.splits import paper_split, prepare_run_data
+
+COUNTS = np.array([20, 4, 21, 36, 24, 16, 25])  # (C,) of train, FER-2013's shape in small
+
+
+@pytest.fixture
+def splits(make_faces):
+    """The first 3 images of train stand in validation too, and the next 2 in test."""
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(7), COUNTS))
+    numbers = np.arange(len(labels))
+    validation = np.concatenate([labels[:3], np.arange(7)])
+    test = np.concatenate([labels[3:5], np.arange(7)])
+    return {
+        "train": make_faces(labels, numbers),
+        "validation": make_faces(validation, [0, 1, 2, *range(1000, 1007)]),
+        "test": make_faces(test, [3, 4, *range(2000, 2007)]),
+    }
+
+
+def prepare(splits, *, seed=0, training=True, eval_split="validation", imbalance=None, **data):
+    return prepare_run_data(
+        splits,
+        DataArguments(dataset="faces", eval_split=eval_split, **data),
+        ImbalanceArguments(**(imbalance or {})),
+        seed=seed,
+        training=training,
+    )
+
+
+def counts_of(faces):
+    return np.bincount(faces.labels, minlength=7).tolist()
+
+
+def ids(faces):
+    """The number that `make_faces` wrote into each image."""
+    pixels = faces.images.flatten(1).long()
+    return (pixels[:, 0] * 256 + pixels[:, 1]).tolist()
+
+
+def test_official_splits_stay_as_they_are(splits):
+    run = prepare(splits)
+    assert torch.equal(run.train.images, splits["train"].images)
+    assert torch.equal(run.train.labels, splits["train"].labels)
+    assert run.eval is splits["validation"] and run.eval_split == "validation"
+    assert run.eval_copies.tolist() == [True] * 3 + [False] * 7
+    assert run.counts_before.tolist() == run.train_counts.tolist() == COUNTS.tolist()
+    assert run.drawn_counts.tolist() == COUNTS.tolist()
+    assert run.record == {
+        "sampling": "none",
+        "sampling_seed": 0,
+        "train_counts_before_sampling": dict(zip(LABELS, COUNTS.tolist())),
+        "train_counts_after_sampling": dict(zip(LABELS, COUNTS.tolist())),
+    }
+
+
+def test_eval_split_chooses_the_evaluation_rows(splits):
+    run = prepare(splits, eval_split="test")
+    assert run.eval is splits["test"] and run.eval_split == "test"
+    assert run.eval_copies.tolist() == [True] * 2 + [False] * 7
+
+
+def test_paper_split_caps_pools_and_splits_70_30_per_class(splits):
+    pooled = COUNTS + counts_of(splits["validation"]) + counts_of(splits["test"])
+    parts = paper_split(splits, 20, seed=0)
+    assert list(parts) == ["train", "test"]
+    capped = np.minimum(pooled, 20)
+    assert counts_of(parts["test"]) == np.round(capped * 0.3).astype(int).tolist()
+    assert np.array_equal(np.add(counts_of(parts["train"]), counts_of(parts["test"])), capped)
+    label_of = {i: y for s in splits.values() for i, y in zip(ids(s), s.labels.tolist())}
+    for part in parts.values():
+        assert all(label_of[i] == y for i, y in zip(ids(part), part.labels.tolist()))
+
+
+def test_paper_split_takes_each_pooled_image_once(splits):
+    parts = paper_split(splits, 4000, seed=0)
+    pooled = sorted(i for faces in splits.values() for i in ids(faces))
+    assert sorted(ids(parts["train"]) + ids(parts["test"])) == pooled
+    del splits["validation"], splits["test"]  # all numbers are now different
+    parts = paper_split(splits, 4000, seed=0)
+    assert not set(ids(parts["train"])) & set(ids(parts["test"]))
+
+
+def test_paper_split_is_seeded(splits):
+    first, again, other = (ids(paper_split(splits, 10, seed=s)["test"]) for s in (0, 0, 1))
+    assert first == again and first != other
+
+
+def test_paper_run_trains_and_evaluates_on_the_parts(splits):
+    run = prepare(splits, split="paper", paper_samples_per_class=20, eval_split="test", seed=5)
+    parts = paper_split(splits, 20, seed=5)
+    assert ids(run.train) == ids(parts["train"]) and ids(run.eval) == ids(parts["test"])
+    among_train = np.isin(fingerprint_images(run.eval), fingerprint_images(run.train))
+    assert run.eval_copies.tolist() == among_train.tolist() and among_train.any()
+
+
+@pytest.mark.parametrize("wanted, size", [("min", 4), ("3", 3)])
+def test_undersample_records_the_chosen_rows(splits, wanted, size):
+    run = prepare(splits, imbalance={"undersample": wanted}, seed=7)
+    rows = run.record["chosen_rows"]
+    assert all(type(row) is int for row in rows)  # written as JSON
+    assert rows == sorted(set(rows))
+    assert torch.equal(run.train.images, splits["train"].images[rows])
+    assert torch.equal(run.train.labels, splits["train"].labels[rows])
+    assert counts_of(run.train) == run.train_counts.tolist() == [size] * 7
+    assert run.counts_before.tolist() == COUNTS.tolist()
+    assert run.record["sampling"] == "undersample" and run.record["sampling_seed"] == 7
+    assert run.record["train_counts_after_sampling"] == dict.fromkeys(LABELS, size)
+    assert prepare(splits, imbalance={"undersample": wanted}, seed=7).record == run.record
+    assert prepare(splits, imbalance={"undersample": wanted}, seed=8).record != run.record
+
+
+def test_undersample_above_the_smallest_class_is_refused(splits):
+    with pytest.raises(ValueError, match=r"Cannot keep 5 rows.*\{1: 4\}.*at most 4"):
+        prepare(splits, imbalance={"undersample": "5"})
+
+
+def test_oversample_fills_every_class_to_the_largest(splits):
+    run = prepare(splits, imbalance={"sampling": "oversample"})
+    assert (
+        counts_of(run.train) == run.train_counts.tolist() == run.drawn_counts.tolist() == [36] * 7
+    )
+    assert set(ids(run.train)) == set(ids(splits["train"]))
+    assert run.counts_before.tolist() == COUNTS.tolist()
+
+
+def test_weighted_keeps_the_rows_and_draws_classes_alike(splits):
+    run = prepare(splits, imbalance={"sampling": "weighted"})
+    assert ids(run.train) == ids(splits["train"])
+    assert run.train_counts.tolist() == COUNTS.tolist()
+    assert run.drawn_counts.dtype == torch.float32
+    assert run.drawn_counts.tolist() == pytest.approx([COUNTS.sum() / 7] * 7)
+
+
+@pytest.mark.parametrize("eval_split, copies", [("validation", [0, 1, 2]), ("test", [3, 4])])
+def test_drop_eval_copies_drops_exactly_the_copies(splits, eval_split, copies):
+    run = prepare(splits, drop_eval_copies=True, eval_split=eval_split)
+    assert ids(run.train) == [i for i in ids(splits["train"]) if i not in copies]
+    kept = [i for i in range(COUNTS.sum()) if i not in copies]
+    assert torch.equal(run.train.labels, splits["train"].labels[kept])
+    assert run.record["training_images_dropped_as_copies"] == len(copies)
+    assert run.eval_copies.sum() == len(copies)  # what they were before, so that figures compare
+    assert run.counts_before.sum() == COUNTS.sum() - len(copies)
+
+
+def test_chosen_rows_after_dropping_copies_hold_none_of_them(splits):
+    run = prepare(splits, drop_eval_copies=True, imbalance={"undersample": "3"})
+    assert not {0, 1, 2} & set(ids(run.train))
+
+
+@pytest.mark.parametrize(
+    "present, training, eval_split, missing",
+    [
+        (["train"], True, "validation", "validation is missing"),
+        (["validation"], True, "validation", "train is missing"),
+        (["validation"], True, "test", "test, train is missing"),
+        (["train", "test"], False, "validation", "validation is missing"),
+    ],
+)
+def test_missing_split_is_refused(splits, present, training, eval_split, missing):
+    splits = {name: splits[name] for name in present}
+    with pytest.raises(DataError, match=rf"faces: expected the splits .*{missing} \(found: ") as e:
+        prepare(splits, training=training, eval_split=eval_split)
+    assert f"(found: {', '.join(present)})" in str(e.value) and "--eval_split" in str(e.value)
+
+
+def test_class_without_training_images_is_refused(splits):
+    labels = splits["train"].labels
+    splits["train"] = splits["train"].select(np.flatnonzero((labels != 1) & (labels != 6)))
+    with pytest.raises(DataError, match="train split has no image of disgust, neutral"):
+        prepare(splits)
+
+
+def test_evaluation_needs_no_training_images(splits):
+    run = prepare({"test": splits["test"]}, training=False, eval_split="test")
+    assert run.eval is splits["test"]
+    assert run.train is run.eval_copies is run.train_counts is run.drawn_counts is None
+    assert run.record == {}
+
+
+def test_evaluation_marks_copies_where_there_are_training_images(splits):
+    run = prepare(splits, training=False)
+    assert run.train is None and run.eval_copies.tolist() == [True] * 3 + [False] * 7
+
+
+def test_training_images_are_no_copies_of_themselves(splits):
+    assert prepare(splits, training=False, eval_split="train").eval_copies is None

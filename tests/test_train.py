@@ -1,0 +1,185 @@
+"""train.py from the command line to the folder it leaves, on a few drawn faces."""
+
+import json
+import re
+
+import huggingface_hub
+import matplotlib.image
+import numpy as np
+import pytest
+import torch
+import yaml
+from huggingface_hub import ModelCard
+from safetensors.torch import load_file, save_file
+
+import train
+from modeling import FerEfficientNetForImageClassification
+from training.data import LABELS, DataError
+
+FLAGS = [
+    *["--dataset", "synthetic", "--synthetic_images", "60", "--backbone", "test_efficientnet"],
+    *["--image_size", "32", "--head_hidden_sizes", "16", "--per_device_train_batch_size", "16"],
+    *["--save_strategy", "no", "--disable_tqdm", "true", "--learning_rate", "1e-3"],
+]
+
+
+def run(output_dir, *flags):
+    train.main([*FLAGS, "--output_dir", str(output_dir), "--num_train_epochs", "1", *flags])
+    return json.loads((output_dir / "all_results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    results = run(folder, "--num_train_epochs", "2", "--sampling", "weighted", "--loss", "focal", "--ema_decay", "0.9")
+    return folder, results
+
+
+def test_the_folder_is_complete_and_holds_no_pickle(finished):
+    folder, _ = finished
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+        "configuration_fer_efficientnet.py",
+        "modeling_fer_efficientnet.py",
+        "image_processing_fer_efficientnet.py",
+        "README.md",
+        "all_results.json",
+        "data_report.json",
+        "run.yaml",
+        "confusion_matrix.png",
+        "class_distribution.png",
+        "training_curves.png",
+        "runs",
+    }
+    assert not [path for path in folder.rglob("*") if path.suffix in (".bin", ".pt", ".pth", ".pkl")]
+    assert list((folder / "runs").rglob("events.out.tfevents.*"))
+
+
+def test_results_have_every_figure_twice(finished):
+    _, results = finished
+    figures = ["accuracy", "macro_f1", "balanced_accuracy", "ece", *(f"recall_{name}" for name in LABELS)]
+    for name in figures:
+        assert 0 <= results[f"eval_{name}"] <= 1
+        assert 0 <= results[f"eval_{name}_without_copies"] <= 1
+    assert results["eval_samples_without_copies"] < results["eval_samples"]
+    assert results["train_samples_per_second"] > 0
+    low, high = results["eval_accuracy_ci95"]
+    assert low <= results["eval_accuracy"] <= high
+    assert np.sum(results["eval_confusion_matrix"]) == results["eval_samples"]
+
+
+def test_run_yaml_holds_what_is_needed_to_run_it_again(finished):
+    folder, _ = finished
+    content = yaml.safe_load((folder / "run.yaml").read_text())
+    assert content["arguments"]["imbalance"]["loss"] == "focal"
+    assert content["arguments"]["training"]["num_train_epochs"] == 2
+    assert content["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert content["seed"] == 42
+    report = json.loads((folder / "data_report.json").read_text())
+    assert content["data_fingerprint"] == report["fingerprint"]
+    assert report["sampling"] == "weighted"
+
+
+def test_card_has_the_runs_figures_and_valid_metadata(finished):
+    folder, results = finished
+    card = ModelCard.load(folder / "README.md")
+    evaluations = {result.metric_name: result for result in card.data.eval_results}
+    assert evaluations["accuracy"].metric_value == results["eval_accuracy"]
+    assert evaluations["macro-F1"].metric_value == results["eval_macro_f1"]
+    assert card.data.pipeline_tag == "image-classification" and card.data.library_name == "transformers"
+    assert f"{results['eval_accuracy']:.4f}" in card.text
+    assert f"{results['eval_macro_f1_without_copies']:.4f}" in card.text
+    for phrase in ("not what a person feels", "What it must not be used for", "What it is bad at", "focal_gamma 2.0"):
+        assert phrase in card.text
+    for name in LABELS:
+        assert re.search(rf"\| {name} \| \d+ \| \d+ \|", card.text)
+    assert "{{" not in card.text and "{%" not in card.text
+    tables = [line for line in card.text.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in tables} == {4, 7}
+
+
+def test_pictures_are_of_card_width(finished):
+    folder, _ = finished
+    for name in ("confusion_matrix", "class_distribution", "training_curves"):
+        picture = matplotlib.image.imread(folder / f"{name}.png")
+        assert 700 <= picture.shape[1] <= 1400
+        assert picture[..., :3].std() > 0.05
+
+
+def test_evaluate_only_gives_the_same_figures_to_the_last_digit(finished, tmp_path):
+    folder, results = finished
+    again = run(tmp_path, "--evaluate_only", "--model_name_or_path", str(folder))
+    for key, value in again.items():
+        assert results[key] == value, key
+    assert "eval_recall_disgust_without_copies" in again
+    assert (tmp_path / "confusion_matrix.png").exists() and not (tmp_path / "model.safetensors").exists()
+
+
+def test_evaluate_only_reads_the_split_that_is_asked_for(finished, tmp_path):
+    folder, results = finished
+    other = run(tmp_path, "--evaluate_only", "--model_name_or_path", str(folder), "--eval_split", "test")
+    assert other["eval_split"] == "test"
+    assert other["eval_confusion_matrix"] != results["eval_confusion_matrix"]
+
+
+def test_a_folder_that_holds_a_run_is_refused_and_left_as_it_is(finished):
+    folder, _ = finished
+    before = (folder / "model.safetensors").read_bytes()
+    with pytest.raises(SystemExit, match="holds another run .*--overwrite"):
+        run(folder)
+    assert (folder / "model.safetensors").read_bytes() == before
+
+
+def test_overwrite_and_fine_tuning_replace_it(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "load_back", lambda *args: "")
+    run(tmp_path / "run")
+    (tmp_path / "run" / "stale.txt").touch()
+    first = load_file(tmp_path / "run" / "model.safetensors")
+    run(tmp_path / "run", "--overwrite", "--model_name_or_path", str(finished[0]))
+    second = load_file(tmp_path / "run" / "model.safetensors")
+    assert not (tmp_path / "run" / "stale.txt").exists()
+    assert not torch.equal(first["head.0.weight"], second["head.0.weight"])
+
+
+def test_pretrained_from_a_local_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train, "load_back", lambda *args: "")
+    source = train.FerEfficientNetForImageClassification(
+        train.FerEfficientNetConfig(backbone="test_efficientnet", num_channels=3, image_size=32)
+    )
+    save_file(source.backbone.state_dict(), tmp_path / "timm.safetensors")
+    run(
+        tmp_path / "run",
+        *["--pretrained", str(tmp_path / "timm.safetensors"), "--freeze_backbone_epochs", "1"],
+    )
+    trained = FerEfficientNetForImageClassification.from_pretrained(tmp_path / "run").backbone
+    expected = source.backbone.conv_stem.weight.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(trained.conv_stem.weight, expected)
+    processor = json.loads((tmp_path / "run" / "preprocessor_config.json").read_text())
+    assert processor["image_mean"] == pytest.approx([0.449], abs=0.06)
+    assert "from ImageNet weights" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_pretrained_without_network_names_both_ways_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(SystemExit, match="(?s)could not be loaded.*local timm weights file.*--no_pretrained"):
+        run(tmp_path, "--pretrained")
+    assert not list(tmp_path.iterdir())
+
+
+def test_paper_split_reports_on_its_test_part(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train, "load_back", lambda *args: "")
+    results = run(tmp_path, *["--split", "paper", "--paper_samples_per_class", "10", "--undersample", "min"])
+    assert results["eval_split"] == "test"
+    report = json.loads((tmp_path / "data_report.json").read_text())
+    assert len(set(report["train_counts_after_sampling"].values())) == 1
+    assert len(report["chosen_rows"]) == sum(report["train_counts_after_sampling"].values())
+    assert "disgust" in capsys.readouterr().out
+
+
+def test_unusable_data_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(DataError, match="no such file or folder"):
+        train.main(["--dataset", "no/such/place", "--output_dir", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()

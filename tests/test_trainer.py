@@ -1,0 +1,285 @@
+import copy
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from timm.utils import ModelEmaV3
+from transformers import TrainerCallback
+
+from modeling import (
+    FerEfficientNetConfig,
+    FerEfficientNetForImageClassification,
+    FerEfficientNetImageProcessor,
+)
+from training.arguments import FerTrainingArguments
+from training.augmentation import BatchAugmentation, BatchMixing
+from training.data import LABELS, FaceDataset
+from training.losses import LOSSES, ImbalanceLoss
+from training.sampling import EpochSampler
+from training.trainer import FerTrainer, epoch_metrics
+
+ROOT = Path(__file__).parents[1]
+COUNTS = torch.tensor([6.0, 2, 4, 8, 4, 4, 4])
+
+
+def make_data(n=32):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (n, 1, 32, 32), dtype=torch.uint8, generator=generator)
+    labels = torch.repeat_interleave(torch.arange(7), COUNTS.long()).repeat(n // 32 + 1)[:n]
+    return FaceDataset(images, labels)
+
+
+def make_trainer(
+    output_dir, *, loss="cross_entropy", plain=False, loss_options=None, data=None, **arguments
+):
+    """plain: no dropout, augmentation or batch statistics, so that gradients of different batchings compare."""
+    torch.manual_seed(0)
+    config = FerEfficientNetConfig(
+        backbone="test_efficientnet",
+        image_size=32,
+        head_hidden_sizes=[16],
+        head_dropout=0.0 if plain else 0.2,
+        initializer_range=0.02,
+        cosine_scale=30.0 if loss == "ldam" else None,
+    )
+    model = FerEfficientNetForImageClassification(config)
+    if plain:
+        keep_batch_norm_in_eval_mode(model)
+    defaults = {
+        "num_train_epochs": 1,
+        "per_device_train_batch_size": 8,
+        "learning_rate": 1e-2,
+        "eval_strategy": "no",
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": True,
+    }
+    data = data or make_data()
+    return FerTrainer(
+        model=model,
+        args=FerTrainingArguments(output_dir=str(output_dir), **(defaults | arguments)),
+        train_dataset=data,
+        eval_dataset=data,
+        processing_class=FerEfficientNetImageProcessor(size=32),
+        compute_metrics=epoch_metrics(list(LABELS)),
+        criterion=ImbalanceLoss(loss, COUNTS, **(loss_options or {})),
+        augmentation=None if plain else BatchAugmentation(erasing=0.5),
+        mixing=None,
+    )
+
+
+def keep_batch_norm_in_eval_mode(model):
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.eval()
+            module.train = lambda mode=True, module=module: module
+
+
+def weights(model):
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def one_sgd_step(output_dir, loss="cross_entropy", loss_options=None, **arguments):
+    trainer = make_trainer(
+        output_dir,
+        loss=loss,
+        plain=True,
+        loss_options=loss_options,
+        optim="sgd",
+        learning_rate=1.0,
+        max_grad_norm=0.0,
+        lr_scheduler_type="constant",
+        **arguments,
+    )
+    trainer.train()
+    return trainer, weights(trainer.model)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_gradient_of_32_equals_4_accumulated_batches_of_8(tmp_path, loss):
+    _, whole = one_sgd_step(tmp_path, loss, per_device_train_batch_size=32)
+    trainer, parts = one_sgd_step(
+        tmp_path, loss, per_device_train_batch_size=8, gradient_accumulation_steps=4
+    )
+    assert trainer.state.global_step == 1
+    start = weights(make_trainer(tmp_path, loss=loss, plain=True).model)
+    assert any(not torch.equal(whole[name], start[name]) for name in start)
+    for name in whole:
+        torch.testing.assert_close(parts[name], whole[name], rtol=0, atol=1e-5)
+
+
+TWO_PROCESSES = """
+import sys
+from safetensors.torch import save_file
+from tests.test_trainer import one_sgd_step
+trainer, weights = one_sgd_step(sys.argv[1], "weighted_cross_entropy", per_device_train_batch_size=16)
+assert trainer.args.world_size == 2 and trainer.state.global_step == 1
+if trainer.is_world_process_zero():
+    save_file({k: v.contiguous() for k, v in weights.items()}, sys.argv[1] + "/weights.safetensors")
+trainer.accelerator.end_training()
+"""
+
+
+def test_gradient_of_32_equals_2_processes_of_16(tmp_path):
+    _, whole = one_sgd_step(tmp_path, "weighted_cross_entropy", per_device_train_batch_size=32)
+    script = tmp_path / "two.py"
+    script.write_text(TWO_PROCESSES)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [*command, str(script), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    both = load_file(tmp_path / "weights.safetensors")
+    for name in whole:
+        torch.testing.assert_close(both[name], whole[name], rtol=0, atol=1e-5)
+
+
+def test_training_uses_the_criterion_and_evaluation_plain_cross_entropy(tmp_path):
+    trainer = make_trainer(tmp_path, plain=True)
+    trainer.criterion = lambda logits, labels: (logits * 0).sum() + 3.0
+    batch = make_data()[torch.arange(8)]
+    assert trainer.compute_loss(trainer.model.train(), dict(batch)).item() == 3.0
+    loss, outputs = trainer.compute_loss(trainer.model.eval(), dict(batch), return_outputs=True)
+    torch.testing.assert_close(loss, F.cross_entropy(outputs.logits, batch["labels"]))
+
+
+def test_images_are_normalised_by_the_processor_alone(tmp_path):
+    trainer = make_trainer(tmp_path, plain=True)
+    batch = make_data()[torch.arange(8)]
+    _, outputs = trainer.compute_loss(trainer.model.eval(), dict(batch), return_outputs=True)
+    faces = [image.numpy() for image in batch["pixel_values"]]
+    direct = trainer.model(**trainer.processing_class(faces, return_tensors="pt"))
+    torch.testing.assert_close(outputs.logits, direct.logits)
+
+
+def run_twice(tmp_path, seeds, **arguments):
+    results = []
+    for run, seed in enumerate(seeds):
+        trainer = make_trainer(tmp_path / str(run), seed=seed, ema_decay=0.9, **arguments)
+        trainer.mixing = BatchMixing(mixup=0.5, cutmix=0.5)
+        trainer.train()
+        results.append(weights(trainer.model))
+    return results
+
+
+def test_the_same_seed_gives_the_same_weights_bit_by_bit(tmp_path):
+    first, second = run_twice(tmp_path, (1, 1))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_another_seed_gives_other_weights(tmp_path):
+    first, second = run_twice(tmp_path, (1, 2))
+    assert not torch.equal(first["head.0.weight"], second["head.0.weight"])
+
+
+def test_a_resumed_run_ends_with_the_same_weights_bit_by_bit(tmp_path):
+    options = {"num_train_epochs": 2, "ema_decay": 0.9, "save_strategy": "epoch", "seed": 3}
+    whole = make_trainer(tmp_path / "a", **options)
+    whole.train()
+    resumed = make_trainer(tmp_path / "b", **options)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-4"))
+    first, second = weights(whole.model), weights(resumed.model)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+class RawWeights(TrainerCallback):
+    def __init__(self):
+        self.after_step = []
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        self.after_step.append(copy.deepcopy(model))
+
+
+def test_averaged_weights_are_evaluated_and_left_as_the_model(tmp_path):
+    trainer = make_trainer(tmp_path, ema_decay=0.8, eval_strategy="epoch")
+    start = copy.deepcopy(trainer.model)
+    raw = RawWeights()
+    trainer.add_callback(raw)
+    trainer.train()
+    expected = ModelEmaV3(start, decay=0.8, use_warmup=True)
+    for step, model in enumerate(raw.after_step, start=1):
+        expected.update(model, step=step)
+    averaged, last = trainer.model.state_dict(), raw.after_step[-1].state_dict()
+    for name, value in expected.module.state_dict().items():
+        torch.testing.assert_close(averaged[name], value)
+    assert not torch.equal(averaged["head.0.weight"], last["head.0.weight"])
+    during = next(entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry)
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(during, abs=1e-5)
+
+
+def test_the_best_checkpoints_average_is_what_is_left(tmp_path):
+    trainer = make_trainer(
+        tmp_path,
+        num_train_epochs=3,
+        ema_decay=0.5,
+        learning_rate=0.5,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        load_best_model_at_end=True,
+        metric_for_best_model="loss",
+    )
+    trainer.train()
+    losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(min(losses), abs=1e-4)
+
+
+def test_backbone_stays_as_it_is_while_frozen(tmp_path):
+    trainer = make_trainer(tmp_path, num_train_epochs=2, freeze_backbone_epochs=1)
+    start = weights(trainer.model)
+    raw = RawWeights()
+    trainer.add_callback(raw)
+    trainer.train()
+    frozen, thawed = raw.after_step[3].state_dict(), raw.after_step[-1].state_dict()
+    backbone = [name for name in start if name.startswith("backbone.") and "num_batches" not in name]
+    assert all(torch.equal(frozen[name], start[name]) for name in backbone)
+    assert not torch.equal(frozen["head.0.weight"], start["head.0.weight"])
+    assert not any(torch.equal(thawed[name], start[name]) for name in backbone if "conv" in name)
+    assert trainer.model.backbone_frozen is False
+
+
+def test_rows_are_drawn_by_the_epoch_sampler(tmp_path):
+    trainer = make_trainer(tmp_path, data_seed=5)
+    labels = trainer.train_dataset.labels.numpy()
+    for weighted in (False, True):
+        trainer.weighted_sampling = weighted
+        expected = list(EpochSampler(labels, weighted=weighted, seed=5))
+        assert list(trainer._get_train_sampler()) == expected
+
+
+def test_deferred_reweighting_follows_the_epochs(tmp_path):
+    seen = []
+    trainer = make_trainer(
+        tmp_path, loss="ldam", num_train_epochs=3, loss_options={"deferred_reweighting_epoch": 2}
+    )
+    original = trainer.criterion.set_epoch
+    trainer.criterion.set_epoch = lambda epoch: (original(epoch), seen.append(trainer.criterion.reweight))
+    trainer.train()
+    assert seen == [False, False, True]
+
+
+@pytest.mark.parametrize("loss, weighted", itertools.product(LOSSES, (False, True)))
+def test_any_loss_goes_with_any_drawing(tmp_path, loss, weighted):
+    trainer = make_trainer(tmp_path, loss=loss, max_steps=2)
+    trainer.weighted_sampling = weighted
+    start = weights(trainer.model)
+    assert np.isfinite(trainer.train().training_loss)
+    assert not torch.equal(trainer.model.state_dict()["head.0.weight"], start["head.0.weight"])
+
+
+def test_channels_last_changes_no_result(tmp_path):
+    logits = []
+    for channels_last in (False, True):
+        trainer = make_trainer(tmp_path, plain=True, channels_last=channels_last)
+        logits.append(trainer.predict(trainer.eval_dataset).predictions)
+    np.testing.assert_allclose(*logits, atol=1e-5)
