@@ -64,13 +64,13 @@ def test_copies_are_equal_in_every_pixel(make_faces):
     assert copies_of(digests, np.array([])).tolist() == [False] * 3
 
 
-def test_fingerprint_depends_on_each_pixel_each_label_and_the_order(splits):
+def test_fingerprint_depends_on_each_pixel_each_label_and_their_order(splits):
     first = audit(splits, LABELS)["fingerprint"]
     assert audit(copy.deepcopy(splits), LABELS)["fingerprint"] == first
     pixel, label, order = (copy.deepcopy(splits) for _ in range(3))
     pixel["test"].images[1, 0, 1, 0] += 1
     label["validation"].labels[0] = 1
-    order["train"] = order["train"].select(np.array([1, 0, 2, 3, 4]))
+    order["train"].images = order["train"].images[[1, 0, 2, 3, 4]]
     renamed = {"train": splits["train"], "test": splits["validation"], "validation": splits["test"]}
     changed = [audit(s, LABELS)["fingerprint"] for s in (pixel, label, order, renamed)]
     assert len({first, *changed}) == 5

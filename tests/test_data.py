@@ -437,9 +437,9 @@ def test_hub_data_set_is_pinned_and_mapped_by_name(monkeypatch, arguments, expec
 
 
 def test_synthetic_source_has_all_splits_and_copies_one_evaluation_image_in_thirteen():
-    splits = load_fer2013("synthetic", synthetic_images=130, synthetic_seed=3)
-    again = load_fer2013("synthetic", synthetic_images=130, synthetic_seed=3)
-    other = load_fer2013("synthetic", synthetic_images=130, synthetic_seed=4)
+    splits = load_fer2013("synthetic", synthetic_images=165, synthetic_seed=3)
+    again = load_fer2013("synthetic", synthetic_images=165, synthetic_seed=3)
+    other = load_fer2013("synthetic", synthetic_images=165, synthetic_seed=4)
     train = {face.tobytes(): label for face, label in zip(*unpack(splits["train"]))}
     assert list(splits) == ["train", "validation", "test"]
     for name, split in splits.items():

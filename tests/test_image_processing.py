@@ -34,7 +34,9 @@ def test_every_layout_of_one_picture_gives_the_same_pixels(num_channels):
         torch.testing.assert_close(pixels(processor, same), expected)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "P", "CMYK", "YCbCr", "I;16", "I", "F"])
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "RGB", "RGBA", "P", "CMYK", "YCbCr", "I;16", "I", "F"]
+)
 @pytest.mark.parametrize("num_channels", [1, 3])
 def test_pil_modes(mode, num_channels):
     flat = np.full((48, 48), 200, dtype=np.uint8)

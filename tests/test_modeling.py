@@ -61,7 +61,9 @@ def test_stem_stride_1_doubles_the_maps_with_the_same_weights():
     maps = {}
     for stride in (1, 2):
         model = build(stem_stride=stride).eval()
-        maps[stride] = [m.shape[-1] for m in model(images(model), output_hidden_states=True).hidden_states]
+        maps[stride] = [
+            m.shape[-1] for m in model(images(model), output_hidden_states=True).hidden_states
+        ]
     assert maps == {1: [32, 16, 8, 4, 2], 2: [16, 8, 4, 2, 1]}
 
 
@@ -74,7 +76,9 @@ def test_head_is_linear_batch_norm_activation_dropout_linear():
 
 
 def test_drop_path_rate_reaches_the_blocks():
-    rates = [m.drop_prob for m in build(drop_path_rate=0.3).modules() if type(m).__name__ == "DropPath"]
+    rates = [
+        m.drop_prob for m in build(drop_path_rate=0.3).modules() if type(m).__name__ == "DropPath"
+    ]
     assert rates and max(rates) == pytest.approx(0.3, abs=0.15)
 
 
@@ -140,7 +144,9 @@ def test_from_pretrained_asks_timm_for_no_weights(tmp_path, monkeypatch):
     asked = []
     create = timm.create_model
     monkeypatch.setattr(
-        timm, "create_model", lambda *a, **k: (asked.append(k.get("pretrained")), create(*a, **k))[1]
+        timm,
+        "create_model",
+        lambda *a, **k: (asked.append(k.get("pretrained")), create(*a, **k))[1],
     )
     FerEfficientNetForImageClassification.from_pretrained(tmp_path)
     assert asked == [False]
@@ -157,7 +163,9 @@ def test_save_and_load_keep_every_weight_and_setting(tmp_path):
 
 
 def test_unknown_backbone_names_the_nearest():
-    with pytest.raises(ValueError, match="not an EfficientNet of timm.*nearest are efficientnet_b8"):
+    with pytest.raises(
+        ValueError, match="not an EfficientNet of timm.*nearest are efficientnet_b8"
+    ):
         build(backbone="efficientnet_b99")
     with pytest.raises(ValueError, match="not an EfficientNet of timm"):
         build(backbone="resnet18")
@@ -182,4 +190,6 @@ def test_default_labels_are_fer2013s_and_others_stay():
     assert FerEfficientNetConfig().id2label[3] == "happy"
     assert FerEfficientNetConfig().label2id["neutral"] == 6
     assert FerEfficientNetConfig(num_labels=2).id2label == {0: "LABEL_0", 1: "LABEL_1"}
-    assert FerEfficientNetConfig(id2label={0: "a", 1: "b"}, label2id={"a": 0, "b": 1}).num_labels == 2
+    assert (
+        FerEfficientNetConfig(id2label={0: "a", 1: "b"}, label2id={"a": 0, "b": 1}).num_labels == 2
+    )

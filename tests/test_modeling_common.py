@@ -22,12 +22,13 @@ SOURCE = Path(
 
 def load_model_tester_mixin():
     """
-    Imports tests/test_modeling_common.py as part of a package. Its two mixins for exporters and text generation are not
-    in the source distribution; nothing of them applies to an image classifier.
+    Imports tests/test_modeling_common.py as part of a package. Its mixins for exporters and text
+    generation are not in the source distribution; nothing of them applies to an image classifier.
     """
     if not (SOURCE / "test_modeling_common.py").is_file():
         pytest.fail(
-            f"{SOURCE} has no test_modeling_common.py: `make test` fetches transformers' source distribution."
+            f"{SOURCE} has no test_modeling_common.py: `make test` fetches it with transformers' "
+            "source distribution."
         )
     package = types.ModuleType("transformers_tests")
     package.__path__ = [str(SOURCE)]
@@ -63,7 +64,7 @@ class FerEfficientNetModelTester:
             backbone="test_efficientnet",
             image_size=self.image_size,
             head_hidden_sizes=[16],
-            initializer_range=0.02,  # the default of 0 would make all outputs equal, and these tests idle
+            initializer_range=0.02,  # with the default of 0 all outputs would be equal
         )
 
     def prepare_config_and_inputs_for_common(self):
@@ -80,13 +81,13 @@ class FerEfficientNetModelTest(common.ModelTesterMixin, unittest.TestCase):
         self.model_tester = FerEfficientNetModelTester(self)
 
     def _prepare_for_class(self, inputs_dict, model_class, return_labels=False):
-        # the mixin knows who takes labels from transformers' own registry, where a remote model is not
+        # the mixin looks up who takes labels in transformers' registry, which has no remote code
         inputs = super()._prepare_for_class(inputs_dict, model_class, return_labels=return_labels)
         if return_labels:
             inputs["labels"] = torch.zeros(self.model_tester.batch_size, dtype=torch.long)
         return inputs
 
-    # Overridden and skipped is what transformers' own TimmWrapper test overrides and skips, for the same reasons.
+    # Overridden and skipped is what transformers' own TimmWrapper test overrides and skips.
 
     def test_hidden_states_output(self):
         config, inputs = self.model_tester.prepare_config_and_inputs_for_common()
@@ -96,7 +97,9 @@ class FerEfficientNetModelTest(common.ModelTesterMixin, unittest.TestCase):
         self.assertEqual(sides, [16, 8, 4, 2, 1])
 
     def test_forward_signature(self):
-        parameters = list(inspect.signature(FerEfficientNetForImageClassification.forward).parameters)
+        parameters = list(
+            inspect.signature(FerEfficientNetForImageClassification.forward).parameters
+        )
         self.assertEqual(
             parameters, ["self", "pixel_values", "labels", "output_hidden_states", "return_dict"]
         )

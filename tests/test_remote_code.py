@@ -36,12 +36,16 @@ print(json.dumps({"model_type": config.model_type, "logits": logits, "best": sco
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved")
     torch.manual_seed(0)
-    config = FerEfficientNetConfig(backbone="test_efficientnet", image_size=40, initializer_range=1.0)
+    config = FerEfficientNetConfig(
+        backbone="test_efficientnet", image_size=40, initializer_range=1.0
+    )
     model = FerEfficientNetForImageClassification(config).eval()
     processor = FerEfficientNetImageProcessor(size=40)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 50, 3), dtype=np.uint8)).save(folder / "face.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 50, 3), dtype=np.uint8)).save(
+        folder / "face.png"
+    )
     with torch.no_grad():
         logits = model(**processor(Image.open(folder / "face.png"), return_tensors="pt")).logits[0]
     return folder, logits
@@ -73,4 +77,6 @@ def test_a_folder_that_does_not_load_says_why(saved, tmp_path):
 
 def test_weights_are_safetensors(saved):
     names = {path.name for path in saved[0].iterdir()}
-    assert "model.safetensors" in names and not any(name.endswith((".bin", ".pt")) for name in names)
+    assert "model.safetensors" in names and not any(
+        name.endswith((".bin", ".pt")) for name in names
+    )

@@ -39,7 +39,7 @@ def make_data(n=32):
 def make_trainer(
     output_dir, *, loss="cross_entropy", plain=False, loss_options=None, data=None, **arguments
 ):
-    """plain: no dropout, augmentation or batch statistics, so that gradients of different batchings compare."""
+    """plain: no dropout, augmentation or batch statistics, so that gradients compare."""
     torch.manual_seed(0)
     config = FerEfficientNetConfig(
         backbone="test_efficientnet",
@@ -120,7 +120,8 @@ TWO_PROCESSES = """
 import sys
 from safetensors.torch import save_file
 from tests.test_trainer import one_sgd_step
-trainer, weights = one_sgd_step(sys.argv[1], "weighted_cross_entropy", per_device_train_batch_size=16)
+loss, batch = "weighted_cross_entropy", 16
+trainer, weights = one_sgd_step(sys.argv[1], loss, per_device_train_batch_size=batch)
 assert trainer.args.world_size == 2 and trainer.state.global_step == 1
 if trainer.is_world_process_zero():
     save_file({k: v.contiguous() for k, v in weights.items()}, sys.argv[1] + "/weights.safetensors")
@@ -132,7 +133,14 @@ def test_gradient_of_32_equals_2_processes_of_16(tmp_path):
     _, whole = one_sgd_step(tmp_path, "weighted_cross_entropy", per_device_train_batch_size=32)
     script = tmp_path / "two.py"
     script.write_text(TWO_PROCESSES)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+    ]
     done = subprocess.run(
         [*command, str(script), str(tmp_path)],
         capture_output=True,
@@ -241,7 +249,9 @@ def test_backbone_stays_as_it_is_while_frozen(tmp_path):
     trainer.add_callback(raw)
     trainer.train()
     frozen, thawed = raw.after_step[3].state_dict(), raw.after_step[-1].state_dict()
-    backbone = [name for name in start if name.startswith("backbone.") and "num_batches" not in name]
+    backbone = [
+        name for name in start if name.startswith("backbone.") and "num_batches" not in name
+    ]
     assert all(torch.equal(frozen[name], start[name]) for name in backbone)
     assert not torch.equal(frozen["head.0.weight"], start["head.0.weight"])
     assert not any(torch.equal(thawed[name], start[name]) for name in backbone if "conv" in name)
@@ -257,18 +267,27 @@ def test_rows_are_drawn_by_the_epoch_sampler(tmp_path):
         assert list(trainer._get_train_sampler()) == expected
 
 
+def test_a_last_batch_of_one_image_is_left_out(tmp_path):
+    trainer = make_trainer(tmp_path, data=make_data(33), num_train_epochs=2)
+    trainer.train()  # batch normalisation has no statistics of one value
+    assert trainer.state.global_step == 8
+
+
 def test_deferred_reweighting_follows_the_epochs(tmp_path):
     seen = []
     trainer = make_trainer(
         tmp_path, loss="ldam", num_train_epochs=3, loss_options={"deferred_reweighting_epoch": 2}
     )
     original = trainer.criterion.set_epoch
-    trainer.criterion.set_epoch = lambda epoch: (original(epoch), seen.append(trainer.criterion.reweight))
+    trainer.criterion.set_epoch = lambda epoch: (
+        original(epoch),
+        seen.append(trainer.criterion.reweight),
+    )
     trainer.train()
     assert seen == [False, False, True]
 
 
-@pytest.mark.parametrize("loss, weighted", itertools.product(LOSSES, (False, True)))
+@pytest.mark.parametrize("loss, weighted", list(itertools.product(LOSSES, (False, True))))
 def test_any_loss_goes_with_any_drawing(tmp_path, loss, weighted):
     trainer = make_trainer(tmp_path, loss=loss, max_steps=2)
     trainer.weighted_sampling = weighted

@@ -111,15 +111,21 @@ class EpochSampler(Sampler[int]):
         labels: (N,) class ids of the training rows.
         weighted: False gives a permutation; True draws N rows with replacement, each class equally
             likely (probability of a row proportional to the inverse frequency of its class).
+        batch_size: leaves one row out of an epoch whose last batch would be that row alone, of
+            which batch normalisation has no statistics. None: no batches.
         seed: of the run. Call `set_epoch` at each epoch's start, as Accelerate does.
     """
 
-    def __init__(self, labels: np.ndarray, *, weighted: bool, seed: int):
+    def __init__(
+        self, labels: np.ndarray, *, weighted: bool, seed: int, batch_size: int | None = None
+    ):
         labels = np.asarray(labels)
         self.weights = None
         if weighted:
             self.weights = torch.from_numpy(1.0 / class_counts(labels, 0)[labels])
-        self.length, self.seed, self.epoch = len(labels), seed, 0
+        self.rows, self.seed, self.epoch = len(labels), seed, 0
+        alone = batch_size is not None and batch_size > 1 and self.rows % batch_size == 1
+        self.length = self.rows - 1 if alone else self.rows
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -130,7 +136,7 @@ class EpochSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         if self.weights is None:
-            order = torch.randperm(self.length, generator=generator)
+            order = torch.randperm(self.rows, generator=generator)[: self.length]
         else:
             order = torch.multinomial(
                 self.weights, self.length, replacement=True, generator=generator

@@ -114,7 +114,12 @@ class FerTrainer(Trainer):
     def _get_train_sampler(self, train_dataset=None):
         dataset = self.train_dataset if train_dataset is None else train_dataset
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        return EpochSampler(dataset.labels.numpy(), weighted=self.weighted_sampling, seed=seed)
+        return EpochSampler(
+            dataset.labels.numpy(),
+            weighted=self.weighted_sampling,
+            seed=seed,
+            batch_size=self._train_batch_size,
+        )
 
     # The moving average is made, saved and loaded where the optimizer is: both are state of the
     # training.
