@@ -49,14 +49,18 @@ class DataArguments:
         "'paper' pools them, takes up to N a class and splits 70/30.",
     )
     paper_samples_per_class: int = arg(4000, "Images of each class taken at most by --split paper.")
-    eval_split: str | None = arg(
-        None, "Split to evaluate: train, validation or test. Default: validation; paper: test."
+    eval_split: Literal["train", "validation", "test"] | None = arg(
+        None, "Split to evaluate. Default: validation; with --split paper: test."
     )
     drop_eval_copies: bool = arg(
         False, "Remove training images that are pixel-for-pixel copies of evaluation images."
     )
     synthetic_images: int = arg(5000, "Training images drawn by --dataset synthetic.")
     synthetic_seed: int = arg(0, "Seed of --dataset synthetic.")
+
+    def __post_init__(self):
+        _check_range(self, "paper_samples_per_class", 2, float("inf"))
+        _check_range(self, "synthetic_images", 1, float("inf"))
 
 
 @dataclass
@@ -128,6 +132,8 @@ class ImbalanceArguments:
             raise ValueError(
                 f"--deferred_reweighting_epoch belongs to --loss ldam, but the loss is {self.loss}."
             )
+        if self.ldam_scale <= 0:
+            raise ValueError(f"--ldam_scale must be above 0, but it is {self.ldam_scale}.")
         _check_range(self, "label_smoothing", 0, 1)
         _check_range(self, "class_balanced_beta", 0, 1)
         for name in ("focal_gamma", "logit_adjustment_tau", "ldam_max_margin", "mixup", "cutmix"):

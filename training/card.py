@@ -46,7 +46,6 @@ def write_model_card(
     """
     label_names = [config.id2label[i] for i in range(config.num_labels)]
     training = args.training
-    without_copies = "eval_accuracy_without_copies" in results
     rarest = int(data.counts_before.argmin())
     evaluated = np.bincount(data.eval.labels, minlength=len(label_names))
     card = ModelCard.from_template(
@@ -65,23 +64,18 @@ def write_model_card(
         label_names=", ".join(label_names),
         eval_split=data.eval_split,
         ema=bool(training.ema_decay),
-        samples=f"{results['eval_samples']:,}",
-        without_copies=without_copies,
-        copies=results["eval_samples"] - results["eval_samples_without_copies"]
-        if without_copies
-        else None,
-        figures=[_figure_row(results, key, name) for key, name in FIGURES.items()],
-        classes=[
-            _class_row(results, name, data.train_counts[c], evaluated[c])
-            for c, name in enumerate(label_names)
-        ],
+        synthetic=args.data.dataset == "synthetic",
+        figures_table=_figures_table(results),
+        classes_table=_classes_table(
+            results, label_names, data.train_counts, evaluated, data.eval_split
+        ),
         data_summary=data_summary,
         epochs=f"{results['epoch']:g}",
         batch_size=training.per_device_train_batch_size * training.gradient_accumulation_steps,
         processes=training.world_size,
-        optimizer=training.optim,
+        optimizer=str(training.optim.value),
         learning_rate=training.learning_rate,
-        scheduler=training.lr_scheduler_type,
+        scheduler=str(training.lr_scheduler_type.value),
         seed=training.seed,
         start=_start(args),
         runtime=(
@@ -143,7 +137,8 @@ def _loss_options(args: Arguments) -> str:
     options += [
         name for name in ("label_smoothing", "mixup", "cutmix") if getattr(args.imbalance, name)
     ]
-    shown = [f"{name} {_shown(getattr(args.imbalance, name))}" for name in options]
+    values = {name: getattr(args.imbalance, name) for name in options}
+    shown = [f"{name} {_shown(value)}" for name, value in values.items() if value is not None]
     return f" ({', '.join(shown)})" if shown else ""
 
 
@@ -151,19 +146,36 @@ def _shown(value) -> str:
     return " ".join(value) if isinstance(value, list) else str(value)
 
 
-def _figure_row(results: Mapping, key: str, name: str) -> dict[str, str]:
-    def cell(suffix: str) -> str:
-        value, interval = (
-            results.get(f"eval_{key}{suffix}"),
-            results.get(f"eval_{key}_ci95{suffix}"),
-        )
-        if value is None:
-            return ""
-        return f"{value:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
+def _figures_table(results: Mapping) -> str:
+    suffixes, header = [""], ["", f"all {results['eval_samples']:,} images"]
+    if "eval_samples_without_copies" in results:
+        copies = results["eval_samples"] - results["eval_samples_without_copies"]
+        suffixes.append("_without_copies")
+        header.append(f"without {copies} copies of training images")
+    rows = [
+        [name, *(_figure(results, key, suffix) for suffix in suffixes)]
+        for key, name in FIGURES.items()
+    ]
+    return _table(header, rows)
 
-    return {"name": name, "all": cell(""), "without_copies": cell("_without_copies")}
+
+def _figure(results: Mapping, key: str, suffix: str) -> str:
+    interval = results.get(f"eval_{key}_ci95{suffix}")
+    shown = f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
+    return f"{results[f'eval_{key}{suffix}']:.4f}{shown}"
 
 
-def _class_row(results: Mapping, name: str, train: int, evaluated: int) -> dict[str, str]:
-    figures = {key: f"{results[f'eval_{key}_{name}']:.3f}" for key in ("precision", "recall", "f1")}
-    return {"name": name, "train": f"{train:,}", "eval": f"{evaluated:,}", **figures}
+def _classes_table(results: Mapping, names, train_counts, eval_counts, eval_split: str) -> str:
+    header = ["class", "training images", f"{eval_split} images", "precision", "recall", "F1"]
+    rows = [
+        [name, f"{train_counts[c]:,}", f"{eval_counts[c]:,}"]
+        + [f"{results[f'eval_{key}_{name}']:.3f}" for key in ("precision", "recall", "f1")]
+        for c, name in enumerate(names)
+    ]
+    return _table(header, rows)
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(
+        "| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows]
+    )

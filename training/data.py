@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import tempfile
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -284,10 +285,12 @@ def _parse_kaggle_row(
             f"{where}: Usage must be Training, PublicTest or PrivateTest, but it is {usage!r}."
         )
     try:
-        pixels = np.array(text.split(), dtype=np.int64)
-    except (ValueError, OverflowError) as error:
+        with warnings.catch_warnings():  # numpy only warns of text that is no number
+            warnings.simplefilter("error")
+            pixels = np.fromstring(text, dtype=np.int64, sep=" ")
+    except (ValueError, DeprecationWarning) as error:
         raise DataError(
-            f"{where}: pixels must be numbers separated by spaces ({error})."
+            f"{where}: pixels must be numbers separated by spaces, but found other text."
         ) from error
     if len(pixels) != 48 * 48:
         raise DataError(

@@ -15,6 +15,7 @@ import yaml
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402  (the backend is chosen first: no display is needed)
+from matplotlib.ticker import MaxNLocator  # noqa: E402
 
 from .arguments import Arguments  # noqa: E402
 from .metrics import FerMetrics  # noqa: E402
@@ -166,9 +167,9 @@ def plot_class_distribution(path: Path, data: RunData, label_names: Sequence[str
         drawn.set_label(f"{name}: {int(np.sum(counts)):,} images")
         axes.bar_label(drawn, fontsize=7, rotation=90, padding=3)
     axes.set_xticks(range(len(label_names)), label_names)
-    axes.margins(y=0.18)
+    axes.margins(y=0.12)
     axes.set(ylabel="images", title="Class distribution")
-    axes.legend(loc="upper right", fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     _save(figure, path)
 
 
@@ -195,6 +196,7 @@ def plot_training_curves(path: Path, history: Sequence[Mapping]) -> None:
     right.set(xlabel="epoch", title="Evaluation")
     for axes in (left, right):
         axes.grid(alpha=0.3)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if axes.lines:
             axes.legend(fontsize=8)
     _save(figure, path)
