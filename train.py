@@ -27,6 +27,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import set_seed
 from transformers.trainer_utils import get_last_checkpoint
@@ -50,24 +51,27 @@ from training.verify import predict_in_clean_process
 
 
 def check_output_dir(args: Arguments) -> None:
-    """Refuses a folder that holds a run, unless told to replace or to resume it."""
+    """Refuses other people's files, and a run unless told to replace or resume it."""
     folder = Path(args.training.output_dir)
-    held = [name for name in ("all_results.json", "model.safetensors") if (folder / name).exists()]
-    held += [path.name for path in sorted(folder.glob("checkpoint-*"))]
-    if held and not (args.training.overwrite or args.training.resume_from_checkpoint):
+    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if not held:
+        return
+    if not any(name == "run.yaml" or name.startswith(("checkpoint-", "runs")) for name in held):
         raise SystemExit(
-            f"{folder} holds another run ({', '.join(held[:3])}). "
-            "Choose another --output_dir, or replace it with "
-            "--overwrite, or go on with it by --resume_from_checkpoint true."
+            f"{folder} holds files that are no run's ({', '.join(held[:3])}). "
+            "Choose another --output_dir."
+        )
+    if not (args.training.overwrite or args.training.resume_from_checkpoint):
+        raise SystemExit(
+            f"{folder} holds another run ({', '.join(held[:3])}). Choose another --output_dir, or "
+            "replace it with --overwrite, or go on with it by --resume_from_checkpoint true."
         )
 
 
-def clear_output_dir(folder: Path) -> None:
+def remove_checkpoints_and_logs(folder: Path) -> None:
+    """Of a run that is replaced; its other files are replaced when the new run is done."""
     for path in [*folder.glob("checkpoint-*"), folder / "runs"]:
         shutil.rmtree(path, ignore_errors=True)
-    for path in folder.glob("*"):
-        if path.is_file():
-            path.unlink()
 
 
 def build_model(
@@ -75,11 +79,7 @@ def build_model(
 ) -> tuple[FerEfficientNetForImageClassification, FerEfficientNetImageProcessor]:
     """A saved model, or a new one from the flags, with its image processor."""
     if model.model_name_or_path:
-        source = model.model_name_or_path
-        return (
-            FerEfficientNetForImageClassification.from_pretrained(source),
-            FerEfficientNetImageProcessor.from_pretrained(source),
-        )
+        return load_saved_model(model.model_name_or_path, cosine_scale=cosine_scale)
     config = FerEfficientNetConfig(
         backbone=model.backbone,
         num_channels=model.num_channels,
@@ -100,6 +100,20 @@ def build_model(
         load_imagenet_weights(network, model.pretrained)
         processor.image_mean, processor.image_std = imagenet_statistics(network)
     return network, processor
+
+
+def load_saved_model(source: str, *, cosine_scale: float | None):
+    network = FerEfficientNetForImageClassification.from_pretrained(source)
+    names = tuple(network.config.id2label[i] for i in range(network.config.num_labels))
+    if names != LABELS:
+        raise SystemExit(f"{source}: its classes are {names}; expected {LABELS} in this order.")
+    if cosine_scale is not None and network.config.cosine_scale != cosine_scale:
+        raise SystemExit(
+            f"--loss ldam needs a model with a cosine classifier of scale {cosine_scale}, but "
+            f"{source} has cosine_scale {network.config.cosine_scale}. Use another loss, or "
+            "--ldam_scale."
+        )
+    return network, FerEfficientNetImageProcessor.from_pretrained(source)
 
 
 def load_imagenet_weights(network: FerEfficientNetForImageClassification, pretrained: str) -> None:
@@ -224,15 +238,9 @@ def load_back(folder: Path, data: RunData, logits) -> str:
     )
 
 
-def main(argv: list[str] | None = None) -> None:
-    args = parse_arguments(__doc__, argv)
-    training, folder = args.training, Path(args.training.output_dir)
-    check_output_dir(args)
-    set_seed(training.seed)
-    scale = args.imbalance.ldam_scale if args.imbalance.loss == "ldam" else None
-    network, processor = build_model(args.model, cosine_scale=scale)
-
-    with training.main_process_first(desc="loading the data"):
+def load_data(args: Arguments, processor: FerEfficientNetImageProcessor) -> tuple[RunData, dict]:
+    """What the run trains on and evaluates, and the audit of the whole data set."""
+    with args.training.main_process_first(desc="loading the data"):
         splits = load_fer2013(
             args.data.dataset,
             args.data.dataset_revision,
@@ -241,30 +249,47 @@ def main(argv: list[str] | None = None) -> None:
             synthetic_seed=args.data.synthetic_seed,
         )
     decoded = {name: decode_split(split, processor, name) for name, split in splits.items()}
-    audit_report = audit(decoded, LABELS)
-    data = prepare_run_data(
-        decoded, args.data, args.imbalance, seed=training.seed, training=not training.evaluate_only
+    training = not args.training.evaluate_only
+    seed = args.training.seed
+    data = prepare_run_data(decoded, args.data, args.imbalance, seed=seed, training=training)
+    return data, audit(decoded, LABELS)
+
+
+def train_and_evaluate(
+    args: Arguments, trainer: FerTrainer, data: RunData
+) -> tuple[dict, np.ndarray]:
+    """The figures of all_results.json, and logits (N, C) of the evaluation split."""
+    results: dict = {}
+    if data.train is not None:
+        results |= trainer.train(resume_from_checkpoint=resume_point(args.training)).metrics
+        results["epoch"] = trainer.state.epoch
+    prediction = trainer.predict(data.eval)
+    results |= report.evaluation_results(
+        prediction.predictions, prediction.label_ids, data.eval_copies, LABELS
     )
+    return results | {"eval_split": data.eval_split}, prediction.predictions
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_arguments(__doc__, argv)
+    training, folder = args.training, Path(args.training.output_dir)
+    check_output_dir(args)
+    set_seed(training.seed)
+    scale = args.imbalance.ldam_scale if args.imbalance.loss == "ldam" else None
+    network, processor = build_model(args.model, cosine_scale=scale)
+    data, audit_report = load_data(args, processor)
+
     main_process = training.process_index == 0
     say = print if main_process else lambda *_: None
     say(summary_line(audit_report))
-
-    if main_process and training.overwrite and not training.resume_from_checkpoint:
-        clear_output_dir(folder)
-    trainer = build_trainer(args, network, processor, data)
-    results: dict = {}
     if data.train is not None:
-        say(
-            f"Training on {len(data.train)} images; class counts that the loss sees: "
-            f"{data.drawn_counts.int().tolist()}"
-        )
-        results |= trainer.train(resume_from_checkpoint=resume_point(training)).metrics
-        results["epoch"] = trainer.state.epoch
-    prediction = trainer.predict(data.eval)
-    logits = prediction.predictions
-    results |= report.evaluation_results(logits, prediction.label_ids, data.eval_copies, LABELS)
-    results["eval_split"] = data.eval_split
+        counts = data.drawn_counts.int().tolist()
+        say(f"Training on {len(data.train)} images; class counts that the loss sees: {counts}")
+    if main_process and training.overwrite and not training.resume_from_checkpoint:
+        remove_checkpoints_and_logs(folder)
 
+    trainer = build_trainer(args, network, processor, data)
+    results, logits = train_and_evaluate(args, trainer, data)
     if main_process:
         if data.train is not None:
             save_model(trainer, folder)

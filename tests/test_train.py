@@ -163,14 +163,34 @@ def test_a_folder_that_holds_a_run_is_refused_and_left_as_it_is(finished):
     assert (folder / "model.safetensors").read_bytes() == before
 
 
+def test_a_folder_with_other_files_is_refused_even_with_overwrite(tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(SystemExit, match="holds files that are no run's"):
+        run(tmp_path, "--overwrite")
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_a_saved_model_that_does_not_fit_the_loss_is_refused(finished, tmp_path):
+    with pytest.raises(SystemExit, match="needs a model with a cosine classifier of scale 30"):
+        run(tmp_path, "--model_name_or_path", str(finished[0]), "--loss", "ldam")
+
+
+def test_too_large_an_undersample_names_the_classes(tmp_path):
+    with pytest.raises(DataError, match="--undersample 500: .*'disgust': 4"):
+        run(tmp_path, "--undersample", "500")
+    assert not list(tmp_path.iterdir())
+
+
 def test_overwrite_and_fine_tuning_replace_it(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "load_back", lambda *args: "")
     run(tmp_path / "run")
-    (tmp_path / "run" / "stale.txt").touch()
+    (tmp_path / "run" / "checkpoint-7").mkdir()
+    (tmp_path / "run" / "notes.txt").touch()
     first = load_file(tmp_path / "run" / "model.safetensors")
     run(tmp_path / "run", "--overwrite", "--model_name_or_path", str(finished[0]))
     second = load_file(tmp_path / "run" / "model.safetensors")
-    assert not (tmp_path / "run" / "stale.txt").exists()
+    assert not (tmp_path / "run" / "checkpoint-7").exists()
+    assert (tmp_path / "run" / "notes.txt").exists()
     assert not torch.equal(first["head.0.weight"], second["head.0.weight"])
 
 

@@ -66,8 +66,8 @@ def prepare_run_data(
     Applies `--split`, `--drop_eval_copies` and `--sampling`, in this order.
 
     Raises:
-        DataError: a split or a class that is needed is not there.
-        ValueError: `--undersample N` with N above the smallest class.
+        DataError: a split or a class that is needed is not there, or `--undersample N` asks for
+            more than the smallest class has.
     """
     if data.split == "paper":
         splits = paper_split(splits, data.paper_samples_per_class, seed=seed)
@@ -129,8 +129,16 @@ def _sample(
 ) -> tuple[FaceDataset, dict]:
     labels = train.labels.numpy()
     if imbalance.sampling == "undersample":
-        rows = undersample(labels, imbalance.undersample, seed=seed, num_classes=len(LABELS))
+        rows = _undersample(labels, imbalance.undersample, seed)
         return train.select(rows), {"chosen_rows": rows.tolist()}
     if imbalance.sampling == "oversample":
         return train.select(oversample(labels, seed=seed, num_classes=len(LABELS))), {}
     return train, {}  # "weighted" draws in the sampler
+
+
+def _undersample(labels: np.ndarray, per_class: str, seed: int) -> np.ndarray:
+    try:
+        return undersample(labels, per_class, seed=seed, num_classes=len(LABELS))
+    except ValueError as error:
+        counts = dict(zip(LABELS, class_counts(labels, len(LABELS)).tolist()))
+        raise DataError(f"--undersample {per_class}: {error} Training images: {counts}") from error
