@@ -26,6 +26,7 @@ from training.sampling import EpochSampler
 from training.trainer import FerTrainer, epoch_metrics
 
 ROOT = Path(__file__).parents[1]
+LDAM_SCALE = 10.0  # the paper's 30 multiplies the rounding of float32 too
 COUNTS = torch.tensor([6.0, 2, 4, 8, 4, 4, 4])
 
 
@@ -47,7 +48,7 @@ def make_trainer(
         head_hidden_sizes=[16],
         head_dropout=0.0 if plain else 0.2,
         initializer_range=0.02,
-        cosine_scale=30.0 if loss == "ldam" else None,
+        cosine_scale=LDAM_SCALE if loss == "ldam" else None,
     )
     model = FerEfficientNetForImageClassification(config)
     if plain:
@@ -70,7 +71,7 @@ def make_trainer(
         eval_dataset=data,
         processing_class=FerEfficientNetImageProcessor(size=32),
         compute_metrics=epoch_metrics(list(LABELS)),
-        criterion=ImbalanceLoss(loss, COUNTS, **(loss_options or {})),
+        criterion=ImbalanceLoss(loss, COUNTS, ldam_scale=LDAM_SCALE, **(loss_options or {})),
         augmentation=None if plain else BatchAugmentation(erasing=0.5),
         mixing=None,
     )
