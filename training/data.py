@@ -235,7 +235,6 @@ def _load_kaggle_csv(path: Path) -> dict[str, Dataset]:
             except OSError:
                 if not cache.is_dir():  # another process was faster
                     raise
-            Path(partial).mkdir(exist_ok=True)
     return _load_parquet(sorted(cache.glob("*.parquet")), path)
 
 
