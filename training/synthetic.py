@@ -114,12 +114,12 @@ def _photograph(canvas: Image.Image, rng: np.random.Generator) -> np.ndarray:
     canvas = canvas.transform(
         canvas.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=90
     )
-    canvas = canvas.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.9) * SCALE))
+    canvas = canvas.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.8) * SCALE))
     face = np.asarray(canvas.resize((SIZE, SIZE), Image.Resampling.BOX), dtype=np.float32)
     ramp = np.linspace(-1, 1, SIZE)
     light = 1 + 0.3 * (rng.normal() * ramp[None, :] + rng.normal() * ramp[:, None])
-    face = (face - 128) * rng.uniform(0.5, 1.0) + 128 + rng.normal(0, 20)
-    face = face * np.clip(light, 0.3, 1.7) + rng.normal(0, rng.uniform(2, 13), size=face.shape)
+    face = (face - 128) * rng.uniform(0.55, 1.0) + 128 + rng.normal(0, 20)
+    face = face * np.clip(light, 0.3, 1.7) + rng.normal(0, rng.uniform(2, 11), size=face.shape)
     return np.clip(face, 0, 255).astype(np.uint8)
 
 
@@ -140,9 +140,9 @@ def draw_faces(
     rng = np.random.default_rng(seed)
     faces = np.empty((len(labels), SIZE, SIZE), dtype=np.uint8)
     for i, label in enumerate(labels):
-        strength = rng.uniform(0.55, 1.15)
+        strength = rng.uniform(0.6, 1.2)
         target = np.array(EXPRESSION_FEATURES[label_names[label]])
-        faces[i] = draw_face(strength * target + rng.normal(0, 0.15, size=7), rng)
+        faces[i] = draw_face(strength * target + rng.normal(0, 0.13, size=7), rng)
     return faces
 
 
