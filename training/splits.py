@@ -86,18 +86,30 @@ def prepare_run_data(
     if not training:
         return RunData(None, evaluation, data.eval_split, copies, None, None, None, {})
 
-    record: dict = {}
+    dropped: dict = {}
     if data.drop_eval_copies:
         leaked = copies_of(fingerprint_images(train), fingerprint_images(evaluation))
         train = train.select(np.flatnonzero(~leaked))
-        record["training_images_dropped_as_copies"] = int(leaked.sum())
-    before = class_counts(train.labels.numpy(), len(LABELS))
-    if (before == 0).any():
-        empty = [LABELS[c] for c in np.flatnonzero(before == 0)]
+        dropped["training_images_dropped_as_copies"] = int(leaked.sum())
+    if empty := [LABELS[c] for c in range(len(LABELS)) if not (train.labels == c).any()]:
         raise DataError(
             f"{data.dataset}: the train split has no image of {', '.join(empty)}; "
             "expected every class."
         )
+    run = _sampled_run(train, evaluation, data.eval_split, copies, imbalance, seed)
+    run.record |= dropped
+    return run
+
+
+def _sampled_run(
+    train: FaceDataset,
+    evaluation: FaceDataset,
+    eval_split: str,
+    copies: np.ndarray | None,
+    imbalance: ImbalanceArguments,
+    seed: int,
+) -> RunData:
+    before = class_counts(train.labels.numpy(), len(LABELS))
     train, sampled = _sample(train, imbalance, seed)
     after = class_counts(train.labels.numpy(), len(LABELS))
     drawn = (
@@ -105,7 +117,7 @@ def prepare_run_data(
         if imbalance.sampling == "weighted"
         else after
     )
-    record |= {
+    record = {
         "sampling": imbalance.sampling,
         "sampling_seed": seed,
         "train_counts_before_sampling": dict(zip(LABELS, before.tolist())),
@@ -115,7 +127,7 @@ def prepare_run_data(
     return RunData(
         train,
         evaluation,
-        data.eval_split,
+        eval_split,
         copies,
         before,
         after,
