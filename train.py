@@ -216,8 +216,21 @@ def write_report(
 
 def save_model(trainer: FerTrainer, folder: Path) -> None:
     """config.json, model.safetensors, preprocessor_config.json and the modeling code; no pickle."""
-    trainer.model.save_pretrained(folder)
+    dtype = getattr(torch, trainer.args.weights_dtype)
+    weights = {
+        name: value.to(dtype) if value.ndim > 1 else value
+        for name, value in trainer.model.state_dict().items()
+    }
+    trainer.model.save_pretrained(folder, state_dict=weights)  # config.json keeps float32
     trainer.processing_class.save_pretrained(folder)
+
+
+def round_weights(network, dtype: torch.dtype) -> None:
+    """To what `save_model` stores, in place, so that the figures are those of the saved file."""
+    with torch.no_grad():
+        for value in network.parameters():
+            if value.ndim > 1:
+                value.copy_(value.to(dtype))
 
 
 def load_back(folder: Path, data: RunData, logits) -> str:
@@ -263,6 +276,7 @@ def train_and_evaluate(
     if data.train is not None:
         results |= trainer.train(resume_from_checkpoint=resume_point(args.training)).metrics
         results["epoch"] = trainer.state.epoch
+        round_weights(trainer.model, getattr(torch, args.training.weights_dtype))
     prediction = trainer.predict(data.eval)
     results |= report.evaluation_results(
         prediction.predictions, prediction.label_ids, data.eval_copies, LABELS

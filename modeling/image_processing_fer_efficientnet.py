@@ -116,25 +116,26 @@ class FerEfficientNetImageProcessor(BaseImageProcessor):
         image = _range_to_uint8(_channels_first(image, input_data_format))
         return _set_channels(image, self.num_channels)
 
-    def resize_batch(self, images: torch.Tensor) -> torch.Tensor:
+    def resize_batch(self, images: torch.Tensor, side: int | None = None) -> torch.Tensor:
         """(N, C, H, W), any number type -> float32 (N, C, height, width), bilinear, antialiased."""
         images = images.float()
-        target = (self.size["height"], self.size["width"])
+        target = (side, side) if side else (self.size["height"], self.size["width"])
         if tuple(images.shape[-2:]) == target:
             return images
         return F.interpolate(images, size=target, mode="bilinear", antialias=True)
 
-    def normalize_batch(self, images: torch.Tensor) -> torch.Tensor:
+    def normalize_batch(self, images: torch.Tensor, side: int | None = None) -> torch.Tensor:
         """
         Resize (bilinear, antialiased), rescale to [0, 1], normalise.
 
         Args:
             images: (N, num_channels, H, W) with values in [0, 255], uint8 or float, on any device.
+            side: height and width in pixels, in place of the processor's `size`.
 
         Returns:
             float32 tensor of shape (N, num_channels, height, width) on the same device.
         """
-        images = self.resize_batch(images)
+        images = self.resize_batch(images, side)
         # ((x / 255) - mean) / std as one multiplication and one addition per pixel
         scale = torch.tensor(
             [1 / (255 * std) for std in self.image_std], device=images.device

@@ -94,6 +94,11 @@ class ImbalanceArguments:
         None, "LDAM: weigh classes from this epoch on (DRW)."
     )
     label_smoothing: float = arg(0.0, f"In [0, 1); with {', '.join(SOFT_LABEL_LOSSES)}.")
+    ferplus_weight: float = arg(
+        0.0,
+        "Share in the target of what the FER+ votes say of the label, in [0, 1]; the label has the "
+        "rest. Needs data with the column ferplus_votes, and the same losses as label smoothing.",
+    )
     mixup: float = arg(
         0.0,
         "alpha of mixup's Beta distribution, 0 is off; with the same losses as label smoothing.",
@@ -121,7 +126,7 @@ class ImbalanceArguments:
         elif self.sampling == "undersample":
             self.undersample = "min"
         if self.loss not in SOFT_LABEL_LOSSES:
-            for name in ("label_smoothing", "mixup", "cutmix"):
+            for name in ("label_smoothing", "ferplus_weight", "mixup", "cutmix"):
                 if getattr(self, name):
                     raise ValueError(
                         f"--{name} makes soft labels, "
@@ -135,6 +140,7 @@ class ImbalanceArguments:
         if self.ldam_scale <= 0:
             raise ValueError(f"--ldam_scale must be above 0, but it is {self.ldam_scale}.")
         _check_range(self, "label_smoothing", 0, 1)
+        _check_range(self, "ferplus_weight", 0, 1.000001)
         _check_range(self, "class_balanced_beta", 0, 1)
         for name in ("focal_gamma", "logit_adjustment_tau", "ldam_max_margin", "mixup", "cutmix"):
             _check_range(self, name, 0, float("inf"))
@@ -195,6 +201,21 @@ class FerTrainingArguments(TrainingArguments):
         0.0,
         "Average the weights with this decay (0.999, say), "
         "evaluate and save the average. 0 is off.",
+    )
+    timm_optim: str | None = arg(
+        None,
+        "Take this optimizer of timm in place of --optim: nmuon (Muon for matrices and "
+        "convolutions, AdamW for the rest), lamb, lion, ...",
+    )
+    progressive_sizes: list[int] = arg(
+        [],
+        "Sides of the training images in pixels, each for an equal share of the epochs: "
+        "32 40 48 learns on small images first (EfficientNetV2's progressive learning).",
+    )
+    weights_dtype: Literal["float32", "float16"] = arg(
+        "float32",
+        "How model.safetensors stores weight matrices and convolutions; float16 halves the file. "
+        "The rounded weights are the ones evaluated, and they load as float32.",
     )
     freeze_backbone_epochs: int = arg(0, "Train the head alone for the first N epochs.")
     augment_flip: float = arg(0.5, "Probability of a horizontal flip.")

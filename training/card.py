@@ -135,7 +135,7 @@ def _start(args: Arguments) -> str:
 def _loss_options(args: Arguments) -> str:
     options = list(LOSS_OPTIONS.get(args.imbalance.loss, ()))
     options += [
-        name for name in ("label_smoothing", "mixup", "cutmix") if getattr(args.imbalance, name)
+        name for name in ("label_smoothing", "ferplus_weight", "mixup", "cutmix") if getattr(args.imbalance, name)
     ]
     values = {name: getattr(args.imbalance, name) for name in options}
     shown = [f"{name} {_shown(value)}" for name, value in values.items() if value is not None]

@@ -43,9 +43,12 @@ def paper_split(
 
     The sample is up to `per_class` random images of each class.
     """
+    parts = list(splits.values())
+    votes = [faces.votes for faces in parts]
     pool = FaceDataset(
-        torch.cat([faces.images for faces in splits.values()]),
-        torch.cat([faces.labels for faces in splits.values()]),
+        torch.cat([faces.images for faces in parts]),
+        torch.cat([faces.labels for faces in parts]),
+        None if any(column is None for column in votes) else torch.cat(votes),
     )
     pool = pool.select(
         cap_per_class(pool.labels.numpy(), per_class, seed=seed, num_classes=len(LABELS))
@@ -96,9 +99,18 @@ def prepare_run_data(
             f"{data.dataset}: the train split has no image of {', '.join(empty)}; "
             "expected every class."
         )
+    if imbalance.ferplus_weight:
+        train = _soften(train, imbalance.ferplus_weight, data.dataset)
     run = _sampled_run(train, evaluation, data.eval_split, copies, imbalance, seed)
     run.record |= dropped
     return run
+
+
+def _soften(train: FaceDataset, weight: float, source: str) -> FaceDataset:
+    try:
+        return train.soften(weight)
+    except ValueError as error:
+        raise DataError(f"{source}: --ferplus_weight {weight} needs FER+ votes. {error}") from error
 
 
 def _sampled_run(

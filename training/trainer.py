@@ -6,6 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_model, save_model
+from timm.optim import get_optimizer_class, get_optimizer_info
 from timm.utils import ModelEmaV3
 from torch import nn
 from transformers import EvalPrediction, Trainer, TrainerCallback, set_seed
@@ -19,7 +20,7 @@ EMA_FILE = "ema.safetensors"
 
 
 class EpochScheduleCallback(TrainerCallback):
-    """Tells model, loss and moving average which epoch and step it is."""
+    """Tells model, loss, image size and moving average which epoch and step it is."""
 
     def __init__(self, trainer: "FerTrainer"):
         self.trainer = trainer
@@ -33,6 +34,9 @@ class EpochScheduleCallback(TrainerCallback):
         epoch = int((state.epoch or 0) + 1e-6)  # a resumed epoch starts at a fraction
         self.trainer.model.freeze_backbone(epoch < args.freeze_backbone_epochs)
         self.trainer.criterion.set_epoch(epoch)
+        if sizes := args.progressive_sizes:
+            stage = epoch * len(sizes) // state.num_train_epochs
+            self.trainer.train_size = sizes[min(stage, len(sizes) - 1)]
 
     def on_step_end(self, args, state, control, **kwargs):
         if self.trainer.ema is not None:
@@ -57,9 +61,9 @@ class FerTrainer(Trainer):
         weighted_sampling: draw rows with replacement, each class equally likely.
 
     Batches are uint8 images and labels (`training.data.FaceDataset`). Of `args` it reads, beside
-    TrainingArguments, `ema_decay` (0: off), `freeze_backbone_epochs` and `channels_last`. With an
-    average of the weights, it is the average that is evaluated and that `train` leaves in
-    `self.model`; checkpoints hold both.
+    TrainingArguments, `ema_decay` (0: off), `freeze_backbone_epochs`, `progressive_sizes`,
+    `timm_optim` and `channels_last`. With an average of the weights, it is the average that is
+    evaluated and that `train` leaves in `self.model`; checkpoints hold both.
     """
 
     loss_is_scaled_for_ga = False  # `compute_loss` is a mean over the samples of its batch
@@ -74,10 +78,17 @@ class FerTrainer(Trainer):
         **kwargs,
     ):
         super().__init__(*args, data_collator=_whole_batch, **kwargs)
+        if name := self.args.timm_optim:
+            defaults = get_optimizer_info(name).defaults or {}
+            self.optimizer_cls_and_kwargs = (
+                get_optimizer_class(name, bind_defaults=False),
+                defaults | {"lr": self.args.learning_rate},
+            )
         self.criterion = criterion.to(self.args.device)
         self.augmentation, self.mixing = augmentation, mixing
         self.weighted_sampling = weighted_sampling
         self.ema: ModelEmaV3 | None = None
+        self.train_size: int | None = None  # None: the processor's
         if self.args.channels_last:
             self.model.to(memory_format=torch.channels_last)
         if self.args.device.type == "cpu":
@@ -96,9 +107,8 @@ class FerTrainer(Trainer):
             images = self.augmentation(images)
         if model.training and self.mixing is not None:
             images, labels = self.mixing(images, labels)
-        pixel_values = self.processing_class.normalize_batch(
-            images
-        )  # float32 (N, C, height, width)
+        side = self.train_size if model.training else None
+        pixel_values = self.processing_class.normalize_batch(images, side)  # float32 (N, C, h, w)
         if self.args.channels_last:
             pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
         outputs = model(pixel_values=pixel_values)
