@@ -43,6 +43,7 @@ from training.audit import audit, summary_line
 from training.augmentation import BatchAugmentation, BatchMixing
 from training.card import write_model_card
 from training.data import LABELS, DataError, decode_split, load_fer2013
+from training.ferplus import join_votes
 from training.losses import ImbalanceLoss
 from training.splits import RunData, prepare_run_data
 from training.synthetic import encode_png
@@ -261,6 +262,8 @@ def load_data(args: Arguments, processor: FerEfficientNetImageProcessor) -> tupl
             synthetic_images=args.data.synthetic_images,
             synthetic_seed=args.data.synthetic_seed,
         )
+        if args.data.ferplus_csv:
+            splits = join_votes(splits, args.data.ferplus_csv)
     decoded = {name: decode_split(split, processor, name) for name, split in splits.items()}
     training = not args.training.evaluate_only
     seed = args.training.seed

@@ -82,7 +82,7 @@ def test_shipped_recipe_parses(path):
     values = {name: value for group in groups for name, value in vars(group).items()}
     for name, value in recipe.items():
         found = values[name]
-        if name not in ("focal_alpha", "lr_scheduler_type", "save_strategy"):  # lists and enums
+        if name not in ("focal_alpha", "lr_scheduler_type", "save_strategy", "eval_strategy"):
             assert type(value)(found) == value, name
 
 
@@ -106,6 +106,10 @@ def test_every_recipe_of_the_paper_ships():
         ("seed: many", "argument --seed: invalid int value: 'many'"),
         ("sampling: oversampling", "invalid choice: 'oversampling'"),
         ("undersample: 0", "--undersample must be a positive number or 'min', but it is '0'."),
+        ("timm_optim: nmuom", "unknown optimizer 'nmuom'; did you mean 'nmuon'?"),
+        ("progressive_sizes: [8, 48]", "--progressive_sizes must be at least 16 pixels each"),
+        ("ferplus_weight: 1.5", "--ferplus_weight must be in [0, 1"),
+        ("{loss: focal, ferplus_weight: 0.5}", "--ferplus_weight makes soft labels"),
     ],
 )
 def test_wrong_recipe_is_refused(tmp_path, refused, text, message):

@@ -4,7 +4,8 @@ import torch
 
 from training.arguments import DataArguments, ImbalanceArguments
 from training.audit import fingerprint_images
-from training.data import LABELS, DataError
+from training.data import LABELS, DataError, FaceDataset
+from training.ferplus import OF_LABELS
 from training.splits import paper_split, prepare_run_data
 
 COUNTS = np.array([20, 4, 21, 36, 24, 16, 25])  # (C,) of train, FER-2013's shape in small
@@ -194,3 +195,34 @@ def test_evaluation_marks_copies_where_there_are_training_images(splits):
 
 def test_training_images_are_no_copies_of_themselves(splits):
     assert prepare(splits, training=False, eval_split="train").eval_copies is None
+
+
+def with_votes(faces):
+    votes = torch.zeros(len(faces), 10)
+    votes[torch.arange(len(faces)), torch.tensor(OF_LABELS)[faces.labels]] = 9
+    votes[:, 0] += 1
+    return FaceDataset(faces.images, faces.labels, votes)
+
+
+def test_votes_soften_the_training_targets_alone(splits):
+    splits = {name: with_votes(faces) for name, faces in splits.items()}
+    run = prepare(splits, imbalance={"ferplus_weight": 0.5})
+    assert run.train.targets.shape == (len(run.train), 7)
+    assert torch.equal(run.train.targets.argmax(1), run.train.labels)
+    assert torch.equal(run.train[torch.arange(3)]["labels"], run.train.targets[:3])
+    assert torch.equal(run.eval.targets, run.eval.labels)
+    assert run.drawn_counts.tolist() == COUNTS.tolist()
+
+
+def test_softened_targets_follow_their_rows_through_sampling_and_the_paper_split(splits):
+    splits = {name: with_votes(faces) for name, faces in splits.items()}
+    for imbalance in ({"undersample": "3"}, {"sampling": "oversample"}):
+        run = prepare(splits, imbalance=imbalance | {"ferplus_weight": 0.5})
+        assert torch.equal(run.train.targets.argmax(1), run.train.labels)
+    run = prepare(splits, split="paper", eval_split="test", imbalance={"ferplus_weight": 0.5})
+    assert torch.equal(run.train.targets.argmax(1), run.train.labels)
+
+
+def test_votes_that_are_not_there_are_asked_for(splits):
+    with pytest.raises(DataError, match="faces .train.: --ferplus_weight 0.5 needs FER. votes"):
+        prepare(splits, imbalance={"ferplus_weight": 0.5})

@@ -41,6 +41,8 @@ def finished(tmp_path_factory):
         "focal",
         "--ema_decay",
         "0.9",
+        "--weights_dtype",
+        "float16",
     )
     return folder, results
 
@@ -68,6 +70,15 @@ def test_the_folder_is_complete_and_holds_no_pickle(finished):
         path for path in folder.rglob("*") if path.suffix in (".bin", ".pt", ".pth", ".pkl")
     ]
     assert list((folder / "runs").rglob("events.out.tfevents.*"))
+
+
+def test_matrices_are_stored_as_float16_and_load_as_float32(finished):
+    folder, _ = finished
+    stored = load_file(folder / "model.safetensors")
+    assert {value.dtype for value in stored.values() if value.ndim > 1} == {torch.float16}
+    assert {value.dtype for value in stored.values() if value.ndim == 1} == {torch.float32}
+    network = FerEfficientNetForImageClassification.from_pretrained(folder)
+    assert {value.dtype for value in network.parameters()} == {torch.float32}
 
 
 def test_results_have_every_figure_twice(finished):

@@ -23,7 +23,7 @@ from training.augmentation import BatchAugmentation, BatchMixing
 from training.data import LABELS, FaceDataset
 from training.losses import LOSSES, ImbalanceLoss
 from training.sampling import EpochSampler
-from training.trainer import FerTrainer, epoch_metrics
+from training.trainer import ClockCallback, FerTrainer, epoch_metrics
 
 ROOT = Path(__file__).parents[1]
 LDAM_SCALE = 10.0  # the paper's 30 multiplies the rounding of float32 too
@@ -303,3 +303,59 @@ def test_channels_last_changes_no_result(tmp_path):
         trainer = make_trainer(tmp_path, plain=True, channels_last=channels_last)
         logits.append(trainer.predict(trainer.eval_dataset).predictions)
     np.testing.assert_allclose(*logits, atol=1e-5)
+
+
+class Sizes(TrainerCallback):
+    def __init__(self, model):
+        self.train, self.eval = [], []
+        model.register_forward_pre_hook(self.note, with_kwargs=True)
+
+    def note(self, module, args, kwargs):
+        side = kwargs["pixel_values"].shape[-1]
+        (self.train if module.training else self.eval).append(side)
+
+
+def test_training_images_grow_and_evaluation_keeps_the_models_size(tmp_path):
+    trainer = make_trainer(
+        tmp_path, num_train_epochs=4, progressive_sizes=[16, 24], eval_strategy="epoch"
+    )
+    sizes = Sizes(trainer.model)
+    trainer.train()
+    assert sizes.train == [16] * 8 + [24] * 8
+    assert set(sizes.eval) == {32}
+
+
+def test_an_optimizer_of_timm(tmp_path):
+    trainer = make_trainer(tmp_path, timm_optim="nmuon", weight_decay=0.1, learning_rate=3e-3)
+    trainer.train()
+    optimizer = trainer.optimizer.optimizer
+    assert type(optimizer).__name__ == "Muon" and optimizer.defaults["nesterov"]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+    assert {group["initial_lr"] for group in optimizer.param_groups} == {3e-3}
+
+
+class PretendHours(TrainerCallback):
+    """Moves the clock's start back, as if the run had begun an hour earlier."""
+
+    def __init__(self, trainer):
+        self.clock = next(
+            callback
+            for callback in trainer.callback_handler.callbacks
+            if isinstance(callback, ClockCallback)
+        )
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.clock.started -= 3600
+
+
+def test_time_and_rates_are_those_of_the_whole_run(tmp_path):
+    options = {"num_train_epochs": 2, "save_strategy": "epoch", "logging_steps": 1}
+    first = make_trainer(tmp_path / "a", **options)
+    first.add_callback(PretendHours(first))
+    first.train()
+    resumed = make_trainer(tmp_path / "b", **options)
+    output = resumed.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-4"))
+    assert 3600 <= output.metrics["train_runtime"] < 3700
+    assert output.metrics["train_samples_per_second"] * output.metrics[
+        "train_runtime"
+    ] == pytest.approx(64, rel=0.05)

@@ -7,12 +7,14 @@ Arguments of train.py: dataclasses with help and cross-field checks, from a YAML
 import difflib
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import torch
 import yaml
+from timm.optim import list_optimizers
 from transformers import HfArgumentParser, TrainingArguments
 
 from .data import DEFAULT_SOURCE
@@ -42,6 +44,9 @@ class DataArguments:
     )
     label_names: list[str] = arg(
         [], "Class names by id, for data whose labels are integers without names."
+    )
+    ferplus_csv: str | None = arg(
+        None, "FER+ votes for Kaggle's CSV: fer2013new.csv of github.com/microsoft/FERPlus."
     )
     split: Literal["official", "paper"] = arg(
         "official",
@@ -267,6 +272,15 @@ class FerTrainingArguments(TrainingArguments):
                 "--freeze_backbone_epochs must be at least 0, "
                 f"but it is {self.freeze_backbone_epochs}."
             )
+        if self.timm_optim and self.timm_optim not in list_optimizers():
+            raise ValueError(
+                "--timm_optim: " + _unknown(self.timm_optim, list_optimizers(), "optimizer")
+            )
+        if any(size < 16 for size in self.progressive_sizes):
+            raise ValueError(
+                "--progressive_sizes must be at least 16 pixels each, "
+                f"but they are {self.progressive_sizes}."
+            )
         super().__post_init__()
 
 
@@ -387,7 +401,7 @@ def _read_recipe(path: Path, known: set[str], parser: HfArgumentParser) -> list[
     return flags
 
 
-def _unknown(name: str, known: set[str], kind: str) -> str:
+def _unknown(name: str, known: Iterable[str], kind: str) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     return f"unknown {kind} {name!r}" + (
         f"; did you mean {near[0]!r}?" if near else "; see --help."

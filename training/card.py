@@ -17,6 +17,7 @@ FIGURES = {
     "balanced_accuracy": "balanced accuracy",
     "ece": "expected calibration error",
 }
+GPU_STEPS_PER_SECOND = 15  # assumed for the card's estimate: a step is bound by kernel launches
 LOSS_OPTIONS = {
     "focal": ("focal_gamma", "focal_alpha"),
     "class_balanced": ("class_balanced_beta",),
@@ -73,7 +74,8 @@ def write_model_card(
         epochs=f"{results['epoch']:g}",
         batch_size=training.per_device_train_batch_size * training.gradient_accumulation_steps,
         processes=training.world_size,
-        optimizer=str(training.optim.value),
+        optimizer=training.timm_optim or str(training.optim.value),
+        sizes=", ".join(map(str, training.progressive_sizes)),
         learning_rate=training.learning_rate,
         scheduler=str(training.lr_scheduler_type.value),
         seed=training.seed,
@@ -83,6 +85,9 @@ def write_model_card(
             f"{results['train_samples_per_second']:.0f} images/s"
         ),
         device=device,
+        gpu_minutes="" if "cuda" in device else _gpu_minutes(results),
+        gpu_steps_per_second=GPU_STEPS_PER_SECOND,
+        confusions=_confusions(results, label_names),
         command=shell_command(argv),
         rarest=label_names[rarest],
         rarest_eval=evaluated[rarest],
@@ -135,7 +140,9 @@ def _start(args: Arguments) -> str:
 def _loss_options(args: Arguments) -> str:
     options = list(LOSS_OPTIONS.get(args.imbalance.loss, ()))
     options += [
-        name for name in ("label_smoothing", "ferplus_weight", "mixup", "cutmix") if getattr(args.imbalance, name)
+        name
+        for name in ("label_smoothing", "ferplus_weight", "mixup", "cutmix")
+        if getattr(args.imbalance, name)
     ]
     values = {name: getattr(args.imbalance, name) for name in options}
     shown = [f"{name} {_shown(value)}" for name, value in values.items() if value is not None]
@@ -173,6 +180,20 @@ def _classes_table(results: Mapping, names, train_counts, eval_counts, eval_spli
         for c, name in enumerate(names)
     ]
     return _table(header, rows)
+
+
+def _gpu_minutes(results: Mapping) -> str:
+    steps = results["train_steps_per_second"] * results["train_runtime"]
+    return f"{max(1, round(steps / GPU_STEPS_PER_SECOND / 60))}"
+
+
+def _confusions(results: Mapping, names: list[str], most: int = 4) -> str:
+    """The largest shares of a class that get another label, in words."""
+    counts = np.array(results["eval_confusion_matrix"], dtype=float)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    np.fill_diagonal(share, 0)
+    pairs = [np.unravel_index(i, share.shape) for i in np.argsort(-share, axis=None)[:most]]
+    return ", ".join(f"{names[a]} taken for {names[b]} ({share[a, b]:.0%})" for a, b in pairs)
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:

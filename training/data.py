@@ -21,13 +21,13 @@ import datasets
 import numpy as np
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image
-from sklearn.linear_model import LogisticRegression
 from tqdm.auto import tqdm
 
 from .synthetic import draw_split, encode_png
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 FEATURES = Features({"image": Image(), "label": ClassLabel(names=list(LABELS))})
+FERPLUS_VOTES = 10  # columns of FER+: the seven classes, contempt, unknown, no face
 DEFAULT_SOURCE = "Aaryan333/fer2013_train_publicTest_privateTest"
 DEFAULT_REVISION = "435bbcb3c98581134be1b9db3f4c2b7e9a3a5faa"
 PUBLISHED_COUNTS = {
@@ -421,14 +421,13 @@ class FaceDataset(torch.utils.data.Dataset):
     A split decoded once and held as uint8: 83 MB for all of FER-2013.
 
     `__getitems__` gives a whole batch by one indexing, so no Python runs per image:
-    {"pixel_values": uint8 (N, C, H, W), "labels": int64 (N,)}, or labels of float32 (N, 7), class
-    probabilities, after `soften`.
+    {"pixel_values": uint8 (N, C, H, W), "labels": the targets}.
 
     Args:
         images: uint8 (N, C, H, W). labels: int64 (N,).
         votes: float32 (N, 10), each image's FER+ votes; zeros where there are none. None: the
             source has no votes.
-        targets: what batches give as labels; None: `labels`.
+        targets: what batches give as labels: None for `labels`, or float32 (N, 7) probabilities.
     """
 
     def __init__(
@@ -455,30 +454,6 @@ class FaceDataset(torch.utils.data.Dataset):
         columns = (self.images, self.labels, self.votes, self.targets)
         return FaceDataset(*(None if column is None else column[rows] for column in columns))
 
-    def soften(self, weight: float) -> "FaceDataset":
-        """
-        Mixes the votes into the targets: (1 - weight) label + weight P(label | votes).
-
-        FER+'s voters (Barsoum et al., ICMI 2016) say "neutral" twice as often as FER-2013's labels
-        do, so their shares are translated first: P is a logistic regression from the ten shares of
-        votes to the labels, fitted on these very rows. Images without votes keep their label.
-
-        Raises:
-            ValueError: there are no votes.
-        """
-        if self.votes is None or not self.votes.any():
-            raise ValueError("The data has no column ferplus_votes, or it is empty.")
-        number = self.votes.sum(dim=1, keepdim=True)
-        voted = number[:, 0] > 0
-        shares = (self.votes[voted] / number[voted]).double().numpy()
-        labels = self.labels[voted].numpy()
-        translation = LogisticRegression(max_iter=1000).fit(shares, labels)
-        targets = torch.nn.functional.one_hot(self.labels, len(LABELS)).float()
-        given = torch.zeros(len(shares), len(LABELS))
-        given[:, translation.classes_] = torch.from_numpy(translation.predict_proba(shares)).float()
-        targets[voted] = (1 - weight) * targets[voted] + weight * given
-        return FaceDataset(self.images, self.labels, self.votes, targets)
-
 
 def decode_split(split: Dataset, processor, name: str) -> FaceDataset:
     """
@@ -503,12 +478,17 @@ def decode_split(split: Dataset, processor, name: str) -> FaceDataset:
             processor.resize_batch(image[None])[0].round().clamp(0, 255).to(torch.uint8)
             for image in images
         ]
-    return FaceDataset(torch.stack(images), torch.tensor(split["label"][:]), _votes(split))
+    return FaceDataset(torch.stack(images), torch.tensor(split["label"][:]), _votes(split, name))
 
 
-def _votes(split: Dataset) -> torch.Tensor | None:
+def _votes(split: Dataset, name: str) -> torch.Tensor | None:
     """FER+ votes, float32 (N, 10); zeros for an image without."""
     if "ferplus_votes" not in split.column_names:
         return None
-    none = [0] * 10
-    return torch.tensor([row or none for row in split["ferplus_votes"][:]], dtype=torch.float32)
+    votes = [row or [0] * FERPLUS_VOTES for row in split["ferplus_votes"][:]]
+    if odd := [row for row, found in enumerate(votes) if len(found) != FERPLUS_VOTES]:
+        raise DataError(
+            f"{name}, row {odd[0]}: expected {FERPLUS_VOTES} numbers in ferplus_votes or none, "
+            f"but found {len(votes[odd[0]])}."
+        )
+    return torch.tensor(votes, dtype=torch.float32)

@@ -9,6 +9,7 @@ import torch
 from .arguments import DataArguments, ImbalanceArguments
 from .audit import copies_of, fingerprint_images
 from .data import LABELS, DataError, FaceDataset
+from .ferplus import soft_targets
 from .sampling import cap_per_class, class_counts, oversample, stratified_split, undersample
 
 
@@ -100,17 +101,22 @@ def prepare_run_data(
             "expected every class."
         )
     if imbalance.ferplus_weight:
-        train = _soften(train, imbalance.ferplus_weight, data.dataset)
+        train = _soften(train, imbalance.ferplus_weight, f"{data.dataset} [train]")
     run = _sampled_run(train, evaluation, data.eval_split, copies, imbalance, seed)
     run.record |= dropped
     return run
 
 
 def _soften(train: FaceDataset, weight: float, source: str) -> FaceDataset:
-    try:
-        return train.soften(weight)
-    except ValueError as error:
-        raise DataError(f"{source}: --ferplus_weight {weight} needs FER+ votes. {error}") from error
+    if train.votes is None or not train.votes.any():
+        raise DataError(
+            f"{source}: --ferplus_weight {weight} needs FER+ votes, but there is no column "
+            "ferplus_votes with any. Add --ferplus_csv fer2013new.csv "
+            "(github.com/microsoft/FERPlus) to Kaggle's fer2013.csv, or train on the labels alone "
+            "with --ferplus_weight 0."
+        )
+    targets = soft_targets(train.labels, train.votes, weight)
+    return FaceDataset(train.images, train.labels, train.votes, targets)
 
 
 def _sampled_run(

@@ -1,5 +1,6 @@
 """transformers' Trainer with losses for imbalance, batch augmentation and averaged weights."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,18 @@ class EpochScheduleCallback(TrainerCallback):
 
     def on_train_end(self, args, state, control, **kwargs):
         self.trainer.model.freeze_backbone(False)
+
+
+class ClockCallback(TrainerCallback):
+    """Notes in the log how long the run has trained, the time before it was resumed included."""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        before = max((entry.get("elapsed", 0) for entry in state.log_history), default=0)
+        self.started = time.monotonic() - before
+
+    def on_log(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            state.log_history[-1]["elapsed"] = time.monotonic() - self.started
 
 
 class FerTrainer(Trainer):
@@ -94,6 +107,7 @@ class FerTrainer(Trainer):
         if self.args.device.type == "cpu":
             use_small_map_gradient(self.model)
         self.add_callback(EpochScheduleCallback(self))
+        self.add_callback(ClockCallback())
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """
@@ -159,7 +173,14 @@ class FerTrainer(Trainer):
             )
 
     def train(self, *args, **kwargs):
+        """`Trainer.train`; its time and rates are those of the whole run, however often resumed."""
         output = super().train(*args, **kwargs)
+        if self.state.is_world_process_zero:
+            seconds = self.state.log_history[-1]["elapsed"]
+            images = self.state.epoch * len(self.train_dataset)
+            output.metrics["train_runtime"] = seconds
+            output.metrics["train_samples_per_second"] = images / seconds
+            output.metrics["train_steps_per_second"] = self.state.global_step / seconds
         if self.ema is not None:
             self.model.load_state_dict(self.ema.module.state_dict())
             self.ema = None

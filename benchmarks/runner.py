@@ -1,0 +1,122 @@
+"""Calls of train.py that can be stopped and gone on with: a finished one is one JSON file."""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def argument_parser(description: str) -> argparse.ArgumentParser:
+    """What every comparison takes."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", required=True, help="as of train.py")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, sharing the cores")
+    parser.add_argument("--output_dir", type=Path, default=RESULTS, help="default: %(default)s")
+    parser.add_argument("flags", nargs="*", help="after --: flags of train.py for every run")
+    return parser
+
+
+def run_missing(
+    commands: dict[str, list[str]],
+    args: argparse.Namespace,
+    folder: Path,
+    after_each: Callable[[], None],
+) -> None:
+    """
+    Args:
+        commands: name -> arguments of train.py, without data set, seed and output folder.
+        args: of `argument_parser`.
+        folder: where `<name>-seed<n>.json` is written.
+        after_each: called after each finished run.
+
+    Raises:
+        SystemExit: a run fails, or one that is there was made with other settings.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = {
+        folder / f"{name}-seed{seed}.json": (arguments + args.flags, seed)
+        for seed in args.seeds
+        for name, arguments in commands.items()
+    }
+    missing = [file for file, (arguments, _) in wanted.items() if not is_done(file, arguments)]
+    print(f"{len(wanted)} runs, {len(wanted) - len(missing)} of them done before")
+    dataset = str(Path(args.dataset).resolve()) if Path(args.dataset).exists() else args.dataset
+    threads = max(1, (os.cpu_count() or 1) // args.jobs)
+    pool = ThreadPoolExecutor(args.jobs)
+    started = {pool.submit(train, *wanted[file], dataset, threads): file for file in missing}
+    try:
+        for future in tqdm(as_completed(started), total=len(started), desc="Runs", unit="run"):
+            write_json(started[future], future.result())
+            after_each()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def is_done(file: Path, arguments: list[str]) -> bool:
+    if not file.exists():
+        return False
+    found = json.loads(file.read_text())["arguments"]
+    if found != arguments:
+        raise SystemExit(
+            f"{file} was made with other settings ({' '.join(found)}); expected "
+            f"{' '.join(arguments)}. Choose another --output_dir, or move that folder away."
+        )
+    return True
+
+
+def train(arguments: list[str], seed: int, dataset: str, threads: int) -> dict:
+    """One run of train.py in a process of its own -> its figures, its arguments, its machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        flags = ["--dataset", dataset, "--seed", str(seed), "--output_dir", folder]
+        done = subprocess.run(
+            [sys.executable, "train.py", *arguments, *flags, "--disable_tqdm", "true"],
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            command = " ".join(["train.py", *arguments, *flags])
+            raise SystemExit(f"{command} failed:\n{done.stderr[-2000:]}")
+        results = json.loads((Path(folder) / "all_results.json").read_text())
+    return {
+        "arguments": arguments,
+        "seed": seed,
+        "machine": machine(threads),
+        "results": results,
+    }
+
+
+def machine(threads: int) -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{threads} CPU thread{'s' * (threads > 1)} ({platform.machine()})"
+
+
+def write_json(file: Path, content: dict) -> None:
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(partial, file)  # whole or not at all
+
+
+def read_runs(folder: Path, names: list[str]) -> dict[str, list[dict]]:
+    """Finished runs by name, in the order of `names`, seeds ascending."""
+    found = {name: [] for name in names}
+    for file in sorted(folder.glob("*-seed*.json")):
+        found[file.name.split("-seed")[0]].append(json.loads(file.read_text()))
+    return {name: sorted(runs, key=lambda run: run["seed"]) for name, runs in found.items() if runs}

@@ -1,0 +1,128 @@
+import csv
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset, DatasetDict
+
+from training.data import LABELS, SPLIT_NAMES, DataError, decode_split
+from training.ferplus import COLUMNS, OF_LABELS, join_votes, soft_targets
+
+USAGES = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
+
+
+def votes_like(labels, shift=0.0, seed=0):
+    """Ten votes an image, each for the label, or, with probability `shift`, for neutral."""
+    rng = np.random.default_rng(seed)
+    votes = np.zeros((len(labels), 10), dtype=np.int64)
+    for row, label in enumerate(labels):
+        lost = rng.binomial(10, shift)
+        votes[row, OF_LABELS[label]] += 10 - lost
+        votes[row, 0] += lost
+    return votes
+
+
+def some_labels(n, seed=0):
+    return np.random.default_rng(seed).permutation(np.arange(n) % 7)
+
+
+def write_votes(path, votes_by_split, columns=COLUMNS):
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["Usage", "Image name", *columns])
+        for name, votes in votes_by_split.items():
+            writer.writerows([USAGES[name], "x.png", *row] for row in votes.tolist())
+    return path
+
+
+def splits_with(labels_by_split):
+    return DatasetDict(
+        {
+            name: Dataset.from_dict({"label": labels.tolist()})
+            for name, labels in labels_by_split.items()
+        }
+    )
+
+
+def test_the_columns_of_the_labels():
+    assert [COLUMNS[column][:3] for column in OF_LABELS] == [
+        *("ang", "dis", "fea", "hap", "sad", "sur", "neu")
+    ]
+    assert len(LABELS) == len(OF_LABELS) and set(USAGES) == set(SPLIT_NAMES.values())
+
+
+def test_votes_are_joined_by_split_and_order(tmp_path):
+    labels = {name: some_labels(21, seed) for seed, name in enumerate(USAGES)}
+    votes = {name: votes_like(found, 0.2, seed=3) for name, found in labels.items()}
+    joined = join_votes(splits_with(labels), write_votes(tmp_path / "v.csv", votes))
+    for name in USAGES:
+        assert joined[name]["ferplus_votes"][:] == votes[name].tolist()
+        assert joined[name]["label"][:] == labels[name].tolist()
+
+
+def test_votes_that_do_not_fit_are_refused(tmp_path):
+    labels = {"train": some_labels(70)}
+    votes = votes_like(labels["train"])
+    short = write_votes(tmp_path / "short.csv", {"train": votes[:69]})
+    with pytest.raises(DataError, match="expected the votes of 70 train images, but found 69"):
+        join_votes(splits_with(labels), short)
+    moved = write_votes(tmp_path / "moved.csv", {"train": np.roll(votes, 31, axis=0)})
+    with pytest.raises(DataError, match="another order"):
+        join_votes(splits_with(labels), moved)
+    other = write_votes(tmp_path / "other.csv", {"train": votes}, columns=["x", *COLUMNS[1:]])
+    with pytest.raises(DataError, match="neutral is missing"):
+        join_votes(splits_with(labels), other)
+    with pytest.raises(DataError, match="no such file.*FERPlus"):
+        join_votes(splits_with(labels), tmp_path / "none.csv")
+    broken = tmp_path / "broken.csv"
+    broken.write_text(short.read_text().replace("x.png,0", "x.png,many", 1))
+    with pytest.raises(DataError, match="broken.csv, line .*ten numbers"):
+        join_votes(splits_with(labels), broken)
+
+
+def test_targets_are_probabilities_and_weight_0_is_the_label():
+    labels = torch.from_numpy(some_labels(700))
+    votes = torch.from_numpy(votes_like(labels.numpy(), 0.3)).float()
+    label = torch.nn.functional.one_hot(labels, 7).float()
+    assert torch.equal(soft_targets(labels, votes, 0.0), label)
+    targets = soft_targets(labels, votes, 0.5)
+    torch.testing.assert_close(targets.sum(1), torch.ones(700))
+    assert (targets.gather(1, labels[:, None]) >= 0.5).all()
+    assert targets.min() >= 0 and not torch.equal(targets, label)
+
+
+def test_votes_are_translated_to_the_labels_distribution():
+    """Half of all votes say neutral; the targets must not."""
+    labels = torch.from_numpy(some_labels(1400))
+    votes = torch.from_numpy(votes_like(labels.numpy(), 0.5)).float()
+    assert votes[:, 0].sum() / votes.sum() > 0.5
+    mean = soft_targets(labels, votes, 1.0).mean(0)
+    torch.testing.assert_close(mean, torch.full((7,), 1 / 7), atol=0.01, rtol=0)
+
+
+def test_an_image_without_votes_keeps_its_label():
+    labels = torch.from_numpy(some_labels(70))
+    votes = torch.from_numpy(votes_like(labels.numpy(), 0.3)).float()
+    votes[5] = 0
+    assert soft_targets(labels, votes, 0.5)[5].tolist() == [float(c == labels[5]) for c in range(7)]
+
+
+def test_decoded_votes_are_numbers_or_zeros(make_rows):
+    votes = [None, list(range(10))]
+    assert decode_split(*make_rows(votes)).votes.tolist() == [[0] * 10, list(range(10))]
+    with pytest.raises(DataError, match="train, row 1: expected 10 numbers .* found 2"):
+        decode_split(*make_rows([None, [1, 2]]))
+
+
+@pytest.fixture
+def make_rows():
+    from modeling import FerEfficientNetImageProcessor
+    from training.data import FEATURES
+    from training.synthetic import encode_png
+
+    def make(votes):
+        png = {"bytes": encode_png(np.zeros((48, 48), np.uint8)), "path": None}
+        rows = Dataset.from_dict({"image": [png] * len(votes), "label": [0] * len(votes)}, FEATURES)
+        return rows.add_column("ferplus_votes", votes), FerEfficientNetImageProcessor(), "train"
+
+    return make
