@@ -1,13 +1,6 @@
-"""
-Table, chart, confusion matrices and conclusions from the runs of benchmarks/imbalance.py.
-
-    python benchmarks/imbalance_report.py
-
-makes them again from benchmarks/results/ and puts the tables into README.md and RESULTS.md.
-"""
+"""Table, chart, confusion matrices and conclusions from the runs of benchmarks/imbalance.py."""
 
 import statistics
-import sys
 from pathlib import Path
 
 import matplotlib
@@ -16,9 +9,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-from benchmarks.runner import RESULTS, read_runs  # noqa: E402
+from benchmarks.runner import read_runs  # noqa: E402
 from training.data import LABELS  # noqa: E402
 
 NAMES = {
@@ -192,16 +183,6 @@ def plot_confusions(path: Path, runs: Runs) -> None:
     plt.close(figure)
 
 
-def replace_block(page: Path, name: str, text: str) -> None:
-    """Puts `text` between `<!-- name -->` and `<!-- /name -->` of a page that has these marks."""
-    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    content = page.read_text()
-    if begin in content and end in content:
-        before, rest = content.split(begin, 1)
-        after = rest.split(end, 1)[1]
-        page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
-
-
 def write_report(folder: Path, protocol: str) -> None:
     """imbalance_<protocol>.md, .png and _confusion.png in `folder`."""
     stem = f"imbalance_{protocol}"
@@ -222,12 +203,3 @@ def write_report(folder: Path, protocol: str) -> None:
     (folder / f"{stem}.md").write_text(text + "\n")
     plot_measures(folder / f"{stem}.png", runs)
     plot_confusions(folder / f"{stem}_confusion.png", runs)
-
-
-if __name__ == "__main__":
-    for protocol in ("official", "paper"):
-        write_report(RESULTS, protocol)
-        file = RESULTS / f"imbalance_{protocol}.md"
-        if file.exists():
-            for page in (ROOT / "README.md", ROOT / "benchmarks" / "RESULTS.md"):
-                replace_block(page, f"imbalance_{protocol}", file.read_text().strip())
