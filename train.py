@@ -14,6 +14,8 @@ ready for the Hub.
     python train.py configs/fer2013.yaml --loss logit_adjusted --sampling oversample
   several GPUs
     accelerate launch --multi_gpu train.py configs/fer2013.yaml --dataset fer2013.csv
+  go on with a run that was stopped or killed: the same command and
+    --resume_from_checkpoint true
   measure a saved model
     python train.py --evaluate_only --model_name_or_path DIR --dataset fer2013.csv
 
@@ -23,14 +25,15 @@ README.md (the model card), all_results.json, data_report.json, run.yaml, confus
 class_distribution.png, training_curves.png.
 """
 
+import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from transformers import set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from modeling import (
     FerEfficientNetConfig,
@@ -42,6 +45,7 @@ from training.arguments import Arguments, ModelArguments, parse_arguments
 from training.audit import audit, summary_line
 from training.augmentation import BatchAugmentation, BatchMixing
 from training.card import write_model_card
+from training.checkpoints import TrainingError, resume_point
 from training.data import LABELS, DataError, decode_split, load_fer2013
 from training.ferplus import join_votes
 from training.losses import ImbalanceLoss
@@ -49,6 +53,17 @@ from training.splits import RunData, prepare_run_data
 from training.synthetic import encode_png
 from training.trainer import FerTrainer, epoch_metrics
 from training.verify import predict_in_clean_process
+
+
+def check_processes(args: Arguments) -> None:
+    """accelerate launch starts one process for MULTI_CPU, however many are asked for."""
+    asked_for_several = {"ACCELERATE_MIXED_PRECISION", "MASTER_ADDR"} <= set(os.environ)
+    if asked_for_several and "WORLD_SIZE" not in os.environ and args.training.world_size == 1:
+        raise SystemExit(
+            "accelerate launch was asked for several processes but started one, as it does for "
+            "MULTI_CPU without mpirun. Use --config_file configs/accelerate/cpu_2.yaml, or "
+            "torchrun --nproc_per_node 2 train.py ..."
+        )
 
 
 def check_output_dir(args: Arguments) -> None:
@@ -187,10 +202,13 @@ def device_name(training) -> str:
 
 
 def write_report(
-    args: Arguments, trainer: FerTrainer, data: RunData, audit_report: dict, results: dict
+    folder: Path,
+    args: Arguments,
+    trainer: FerTrainer,
+    data: RunData,
+    audit_report: dict,
+    results: dict,
 ) -> None:
-    folder = Path(args.training.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     report.write_json(folder / "all_results.json", results)
     report.write_json(folder / "data_report.json", audit_report | data.record)
     report.write_run_yaml(folder / "run.yaml", args, audit_report["fingerprint"])
@@ -254,6 +272,7 @@ def load_back(folder: Path, data: RunData, logits) -> str:
 
 def load_data(args: Arguments, processor: FerEfficientNetImageProcessor) -> tuple[RunData, dict]:
     """What the run trains on and evaluates, and the audit of the whole data set."""
+    skipped: list[str] | None = [] if args.data.skip_bad_rows else None
     with args.training.main_process_first(desc="loading the data"):
         splits = load_fer2013(
             args.data.dataset,
@@ -261,35 +280,69 @@ def load_data(args: Arguments, processor: FerEfficientNetImageProcessor) -> tupl
             label_names=args.data.label_names or None,
             synthetic_images=args.data.synthetic_images,
             synthetic_seed=args.data.synthetic_seed,
+            skipped=skipped,
         )
         if args.data.ferplus_csv:
             splits = join_votes(splits, args.data.ferplus_csv)
-    decoded = {name: decode_split(split, processor, name) for name, split in splits.items()}
+    decoded = {
+        name: decode_split(split, processor, name, skipped) for name, split in splits.items()
+    }
     training = not args.training.evaluate_only
     seed = args.training.seed
     data = prepare_run_data(decoded, args.data, args.imbalance, seed=seed, training=training)
-    return data, audit(decoded, LABELS)
+    return data, audit(decoded, LABELS) | {"skipped_rows": skipped or []}
 
 
-def train_and_evaluate(
-    args: Arguments, trainer: FerTrainer, data: RunData
-) -> tuple[dict, np.ndarray]:
-    """The figures of all_results.json, and logits (N, C) of the evaluation split."""
-    results: dict = {}
-    if data.train is not None:
-        results |= trainer.train(resume_from_checkpoint=resume_point(args.training)).metrics
-        results["epoch"] = trainer.state.epoch
-        round_weights(trainer.model, getattr(torch, args.training.weights_dtype))
+def train(args: Arguments, trainer: FerTrainer, say: Callable[[str], None]) -> dict:
+    """
+    Figures of the training; the weights stay in `trainer.model`, rounded to what will be saved.
+
+    Raises:
+        SystemExit: Ctrl-C or SIGTERM stopped it; the status is the shell's for that signal.
+    """
+    folder = Path(args.training.output_dir)
+    checkpoint, words = resume_point(args.training.resume_from_checkpoint, folder)
+    if words:
+        say(words)
+    output = trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+    if trainer.stop.received:
+        say(
+            f"Stopped after step {trainer.state.global_step} of {trainer.state.max_steps}. To go "
+            "on: the same command and --resume_from_checkpoint true"
+        )
+        trainer.accelerator.end_training()
+        raise SystemExit(128 + trainer.stop.received)
+    round_weights(trainer.model, getattr(torch, args.training.weights_dtype))
+    return output.metrics | {"epoch": trainer.state.epoch}
+
+
+def evaluate(trainer: FerTrainer, data: RunData) -> tuple[dict, np.ndarray]:
+    """Figures of the evaluation, and logits (N, C)."""
     prediction = trainer.predict(data.eval)
-    results |= report.evaluation_results(
+    results = report.evaluation_results(
         prediction.predictions, prediction.label_ids, data.eval_copies, LABELS
     )
     return results | {"eval_split": data.eval_split}, prediction.predictions
 
 
+def publish(
+    args: Arguments,
+    trainer: FerTrainer,
+    data: RunData,
+    audit_report: dict,
+    results: dict,
+) -> None:
+    """Writes --output_dir, all of it or nothing."""
+    with report.written_whole(Path(args.training.output_dir)) as folder:
+        if data.train is not None:
+            save_model(trainer, folder)
+        write_report(folder, args, trainer, data, audit_report, results)
+
+
 def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(__doc__, argv)
     training, folder = args.training, Path(args.training.output_dir)
+    check_processes(args)
     check_output_dir(args)
     set_seed(training.seed)
     scale = args.imbalance.ldam_scale if args.imbalance.loss == "ldam" else None
@@ -299,18 +352,24 @@ def main(argv: list[str] | None = None) -> None:
     main_process = training.process_index == 0
     say = print if main_process else lambda *_: None
     say(summary_line(audit_report))
+    if skipped := audit_report["skipped_rows"]:
+        say(f"Left out {len(skipped)} rows that cannot be used, listed in data_report.json:")
+        say("\n".join(f"  {words}" for words in skipped[:3]))
     if data.train is not None:
         counts = data.drawn_counts.int().tolist()
-        say(f"Training on {len(data.train)} images; class counts that the loss sees: {counts}")
+        say(
+            f"Training on {len(data.train)} images, {training.world_size} process(es); "
+            f"class counts that the loss sees: {counts}"
+        )
     if main_process and training.overwrite and not training.resume_from_checkpoint:
         remove_checkpoints_and_logs(folder)
 
     trainer = build_trainer(args, network, processor, data)
-    results, logits = train_and_evaluate(args, trainer, data)
+    results = train(args, trainer, say) if data.train is not None else {}
+    evaluated, logits = evaluate(trainer, data)
+    results |= evaluated
     if main_process:
-        if data.train is not None:
-            save_model(trainer, folder)
-        write_report(args, trainer, data, audit_report, results)
+        publish(args, trainer, data, audit_report, results)
         say(report.recall_table(results, data, LABELS))
         say(report.result_line(results, data.eval_split))
         if data.eval_copies is None:
@@ -322,16 +381,15 @@ def main(argv: list[str] | None = None) -> None:
     say(f"{what}: {folder.resolve()}")
 
 
-def resume_point(training) -> str | None:
-    """`--resume_from_checkpoint true`: the output folder's last checkpoint; a path: that one."""
-    wanted = training.resume_from_checkpoint
-    if wanted is None or str(wanted).lower() == "false":
-        return None
-    return get_last_checkpoint(training.output_dir) if str(wanted).lower() == "true" else wanted
-
-
 if __name__ == "__main__":
     try:
         main()
-    except DataError as error:
+    except (DataError, TrainingError) as error:
+        if isinstance(error, DataError) and os.environ.get("RANK", "0") != "0":
+            raise SystemExit(1) from None  # the main process says the same
         raise SystemExit(f"train.py: {error}") from None
+    except KeyboardInterrupt:
+        raise SystemExit(
+            "train.py: stopped. --resume_from_checkpoint true goes on from the last checkpoint, "
+            "if there is one."
+        ) from None

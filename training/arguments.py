@@ -48,6 +48,11 @@ class DataArguments:
     ferplus_csv: str | None = arg(
         None, "FER+ votes for Kaggle's CSV: fer2013new.csv of github.com/microsoft/FERPlus."
     )
+    skip_bad_rows: bool = arg(
+        False,
+        "Leave out rows and files that cannot be used, and list them in data_report.json, "
+        "instead of stopping at the first.",
+    )
     split: Literal["official", "paper"] = arg(
         "official",
         "'official' keeps the data's splits; "

@@ -9,6 +9,7 @@ with the features `image: Image()` and `label: ClassLabel` in the one order of `
 import csv
 import difflib
 import hashlib
+import json
 import os
 import re
 import tempfile
@@ -52,6 +53,17 @@ class DataError(ValueError):
     """The data cannot be used; the message says what was expected, what found, and what to do."""
 
 
+class BadRow(DataError):
+    """One row or file of the data; `--skip_bad_rows` goes on without it."""
+
+
+def note_bad_row(error: BadRow, skipped: list[str] | None) -> None:
+    """Adds it to `skipped`; without such a list, raises it."""
+    if skipped is None:
+        raise BadRow(f"{error}\nMend it, or go on without such rows by --skip_bad_rows.") from error
+    skipped.append(str(error))
+
+
 def load_fer2013(
     source: str = DEFAULT_SOURCE,
     revision: str | None = None,
@@ -59,6 +71,7 @@ def load_fer2013(
     label_names: Sequence[str] | None = None,
     synthetic_images: int = 5000,
     synthetic_seed: int = 0,
+    skipped: list[str] | None = None,
 ) -> DatasetDict:
     """
     Args:
@@ -69,6 +82,8 @@ def load_fer2013(
         label_names: class names by id, for sources whose labels are integers without names.
         synthetic_images, synthetic_seed: size of the drawn training split and seed, for
             `"synthetic"`.
+        skipped: rows that cannot be used are left out, and what is wrong with each is appended
+            here. None: the first of them is an error.
 
     Returns:
         The splits found, with features `image` and `label` (and `ferplus_votes` where the source
@@ -84,9 +99,9 @@ def load_fer2013(
     if source == "synthetic":
         splits = _synthetic(synthetic_images, synthetic_seed)
     elif path.is_dir():
-        splits = _load_folder(path)
+        splits = _load_folder(path, skipped)
     elif path.is_file() and path.suffix == ".csv":
-        splits = _load_kaggle_csv(path)
+        splits = _load_kaggle_csv(path, skipped)
     elif path.exists():
         raise DataError(
             f"{path}: expected a .csv file or a folder, but found a {path.suffix or 'plain'} file."
@@ -101,7 +116,7 @@ def load_fer2013(
         )
     splits = DatasetDict(
         {
-            name: _to_fer2013(split, f"{source} [{name}]", label_names)
+            name: _to_fer2013(split, f"{source} [{name}]", label_names, skipped)
             for name, split in splits.items()
         }
     )
@@ -119,21 +134,21 @@ def _load_hub(source: str, revision: str | None) -> DatasetDict:
         raise DataError(
             f"{source}: there is no such local file or folder, "
             "and the Hub did not give a data set of that name "
-            f"({type(error).__name__}: {_first_line(error)}). "
+            f"({type(error).__name__}: {first_line(error)}). "
             "Check the name and the network, or download FER-2013 from "
             "Kaggle and pass the path of fer2013.csv; --dataset synthetic needs neither."
         ) from error
     return _named_splits(found, source)
 
 
-def _load_folder(path: Path) -> dict[str, Dataset]:
+def _load_folder(path: Path, skipped: list[str] | None) -> dict[str, Dataset]:
     parquet = sorted(path.rglob("*.parquet"))
     if parquet:
         return _load_parquet(parquet, path)
     for name in ("fer2013.csv", "icml_face_data.csv"):
         if (path / name).is_file():
-            return _load_kaggle_csv(path / name)
-    return _load_image_tree(path)
+            return _load_kaggle_csv(path / name, skipped)
+    return _load_image_tree(path, skipped)
 
 
 def _load_parquet(files: list[Path], source: Path) -> dict[str, Dataset]:
@@ -148,7 +163,7 @@ def _load_parquet(files: list[Path], source: Path) -> dict[str, Dataset]:
         except Exception as error:  # datasets and pyarrow raise many kinds
             raise DataError(
                 f"{source}: expected readable parquet files with rows, but {', '.join(group)} gave "
-                f"{type(error).__name__}: {_first_line(error)}."
+                f"{type(error).__name__}: {first_line(error)}."
             ) from error
     return _named_splits(loaded, source)
 
@@ -171,7 +186,7 @@ def _named_splits(found: dict[str, Dataset], source) -> dict[str, Dataset]:
     return {name: splits[name] for name in PUBLISHED_COUNTS if name in splits}
 
 
-def _load_image_tree(path: Path) -> dict[str, Dataset]:
+def _load_image_tree(path: Path, skipped: list[str] | None) -> dict[str, Dataset]:
     """root/[split/]class/image; Kaggle's copies keep the split in names (PublicTest_123.jpg)."""
     rows: dict[str, dict[str, list]] = defaultdict(lambda: {"image": [], "label": []})
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
@@ -183,23 +198,13 @@ def _load_image_tree(path: Path) -> dict[str, Dataset]:
             f"{', '.join(found) or 'nothing'}."
         )
     for file in files:
-        parts = file.relative_to(path).parts
-        if len(parts) not in (2, 3):
-            raise DataError(
-                f"{file}: expected {path.name}/[split/]class/image, "
-                f"but found {len(parts) - 1} folders."
-            )
-        split = SPLIT_NAMES.get(parts[0].lower()) if len(parts) == 3 else "train"
-        if split is None:
-            raise DataError(
-                f"{file}: folder {parts[0]!r} is not a split; expected train, validation or test."
-            )
-        prefix = file.name.split("_")[0].lower()
-        split = (
-            SPLIT_NAMES[prefix] if prefix in ("training", "publictest", "privatetest") else split
-        )
+        try:
+            split, label = _place_in_tree(file, path)
+        except BadRow as error:
+            note_bad_row(error, skipped)
+            continue
         rows[split]["image"].append(str(file))
-        rows[split]["label"].append(_label_id(parts[-2], f"folder {file.parent}"))
+        rows[split]["label"].append(label)
     return {
         name: Dataset.from_dict(rows[name], features=FEATURES)
         for name in PUBLISHED_COUNTS
@@ -207,39 +212,60 @@ def _load_image_tree(path: Path) -> dict[str, Dataset]:
     }
 
 
-def _label_id(name: str, where: str) -> int:
+def _place_in_tree(file: Path, root: Path) -> tuple[str, int]:
+    """Split and label id that a file's folders and name give."""
+    parts = file.relative_to(root).parts
+    if len(parts) not in (2, 3):
+        raise BadRow(
+            f"{file}: expected {root.name}/[split/]class/image, but found {len(parts) - 1} folders."
+        )
+    split = SPLIT_NAMES.get(parts[0].lower()) if len(parts) == 3 else "train"
+    if split is None:
+        raise BadRow(
+            f"{file}: folder {parts[0]!r} is not a split; expected train, validation or test."
+        )
+    prefix = file.name.split("_")[0].lower()
+    if prefix in ("training", "publictest", "privatetest"):
+        split = SPLIT_NAMES[prefix]
+    return split, _label_id(parts[-2], str(file), BadRow)
+
+
+def _label_id(name: str, where: str, kind: type[DataError] = DataError) -> int:
     word = str(name).strip().lower()
     word = SYNONYMS.get(word, word)
     if word not in LABELS:
         near = difflib.get_close_matches(word, [*LABELS, *SYNONYMS], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise DataError(f"{where}: class {name!r} is not one of {', '.join(LABELS)}.{hint}")
+        raise kind(f"{where}: class {name!r} is not one of {', '.join(LABELS)}.{hint}")
     return LABELS.index(word)
 
 
-def _load_kaggle_csv(path: Path) -> dict[str, Dataset]:
+def _load_kaggle_csv(path: Path, skipped: list[str] | None) -> dict[str, Dataset]:
     """Parses the CSV once; later calls read the parquet files written beside the datasets cache."""
-    stat = path.stat()
+    stat, found = path.stat(), None if skipped is None else []
     key = hashlib.sha256(
-        f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()
+        f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{found}".encode()
     ).hexdigest()[:16]
     cache = Path(datasets.config.HF_DATASETS_CACHE) / "fer_efficientnet" / key
     if not cache.is_dir():
         cache.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache.parent) as partial:
-            for name, rows in _parse_kaggle_csv(path).items():
+            for name, rows in _parse_kaggle_csv(path, found).items():
                 Dataset.from_dict(rows, features=FEATURES).to_parquet(
                     Path(partial) / f"{name}.parquet"
                 )
+            (Path(partial) / "skipped.json").write_text(json.dumps(found))
             try:
                 os.replace(partial, cache)  # whole or not at all
             except OSError:
                 if not cache.is_dir():  # another process was faster
                     raise
+    if skipped is not None:
+        skipped += json.loads((cache / "skipped.json").read_text())
     return _load_parquet(sorted(cache.glob("*.parquet")), path)
 
 
-def _parse_kaggle_csv(path: Path) -> dict[str, dict[str, list]]:
+def _parse_kaggle_csv(path: Path, skipped: list[str] | None) -> dict[str, dict[str, list]]:
     rows: dict[str, dict[str, list]] = defaultdict(lambda: {"image": [], "label": []})
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.reader(file)
@@ -256,14 +282,18 @@ def _parse_kaggle_csv(path: Path) -> dict[str, dict[str, list]]:
             desc=f"Reading {path.name}", total=path.stat().st_size, unit="B", unit_scale=True
         ) as progress:
             for row in reader:
-                label, face, split = _parse_kaggle_row(
-                    row, columns, f"{path}, line {reader.line_num}"
-                )
+                progress.update(sum(map(len, row)) + len(row))
+                try:
+                    label, face, split = _parse_kaggle_row(
+                        row, columns, f"{path}, line {reader.line_num}"
+                    )
+                except BadRow as error:
+                    note_bad_row(error, skipped)
+                    continue
                 rows[split]["image"].append({"bytes": encode_png(face), "path": None})
                 rows[split]["label"].append(label)
-                progress.update(sum(map(len, row)) + len(row))
     if not rows:
-        raise DataError(f"{path}: expected rows of images under the header, but found no rows.")
+        raise DataError(f"{path}: expected rows of images under the header, but found none.")
     return rows
 
 
@@ -271,17 +301,15 @@ def _parse_kaggle_row(
     row: list[str], columns: list[int], where: str
 ) -> tuple[int, np.ndarray, str]:
     if len(row) <= max(columns):
-        raise DataError(
-            f"{where}: expected at least {max(columns) + 1} fields, but found {len(row)}."
-        )
+        raise BadRow(f"{where}: expected at least {max(columns) + 1} fields, but found {len(row)}.")
     emotion, text, usage = (row[column] for column in columns)
     if not emotion.strip().isdigit() or int(emotion) >= len(LABELS):
-        raise DataError(
+        raise BadRow(
             f"{where}: emotion must be a number from 0 to {len(LABELS) - 1}, but it is {emotion!r}."
         )
     split = SPLIT_NAMES.get(usage.strip().lower())
     if split is None:
-        raise DataError(
+        raise BadRow(
             f"{where}: Usage must be Training, PublicTest or PrivateTest, but it is {usage!r}."
         )
     try:
@@ -289,15 +317,15 @@ def _parse_kaggle_row(
             warnings.simplefilter("error")
             pixels = np.fromstring(text, dtype=np.int64, sep=" ")
     except (ValueError, DeprecationWarning) as error:
-        raise DataError(
+        raise BadRow(
             f"{where}: pixels must be numbers separated by spaces, but found other text."
         ) from error
     if len(pixels) != 48 * 48:
-        raise DataError(
+        raise BadRow(
             f"{where}: pixels must be 2304 numbers (48 x 48), but there are {len(pixels)}."
         )
     if pixels.min() < 0 or pixels.max() > 255:
-        raise DataError(
+        raise BadRow(
             f"{where}: pixels must be in [0, 255], "
             f"but they go from {pixels.min()} to {pixels.max()}."
         )
@@ -334,7 +362,9 @@ def _copy_from(
         faces[row] = train[0][rng.choice(np.flatnonzero(train[1] == labels[row]))]
 
 
-def _to_fer2013(split: Dataset, where: str, label_names: Sequence[str] | None) -> Dataset:
+def _to_fer2013(
+    split: Dataset, where: str, label_names: Sequence[str] | None, skipped: list[str] | None
+) -> Dataset:
     """Whatever columns and labels a source has -> `FEATURES` (and FER+ votes)."""
     if len(split) == 0:
         raise DataError(f"{where}: the split is empty; expected at least one image.")
@@ -351,11 +381,16 @@ def _to_fer2013(split: Dataset, where: str, label_names: Sequence[str] | None) -
         where,
         "a label",
     )
-    ids = _map_labels(split, label, where, label_names)
+    ids = _map_labels(split, label, where, label_names, skipped)
     keep = [image] + (["ferplus_votes"] if "ferplus_votes" in split.column_names else [])
     split = split.select_columns(keep)
     if image != "image":
         split = split.rename_column(image, "image")
+    if None in ids:
+        split = split.select([row for row, i in enumerate(ids) if i is not None])
+        ids = [i for i in ids if i is not None]
+        if not ids:
+            raise DataError(f"{where}: every row was left out; the last one: {skipped[-1]}")
     return split.add_column("label", ids, feature=FEATURES["label"])
 
 
@@ -373,11 +408,14 @@ def _find_column(
 
 
 def _map_labels(
-    split: Dataset, column: str, where: str, label_names: Sequence[str] | None
-) -> list[int]:
+    split: Dataset,
+    column: str,
+    where: str,
+    label_names: Sequence[str] | None,
+    skipped: list[str] | None,
+) -> list[int | None]:
+    """Label id of each row; None for a row that is left out."""
     feature, values = split.features[column], split.with_format(None)[column][:]
-    if None in values:
-        raise DataError(f"{where}, row {values.index(None)}: the label is missing.")
     if isinstance(feature, ClassLabel) and not all(name.isdigit() for name in feature.names):
         label_names = feature.names
     elif "string" not in feature.dtype and label_names is None:
@@ -386,17 +424,26 @@ def _map_labels(
             "and copies of FER-2013 order the classes differently. "
             "Say the names by id: --label_names angry disgust fear happy sad surprise neutral"
         )
-    if isinstance(values[0], str):
-        known = {name: _label_id(name, where) for name in sorted(set(values))}
-    else:
-        known = {i: _label_id(name, where) for i, name in enumerate(label_names)}
-    if unknown := sorted(set(values) - set(known)):
-        row = values.index(unknown[0])
-        raise DataError(
-            f"{where}, row {row}: label {unknown[0]} has no name; "
-            f"names are given for 0 to {len(known) - 1}."
-        )
-    return [known[value] for value in values]
+    names = dict(enumerate(label_names)) if "string" not in feature.dtype else {}
+    known = {value: _label_id(name, where) for value, name in names.items()}
+    ids = []
+    for row, value in enumerate(values):
+        try:
+            if value is not None and value not in known:
+                known[value] = _unnamed_label(value, len(names), f"{where}, row {row}")
+            if value is None:
+                raise BadRow(f"{where}, row {row}: the label is missing.")
+            ids.append(known[value])
+        except BadRow as error:
+            note_bad_row(error, skipped)
+            ids.append(None)
+    return ids
+
+
+def _unnamed_label(value, names: int, where: str) -> int:
+    if isinstance(value, str):
+        return _label_id(value, where, BadRow)
+    raise BadRow(f"{where}: label {value} has no name; names are given for 0 to {names - 1}.")
 
 
 def _check_counts(split: Dataset, name: str, source: str) -> None:
@@ -412,7 +459,7 @@ def _check_counts(split: Dataset, name: str, source: str) -> None:
         )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [""])[0][:200]
 
 
@@ -455,30 +502,45 @@ class FaceDataset(torch.utils.data.Dataset):
         return FaceDataset(*(None if column is None else column[rows] for column in columns))
 
 
-def decode_split(split: Dataset, processor, name: str) -> FaceDataset:
+def decode_split(
+    split: Dataset, processor, name: str, skipped: list[str] | None = None
+) -> FaceDataset:
     """
     Decodes each image once by `processor.to_uint8`; images of another size than the first are
     resized to the processor's.
+
+    Args:
+        skipped: as of `load_fer2013`.
 
     Raises:
         DataError: an image cannot be read; the message names the split, the row and its file.
     """
     encoded = split.cast_column("image", Image(decode=False))
-    images = []
+    images, rows = [], []
     for row, value in enumerate(tqdm(encoded["image"], desc=f"Decoding {name}", unit="image")):
         try:
-            images.append(processor.to_uint8(FEATURES["image"].decode_example(value)))
-        except Exception as error:  # Pillow raises many kinds for a broken file
-            file = f" ({value['path']})" if value and value.get("path") else ""
-            raise DataError(
-                f"{name}, row {row}{file}: not a readable image ({_first_line(error)})."
-            ) from error
+            images.append(_decode(value, processor, f"{name}, row {row}"))
+            rows.append(row)
+        except BadRow as error:
+            note_bad_row(error, skipped)
+    if not rows:
+        raise DataError(f"{name}: none of the {len(split)} images can be read: {skipped[-1]}")
+    if len(rows) < len(split):
+        split = split.select(rows)
     if len({image.shape for image in images}) > 1:
         images = [
             processor.resize_batch(image[None])[0].round().clamp(0, 255).to(torch.uint8)
             for image in images
         ]
     return FaceDataset(torch.stack(images), torch.tensor(split["label"][:]), _votes(split, name))
+
+
+def _decode(value: dict | None, processor, where: str) -> torch.Tensor:
+    try:
+        return processor.to_uint8(FEATURES["image"].decode_example(value))
+    except Exception as error:  # Pillow raises many kinds for a broken file
+        file = f" ({value['path']})" if value and value.get("path") else ""
+        raise BadRow(f"{where}{file}: not a readable image ({first_line(error)}).") from error
 
 
 def _votes(split: Dataset, name: str) -> torch.Tensor | None:

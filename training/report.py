@@ -1,23 +1,28 @@
 """What a run leaves behind: figures, pictures, resolved arguments, and the model card from them."""
 
+import contextlib
 import dataclasses
 import json
+import os
 import platform
 import shlex
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import yaml
+from safetensors import SafetensorError
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402  (the backend is chosen first: no display is needed)
 from matplotlib.ticker import MaxNLocator  # noqa: E402
 
 from .arguments import Arguments  # noqa: E402
+from .checkpoints import TrainingError  # noqa: E402
 from .metrics import FerMetrics  # noqa: E402
 from .splits import RunData  # noqa: E402
 
@@ -73,6 +78,30 @@ def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
     logits = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     return float(-log_p[np.arange(len(labels)), labels].mean())
+
+
+@contextlib.contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """
+    A folder to write into; its files are moved into `folder` when all of them are written.
+
+    Raises:
+        TrainingError: they could not be written (no room, say); `folder` is as it was.
+    """
+    partial = folder / ".partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        for file in partial.iterdir():
+            os.replace(file, folder / file.name)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"{folder} could not be written ({error}); what it held is as it was. Make room, "
+            "then --resume_from_checkpoint true goes on from the last checkpoint."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_json(path: Path, content: Mapping) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from timm.optim import get_optimizer_class, get_optimizer_info
 from timm.utils import ModelEmaV3
@@ -13,9 +14,12 @@ from torch import nn
 from transformers import EvalPrediction, Trainer, TrainerCallback, set_seed
 
 from .augmentation import BatchAugmentation, BatchMixing
+from .checkpoints import TrainingError, last_whole_checkpoint, remove
+from .data import first_line
 from .depthwise import use_small_map_gradient
 from .metrics import FerMetrics
 from .sampling import EpochSampler
+from .stopping import StopOnSignal
 
 EMA_FILE = "ema.safetensors"
 
@@ -108,6 +112,8 @@ class FerTrainer(Trainer):
             use_small_map_gradient(self.model)
         self.add_callback(EpochScheduleCallback(self))
         self.add_callback(ClockCallback())
+        self.stop = StopOnSignal(self.accelerator)
+        self.add_callback(self.stop)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """
@@ -129,6 +135,16 @@ class FerTrainer(Trainer):
         logits = outputs["logits"].float()
         loss = self.criterion(logits, labels) if model.training else F.cross_entropy(logits, labels)
         return (loss, outputs) if return_outputs else loss
+
+    def training_step(self, *args, **kwargs):
+        loss = super().training_step(*args, **kwargs)
+        if not torch.isfinite(loss):  # before the optimizer's step: the weights are still good
+            raise TrainingError(
+                f"The loss of step {self.state.global_step + 1} is {loss.item()}, learning rate "
+                f"{self._get_learning_rate():.3g}. {self._way_on()} A smaller --learning_rate, "
+                "more --warmup_steps or --max_grad_norm 1 may help."
+            )
+        return loss
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         if self.ema is not None:
@@ -152,6 +168,26 @@ class FerTrainer(Trainer):
         if self.args.ema_decay and self.ema is None:
             self.ema = ModelEmaV3(self.model, decay=self.args.ema_decay, use_warmup=True)
         return super().create_optimizer(model)
+
+    def _save_checkpoint(self, model, trial):
+        folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
+        if self.args.should_save:
+            remove(folder)  # one that was cut off, or of a run from which this one was resumed
+        try:
+            super()._save_checkpoint(model, trial)
+        except (OSError, SafetensorError, RuntimeError) as error:  # torch.save raises RuntimeError
+            if self.args.should_save:
+                remove(folder)
+            raise TrainingError(
+                f"{folder} could not be written ({first_line(error)}) and was removed. "
+                f"{self._way_on()} Make room first."
+            ) from error
+
+    def _way_on(self) -> str:
+        kept = last_whole_checkpoint(Path(self.args.output_dir))
+        if kept is None:
+            return "There is no checkpoint yet to go on from."
+        return f"{kept} is whole: --resume_from_checkpoint true goes on from there."
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)

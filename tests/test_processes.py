@@ -1,0 +1,73 @@
+"""accelerate launch: two CPU processes, over gloo."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import train
+
+ROOT = Path(__file__).parents[1]
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch"]
+RECIPE = [
+    *["--dataset", "synthetic", "--synthetic_images", "155", "--backbone", "test_efficientnet"],
+    *["--image_size", "32", "--per_device_train_batch_size", "16", "--num_train_epochs", "1"],
+    *["--per_device_eval_batch_size", "8", "--disable_tqdm", "true", "--use_cpu"],
+]
+
+
+def launch(*command):
+    environment = {name: os.environ[name] for name in os.environ if "ACCELERATE" not in name}
+    return subprocess.run(
+        [*LAUNCH, *command],
+        cwd=ROOT,
+        env=environment | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two") / "run"
+    done = launch(
+        *["--config_file", "configs/accelerate/cpu_2.yaml", "train.py", *RECIPE],
+        *["--output_dir", str(folder)],
+    )
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_two_processes_run_and_one_of_them_prints(of_two):
+    _, printed = of_two
+    assert "Training on 155 images, 2 process(es)" in printed
+    assert printed.count("Model, card and report:") == 1
+    assert printed.count("Loaded back") == 1
+
+
+def test_evaluation_by_two_processes_is_that_of_one(of_two, tmp_path):
+    """31 images over two processes in batches of 8: not evenly."""
+    folder, _ = of_two
+    train.main(
+        ["--evaluate_only", "--model_name_or_path", str(folder), "--dataset", "synthetic"]
+        + ["--synthetic_images", "155", "--output_dir", str(tmp_path / "one"), "--use_cpu"]
+    )
+    two, one = (
+        json.loads((path / "all_results.json").read_text()) for path in (folder, tmp_path / "one")
+    )
+    figures = [name for name in one if name.startswith("eval_")]
+    assert one["eval_samples"] == 31 and len(figures) > 40
+    for name in figures:
+        assert two[name] == pytest.approx(one[name], abs=1e-6), name
+        if "ece" not in name and "loss" not in name:
+            assert two[name] == one[name], name
+
+
+def test_one_process_where_two_were_asked_for_is_refused(tmp_path):
+    done = launch("--cpu", "--num_processes", "2", "train.py", *RECIPE)
+    assert done.returncode != 0
+    assert "asked for several processes but started one" in done.stderr
+    assert "configs/accelerate/cpu_2.yaml" in done.stderr

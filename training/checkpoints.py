@@ -1,0 +1,85 @@
+"""Checkpoints that a run can be resumed from, whatever ended it."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+STATE_FILE = "trainer_state.json"  # the Trainer writes it last
+REQUIRED = ("model.safetensors", "optimizer.pt", "scheduler.pt", STATE_FILE)
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says why, what is kept and what to do."""
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether every file is there and none is cut off, as a kill or a full disk leaves them."""
+    try:
+        json.loads((checkpoint / STATE_FILE).read_text())
+        for file in checkpoint.glob("*.safetensors"):
+            with safe_open(file, "pt"):  # compares the sizes of header and file
+                pass
+    except (OSError, ValueError, SafetensorError):
+        return False
+    pickles = [*checkpoint.glob("*.pt"), *checkpoint.glob("*.pth")]  # zip files: index at the end
+    return (
+        all((checkpoint / name).is_file() for name in REQUIRED)
+        and any(file.name.startswith("rng_state") for file in pickles)
+        and all(zipfile.is_zipfile(file) for file in pickles)
+    )
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Newest first, whole or not."""
+    numbered = [
+        (int(path.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-")), path)
+        for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*")
+        if path.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-").isdigit()
+    ]
+    return [path for _, path in sorted(numbered, reverse=True)]
+
+
+def last_whole_checkpoint(folder: Path) -> Path | None:
+    return next(filter(is_whole, checkpoints(folder)), None)
+
+
+def resume_point(wanted: str | None, folder: Path) -> tuple[Path | None, str]:
+    """
+    Args:
+        wanted: of --resume_from_checkpoint: None or "false", "true" (the last of `folder`), a path.
+
+    Returns:
+        The checkpoint, None to start anew, and what to tell the user of it.
+
+    Raises:
+        TrainingError: the checkpoint that was asked for by its path is not whole.
+    """
+    if wanted is None or str(wanted).lower() == "false":
+        return None, ""
+    if str(wanted).lower() != "true":
+        if not is_whole(Path(wanted)):
+            raise TrainingError(
+                f"--resume_from_checkpoint {wanted}: expected a checkpoint with "
+                f"{', '.join(REQUIRED)} and rng_state.pth, each of them whole. "
+                "--resume_from_checkpoint true takes the last whole one of --output_dir."
+            )
+        return Path(wanted), f"Resuming from {wanted}"
+    found, broken = last_whole_checkpoint(folder), []
+    for path in checkpoints(folder):
+        if path == found:
+            break
+        broken.append(path.name)
+    passed_over = f" ({', '.join(broken)}: not whole, passed over)" if broken else ""
+    if found is None:
+        return None, f"No whole checkpoint in {folder}{passed_over}: starting from step 0"
+    return found, f"Resuming from {found}{passed_over}"
+
+
+def remove(checkpoint: Path) -> None:
+    """State file first, so that a half removed one does not pass for whole."""
+    (checkpoint / STATE_FILE).unlink(missing_ok=True)
+    shutil.rmtree(checkpoint, ignore_errors=True)

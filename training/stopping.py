@@ -1,0 +1,56 @@
+"""Ctrl-C and SIGTERM end a training at the next step, with a checkpoint."""
+
+import signal
+import threading
+
+import torch
+from transformers import TrainerCallback
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopOnSignal(TrainerCallback):
+    """
+    The first Ctrl-C or SIGTERM finishes the step, saves a checkpoint and ends the training; a
+    second one ends it at once. Of several processes, all stop at the same step.
+
+    (transformers' `enable_jit_checkpoint` knows SIGTERM alone, and waits three seconds first.)
+
+    Attributes:
+        received: the signal's number, or None.
+    """
+
+    def __init__(self, accelerator):
+        self.accelerator = accelerator
+        self.received: int | None = None
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.received = None
+        self.previous = {}
+        if threading.current_thread() is threading.main_thread():
+            self.previous = {number: signal.signal(number, self._note) for number in SIGNALS}
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self._any_process_received():
+            control.should_save = control.should_training_stop = True
+
+    def on_train_end(self, args, state, control, **kwargs):
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame):
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = number
+        if self.accelerator.is_main_process:
+            print(
+                f"\n{signal.Signals(number).name}: finishing this step and saving a checkpoint. "
+                "Once more ends at once, without.",
+                flush=True,
+            )
+
+    def _any_process_received(self) -> bool:
+        if self.accelerator.num_processes > 1:
+            noted = torch.tensor(self.received or 0, device=self.accelerator.device)
+            self.received = int(self.accelerator.gather(noted).max()) or None
+        return self.received is not None
