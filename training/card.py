@@ -53,7 +53,6 @@ def write_model_card(
         card_data=_card_data(args, results, model_id),
         template_path=str(TEMPLATE),
         model_id=model_id,
-        model_name=Path(model_id).name,
         backbone=config.backbone,
         parameters=f"{parameters / 1e6:.1f} million",
         image_size=config.image_size,
@@ -71,6 +70,7 @@ def write_model_card(
             results, label_names, data.train_counts, evaluated, data.eval_split
         ),
         data_summary=data_summary,
+        dropped=data.record.get("training_images_dropped_as_copies", 0),
         epochs=f"{results['epoch']:g}",
         batch_size=training.per_device_train_batch_size * training.gradient_accumulation_steps,
         processes=training.world_size,

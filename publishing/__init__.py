@@ -1,0 +1,1 @@
+"""What brings a finished run, a data set and the Space to the Hub."""

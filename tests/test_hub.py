@@ -1,0 +1,193 @@
+"""publishing/hub.py through the real client, against a Hub on loopback that has its bad days."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.hub_server import HubServer
+
+ROOT = Path(__file__).parents[1]
+PUBLISH = """
+import json, sys, time
+import huggingface_hub.utils._http, publishing.hub
+waited = []
+publishing.hub.time.sleep = waited.append  # the client's own waits, too
+from publishing.hub import PublishError, Target, publish
+folder, options = sys.argv[1], json.loads(sys.argv[2])
+from pathlib import Path
+try:
+    print("commit", publish(Path(folder), Target("me/faces", **options), "Publish"))
+except PublishError as error:
+    print("PublishError", error)
+print("waited", waited)
+"""
+
+
+@pytest.fixture
+def hub():
+    server = HubServer()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    run = tmp_path / "run"
+    (run / "onnx").mkdir(parents=True)
+    (run / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Faces\n")
+    (run / "config.json").write_text("{}")
+    (run / "model.safetensors").write_bytes(os.urandom(300_000))
+    (run / "onnx" / "model.onnx").write_bytes(os.urandom(5000))
+    return run
+
+
+@pytest.fixture
+def publish(hub, folder, tmp_path):
+    def run(token="hf_writer", **options):
+        environment = {name: value for name, value in os.environ.items() if name[:3] != "HF_"}
+        environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")}
+        environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        if token:
+            environment["HF_TOKEN"] = token
+        done = subprocess.run(
+            [sys.executable, "-c", PUBLISH, str(folder), json.dumps(options)],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert "hf_writer" not in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.stdout
+
+    return run
+
+
+def files_of(folder):
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+
+def is_whole(hub, folder):
+    tree = dict(hub.repositories["models/me/faces"].tree)
+    tree.pop(".gitattributes")
+    return tree == files_of(folder)
+
+
+def test_one_commit_holds_the_whole_folder_and_the_tag(hub, folder, publish):
+    out = publish(tag="v1", private=True)
+    repository = hub.repositories["models/me/faces"]
+    assert repository.messages == ["initial", "Publish"] and repository.private
+    assert is_whole(hub, folder)
+    assert repository.tags == {"v1": repository.branches["main"]}
+    assert f"commit {repository.branches['main']}" in out
+
+
+def test_the_same_again_makes_no_commit(hub, folder, publish):
+    publish(tag="v1")
+    assert "holds these files already: no new commit" in publish(tag="v1")
+    assert len(hub.repositories["models/me/faces"].commits) == 2
+    (folder / "config.json").write_text('{"a": 1}')
+    publish()
+    assert is_whole(hub, folder) and len(hub.repositories["models/me/faces"].commits) == 3
+
+
+@pytest.mark.parametrize(
+    "place, answers",
+    [
+        ("/api/repos/create", [503]),
+        ("/preupload/", [500]),
+        ("/objects/batch", [(429, {"Retry-After": "7"})]),
+        ("/lfs/", ["cut"]),
+        ("/lfs/", [503, 503]),
+        ("/commit/", [503, 500]),
+        ("/commit/", ["cut"]),
+        ("/commit/", [(429, {"Retry-After": "7"})]),
+    ],
+)
+def test_what_passes_is_tried_again(hub, folder, publish, place, answers):
+    hub.faults[place] = list(answers)
+    out = publish()
+    assert not hub.faults[place]
+    assert is_whole(hub, folder) and hub.repositories["models/me/faces"].messages[1:] == ["Publish"]
+    assert "waited []" not in out
+    if place == "/commit/":
+        assert "trying again in" in out and "(2 of 5)" in out
+    if "Retry-After" in str(answers):
+        assert "7.0" in out or "8.0" in out
+
+
+def test_a_commit_whose_answer_was_lost_is_found_and_not_made_twice(hub, folder, publish):
+    hub.faults["/commit/"] = ["lost"]
+    out = publish()
+    assert "trying again" in out and "commit " in out
+    assert is_whole(hub, folder) and hub.repositories["models/me/faces"].messages[1:] == ["Publish"]
+
+
+def test_a_hub_that_stays_down_leaves_the_old_state_and_the_next_try_succeeds(hub, folder, publish):
+    publish()
+    before = files_of(folder)
+    (folder / "config.json").write_text('{"a": 1}')
+    hub.faults["/commit/"] = [503] * 5
+    out = publish()
+    assert "PublishError The Hub did not answer in 5 tries (503" in out
+    tree = dict(hub.repositories["models/me/faces"].tree)
+    tree.pop(".gitattributes")
+    assert tree == before
+    assert "commit " in publish() and is_whole(hub, folder)
+
+
+def test_someones_newer_commit_is_not_overwritten(hub, folder, publish):
+    publish()
+    repository = hub.repositories["models/me/faces"]
+    theirs = repository.add(repository.tree | {"README.md": b"edited"}, "Edit on the web")
+    (folder / "config.json").write_text('{"a": 1}')
+    out = publish()
+    assert f"has a newer commit ({theirs[:8]})" in out and "--parent_commit" in out
+    assert repository.tree["README.md"] == b"edited"
+    publish(create_pr=True)
+    assert repository.branches["main"] == theirs and "refs/pr/1" in repository.branches
+    publish(parent_commit=theirs[:8])
+    assert is_whole(hub, folder)
+
+
+def test_a_commit_that_comes_in_between_is_not_overwritten(hub, folder, publish):
+    hub.faults["/commit/"] = [412]
+    assert "PublishError me/faces: fault 412 Somebody committed at the same time" in publish()
+    assert list(hub.repositories["models/me/faces"].tree) == [".gitattributes"]
+
+
+@pytest.mark.parametrize(
+    "token, words",
+    [
+        (None, "No token: set HF_TOKEN, or run `hf auth login`"),
+        ("hf_wrong", "The Hub does not accept the token"),
+        ("hf_reader", "The token has no right to write to me/faces"),
+    ],
+)
+def test_what_cannot_succeed_is_one_sentence_and_tried_once(hub, publish, token, words):
+    out = publish(token=token)
+    assert words in out and "waited []" in out
+    assert len(hub.requests) <= 2 and not hub.repositories
+
+
+def test_a_tag_that_is_taken_is_said(hub, folder, publish):
+    publish(tag="v1")
+    (folder / "config.json").write_text('{"a": 1}')
+    out = publish(tag="v1")
+    assert "the tag v1 is taken" in out and is_whole(hub, folder)
+
+
+def test_a_branch_of_its_own(hub, folder, publish):
+    publish(revision="next")
+    repository = hub.repositories["models/me/faces"]
+    assert list(repository.tree) == [".gitattributes"]
+    assert "model.safetensors" in repository.commits[repository.branches["next"]]
