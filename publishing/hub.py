@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,10 +38,18 @@ class Target:
         return self.repo_id if self.repo_type == "model" else f"{self.repo_type}s/{self.repo_id}"
 
 
-def publish(folder: Path, target: Target, message: str, say: Callable[[str], None] = print) -> str:
+def publish(
+    folder: Path,
+    target: Target,
+    message: str,
+    *,
+    variables: Mapping[str, str] | None = None,
+    say: Callable[[str], None] = print,
+) -> str:
     """
     Args:
         folder: its files, with their folders, become the repository's; others there stay.
+        variables: of a Space, set before its files arrive.
 
     Returns:
         Id of the commit that holds these files, new or found.
@@ -52,6 +60,8 @@ def publish(folder: Path, target: Target, message: str, say: Callable[[str], Non
     """
     hub = Hub(target, say)
     hub.make_repository()
+    for key, value in (variables or {}).items():
+        hub.set_variable(key, value)
     files = {str(file.relative_to(folder)): file for file in folder.rglob("*") if file.is_file()}
     commit = hub.commit(files, message)
     if target.tag:
@@ -89,9 +99,18 @@ class Hub:
                 )
             )
 
+    def set_variable(self, key: str, value: str) -> None:
+        self._try(lambda: self.api.add_space_variable(self.target.repo_id, key, value))
+
+    def head(self) -> str:
+        """Id of the newest commit."""
+        return self._try(
+            lambda: self.api.repo_info(**self.where, revision=self.target.revision)
+        ).sha
+
     def commit(self, files: dict[str, Path], message: str) -> str:
         """One commit of path in the repository -> file; none if they are all there."""
-        parent = self._head()
+        parent = self.head()
         if self._holds(files, parent):
             self.say(f"{self.target} holds these files already: no new commit.")
             return self._remember(parent)
@@ -99,7 +118,7 @@ class Hub:
 
         def send() -> str:
             # after an answer that was lost: the commit may have arrived all the same
-            head = self._head()
+            head = self.head()
             if head != parent and self._holds(files, head):
                 return head
             operations = [CommitOperationAdd(name, file) for name, file in files.items()]
@@ -129,11 +148,6 @@ class Hub:
                 f"{found[tag][:8]}. Choose another --tag."
             )
 
-    def _head(self) -> str:
-        return self._try(
-            lambda: self.api.repo_info(**self.where, revision=self.target.revision)
-        ).sha
-
     def _holds(self, files: dict[str, Path], revision: str) -> bool:
         """Whether every file is at `revision` with the same bytes."""
         info = self._try(
@@ -155,7 +169,7 @@ class Hub:
         if known and not head.startswith(known) and not self.target.create_pr:
             raise PublishError(
                 f"{self.target} has a newer commit ({head[:8]}) than the one published last "
-                f"({known[:8]}): somebody changed it. See {self._url()}/commits/main; to publish "
+                f"({known[:8]}): somebody changed it. See {self.url()}/commits/main; to publish "
                 f"over it all the same, --parent_commit {head[:8]}; or propose the change by "
                 "--create_pr."
             )
@@ -167,9 +181,9 @@ class Hub:
         return commit
 
     def _key(self) -> str:
-        return f"{self._url()}@{self.target.revision or constants.DEFAULT_REVISION}"
+        return f"{self.url()}@{self.target.revision or constants.DEFAULT_REVISION}"
 
-    def _url(self) -> str:
+    def url(self) -> str:
         return f"{self.api.endpoint}/{self.target}"
 
     def _try(self, call: Callable):
@@ -213,7 +227,7 @@ class Hub:
             words = (
                 f"{self.target}: {_server_message(error)} Somebody committed at the same time, or "
                 "the name is taken by a repository of another type. Nothing of yours was "
-                f"published. See {self._url()}, then run the command again."
+                f"published. See {self.url()}, then run the command again."
             )
         elif isinstance(error, RevisionNotFoundError):
             words = f"{self.target} has no branch {self.target.revision!r}."

@@ -206,15 +206,30 @@ class Handler(BaseHTTPRequestHandler):
             siblings.append(entry)
         self._json({"id": name, "sha": commit, "private": repository.private, "siblings": siblings})
 
-    def tree(self, kind: str, name: str, revision: str) -> None:
+    def tree(self, kind: str, name: str, revision: str, under: str = "") -> None:
         repository = self._repository(kind, name)
         if repository is None:
             return
-        files = repository.commits[repository.resolve(revision)]
+        found = repository.commits[repository.resolve(revision)]
+        found = {path: content for path, content in found.items() if path.startswith(under)}
+        self._json([_tree_entry(path, content) for path, content in sorted(found.items())])
+
+    def paths_info(self, kind: str, name: str, revision: str) -> None:
+        repository = self._repository(kind, name)
+        if repository is None:
+            return
+        if "json" in self.headers.get("Content-Type", ""):
+            wanted = json.loads(self.body)["paths"]
+        else:
+            wanted = parse_qs(self.body.decode())["paths"]
+        found = repository.commits[repository.resolve(revision)]
+        folders = {path.rsplit("/", 1)[0] for path in found if "/" in path}
         self._json(
-            [
-                {"type": "file", "path": path, "size": len(content), "oid": git_hash(content)}
-                for path, content in sorted(files.items())
+            [_tree_entry(path, found[path]) for path in wanted if path in found]
+            + [
+                {"type": "directory", "path": path, "oid": "0" * 40}
+                for path in wanted
+                if path in folders
             ]
         )
 
@@ -345,13 +360,25 @@ class Handler(BaseHTTPRequestHandler):
         self._send(content, 200, headers)
 
 
+def _tree_entry(path: str, content: bytes) -> dict:
+    entry = {"type": "file", "path": path, "size": len(content), "oid": git_hash(content)}
+    if path.endswith(LFS_SUFFIXES):
+        entry["lfs"] = {
+            "oid": hashlib.sha256(content).hexdigest(),
+            "size": len(content),
+            "pointerSize": 134,
+        }
+    return entry
+
+
 ROUTES = [
     (r"POST /api/repos/create", Handler.create),
     (r"POST /api/validate-yaml", Handler.validate),
     (rf"POST /api/spaces/{NAME}/variables", Handler.variable),
     (rf"GET /api/{KIND}/{NAME}", Handler.info),
     (rf"GET /api/{KIND}/{NAME}/revision/(.+)", Handler.info),
-    (rf"GET /api/{KIND}/{NAME}/tree/([^/]+)", Handler.tree),
+    (rf"GET /api/{KIND}/{NAME}/tree/([^/]+)/?(.*)", Handler.tree),
+    (rf"POST /api/{KIND}/{NAME}/paths-info/(.+)", Handler.paths_info),
     (rf"GET /api/{KIND}/{NAME}/refs", Handler.refs),
     (rf"POST /api/{KIND}/{NAME}/branch/(.+)", Handler.branch),
     (rf"POST /api/{KIND}/{NAME}/tag/(.+)", Handler.tag),

@@ -7,6 +7,7 @@ import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .arguments import Arguments
+from .data import DEFAULT_SOURCE
 from .report import shell_command
 from .splits import RunData
 
@@ -52,7 +53,7 @@ def write_model_card(
     card = ModelCard.from_template(
         card_data=_card_data(args, results, model_id),
         template_path=str(TEMPLATE),
-        model_id=model_id,
+        usage=usage(model_id),
         backbone=config.backbone,
         parameters=f"{parameters / 1e6:.1f} million",
         image_size=config.image_size,
@@ -95,6 +96,17 @@ def write_model_card(
     card.save(path)
 
 
+def usage(model_id: str, revision: str | None = None) -> str:
+    """The card's snippet. model_id: Hub id, or folder. revision: tag or commit to pin."""
+    pinned = f', revision="{revision}"' if revision else ""
+    return (
+        "```python\nfrom transformers import pipeline\n\n"
+        f'classifier = pipeline("image-classification", model="{model_id}"{pinned}, '
+        "trust_remote_code=True)\n"
+        'print(classifier("face.png"))  # a tight crop of one face\n```'
+    )
+
+
 def _card_data(args: Arguments, results: Mapping, model_id: str) -> ModelCardData:
     data_id = "synthetic" if args.data.dataset == "synthetic" else "fer2013"
     evaluations = [
@@ -122,9 +134,18 @@ def _card_data(args: Arguments, results: Mapping, model_id: str) -> ModelCardDat
             "timm",
         ],
         metrics=["accuracy", "f1"],
+        datasets=None if args.data.dataset == "synthetic" else [DEFAULT_SOURCE],
+        base_model=_base_model(args),
         model_name=Path(model_id).name,
         eval_results=evaluations,
     )
+
+
+def _base_model(args: Arguments) -> str | None:
+    pretrained = args.model.pretrained
+    if not pretrained or Path(pretrained).is_file():
+        return None
+    return f"timm/{args.model.backbone if pretrained == 'imagenet' else pretrained}"
 
 
 def _dataset_name(args: Arguments) -> str:

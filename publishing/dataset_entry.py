@@ -1,0 +1,135 @@
+"""FER-2013, from any source, as a plain data entry: parquet, audit columns and a card."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset, Features, Image, Value
+from huggingface_hub import DatasetCard, DatasetCardData
+
+from modeling import FerEfficientNetImageProcessor
+from training.audit import audit, copies_of, fingerprint_images, summary_line
+from training.data import FEATURES, LABELS, decode_split, load_fer2013
+from training.ferplus import COLUMNS, join_votes
+
+KAGGLE = (
+    "https://www.kaggle.com/c/"
+    "challenges-in-representation-learning-facial-expression-recognition-challenge"
+)
+AUDIT_COLUMNS = {
+    "group": "number of the group of pixel for pixel identical images, over all splits; -1: unique",
+    "copy_of_training": "a training image is identical (false in the training split)",
+    "blank": "all pixels are equal",
+}
+TEMPLATE = Path(__file__).with_name("dataset_card_template.md")
+
+
+def stage_dataset(
+    source: str, folder: Path, *, repo_id: str, ferplus_csv: str | None, statement: str
+) -> str:
+    """
+    Writes data/<split>.parquet and README.md.
+
+    Args:
+        source: anything that `load_fer2013` reads. ferplus_csv: FER+ votes to join.
+        statement: of the right to publish, for the card; "" for a private entry.
+
+    Returns:
+        The audit in one line.
+    """
+    splits = load_fer2013(source)
+    if ferplus_csv:
+        splits = join_votes(splits, ferplus_csv)
+    processor = FerEfficientNetImageProcessor()
+    decoded = {name: decode_split(split, processor, name) for name, split in splits.items()}
+    digests = {name: fingerprint_images(faces) for name, faces in decoded.items()}
+    groups = _groups(digests)
+    (folder / "data").mkdir(parents=True)
+    for name, split in splits.items():
+        flat = decoded[name].images.flatten(1)
+        columns = {
+            "image": _encoded(split),
+            "label": split["label"][:],
+            "group": [groups.get(digest, -1) for digest in digests[name]],
+            "copy_of_training": _copies(name, digests).tolist(),
+            "blank": (flat.amax(1) == flat.amin(1)).tolist(),
+        }
+        features = FEATURES | {
+            "group": Value("int32"),
+            "copy_of_training": Value("bool"),
+            "blank": Value("bool"),
+        }
+        if "ferplus_votes" in split.column_names:
+            columns["ferplus_votes"] = split["ferplus_votes"][:]
+            features["ferplus_votes"] = split.features["ferplus_votes"]
+        Dataset.from_dict(columns, features=Features(features)).to_parquet(
+            folder / "data" / f"{name}.parquet"
+        )
+    report = audit(decoded, LABELS)
+    votes = any("ferplus_votes" in split.column_names for split in splits.values())
+    _card(report, repo_id, statement, votes).save(folder / "README.md")
+    (folder / "data_report.json").write_text(json.dumps(report, indent=1) + "\n")
+    return summary_line(report)
+
+
+def _groups(digests: dict[str, np.ndarray]) -> dict[str, int]:
+    """Digest -> number, for digests that stand more than once; numbered by first appearance."""
+    times: dict[str, int] = defaultdict(int)
+    for digest in np.concatenate(list(digests.values())):
+        times[digest] += 1
+    return {digest: i for i, digest in enumerate(d for d, n in times.items() if n > 1)}
+
+
+def _copies(name: str, digests: dict[str, np.ndarray]) -> np.ndarray:
+    if name == "train" or "train" not in digests:
+        return np.zeros(len(digests[name]), bool)
+    return copies_of(digests[name], digests["train"])
+
+
+def _encoded(split: Dataset) -> list[dict]:
+    """The files as they are, so that nothing is encoded a second time."""
+    rows = split.cast_column("image", Image(decode=False))["image"]
+    return [{"bytes": row["bytes"] or Path(row["path"]).read_bytes(), "path": None} for row in rows]
+
+
+def _card(report: dict, repo_id: str, statement: str, votes: bool) -> DatasetCard:
+    columns = dict(AUDIT_COLUMNS)
+    if votes:
+        columns["ferplus_votes"] = f"FER+'s ten numbers of votes: {', '.join(COLUMNS)}"
+    card_data = DatasetCardData(
+        license="other",
+        license_name="fer2013-kaggle",
+        license_link=KAGGLE,
+        task_categories=["image-classification"],
+        size_categories=["10K<n<100K"],
+        tags=["facial-expression-recognition", "fer2013", "class-imbalance"],
+        pretty_name="FER-2013 with its flaws marked",
+        configs=[
+            {
+                "config_name": "default",
+                "data_files": [
+                    {"split": name, "path": f"data/{name}.parquet"} for name in report["splits"]
+                ],
+            }
+        ],
+    )
+    lines = [["split", *LABELS, "images", "blank", "copies of training images"]]
+    lines += [["---"] * len(lines[0])]
+    for name, split in report["splits"].items():
+        lines.append(
+            [name, *(f"{split['class_counts'][label]:,}" for label in LABELS)]
+            + [f"{split['images']:,}", str(len(split["blank_images"]))]
+            + [str(split.get("copies_of_training_images", ""))]
+        )
+    return DatasetCard.from_template(
+        card_data,
+        template_path=str(TEMPLATE),
+        labels=", ".join(f"{i} {label}" for i, label in enumerate(LABELS)),
+        summary=summary_line(report) + ".",
+        counts="\n".join("| " + " | ".join(line) + " |" for line in lines),
+        columns="\n".join(f"| `{name}` | {words} |" for name, words in columns.items()),
+        repo_id=repo_id,
+        conflicting=report["groups_with_conflicting_labels"],
+        statement=statement,
+    )

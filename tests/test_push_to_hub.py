@@ -1,0 +1,254 @@
+"""push_to_hub.py from the command line: dry run, the real client, and back again."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import numpy as np
+import onnxruntime
+import pytest
+from huggingface_hub import DatasetCard, ModelCard
+from PIL import Image
+
+import push_to_hub
+import train
+from publishing.hub import PublishError
+from tests.hub_server import HubServer
+from training.data import LABELS
+
+ROOT = Path(__file__).parents[1]
+BACK = """
+import json, sys
+for name in ("modeling", "training", "publishing", "datasets", "accelerate", "evaluate"):
+    sys.modules[name] = None
+from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
+where, face, folder = sys.argv[1:]
+options = {"revision": "v1", "trust_remote_code": True}
+scores = pipeline("image-classification", model=where, **options)(face, top_k=7)
+AutoModelForImageClassification.from_pretrained(where, **options)
+AutoImageProcessor.from_pretrained(where, **options)
+from huggingface_hub import snapshot_download
+print(json.dumps([snapshot_download(where, revision="v1"), scores]))
+"""
+
+SAME_ROWS = """
+from training.data import load_fer2013
+back, original = load_fer2013("me/fer2013"), load_fer2013("synthetic")
+assert list(back) == list(original) == ["train", "validation", "test"]
+for name in original:
+    assert back[name]["label"][:] == original[name]["label"][:]
+    for one, other in zip(back[name]["image"], original[name]["image"]):
+        assert one.tobytes() == other.tobytes()
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    train.main(
+        ["--dataset", "synthetic", "--synthetic_images", "100", "--backbone", "test_efficientnet"]
+        + ["--image_size", "32", "--per_device_train_batch_size", "16", "--num_train_epochs", "2"]
+        + ["--disable_tqdm", "true", "--use_cpu", "--output_dir", str(folder)]
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def staged(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dry") / "run"
+    push_to_hub.main([str(run), "--repo_id", "me/faces", "--tag", "v1", "--dry_run", str(folder)])
+    return folder
+
+
+@pytest.fixture
+def hub():
+    server = HubServer()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def at_hub(hub, tmp_path):
+    """Runs a command whose Hub is the one on loopback, with nothing cached."""
+    environment = {name: value for name, value in os.environ.items() if name[:3] != "HF_"}
+    environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")}
+    environment |= {"HF_TOKEN": "hf_writer", "HF_HUB_DISABLE_XET": "1"}
+
+    def call(*command, **more):
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=environment | more,
+            capture_output=True,
+            text=True,
+        )
+        assert "hf_writer" not in done.stdout + done.stderr
+        return done
+
+    return call
+
+
+def files_of(folder):
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+
+def test_dry_run_holds_the_hub_folder_and_nothing_else(staged):
+    assert set(files_of(staged)) == {
+        *("config.json", "model.safetensors", "preprocessor_config.json", "README.md"),
+        *("all_results.json", "data_report.json", "run.yaml"),
+        *("configuration_fer_efficientnet.py", "modeling_fer_efficientnet.py"),
+        *("image_processing_fer_efficientnet.py", "confusion_matrix.png"),
+        *("class_distribution.png", "training_curves.png"),
+        *("onnx/model.onnx", "onnx/model_int8.onnx"),
+    }
+
+
+def test_card_names_the_repository_and_has_onnx_parity(staged, run):
+    card = ModelCard.load(staged / "README.md")
+    assert 'pipeline("image-classification", model="me/faces", revision="v1"' in card.text
+    assert str(run) not in card.text
+    assert card.data.model_name == "faces" and card.data.pipeline_tag == "image-classification"
+    results = json.loads((run / "all_results.json").read_text())
+    assert card.data.eval_results[0].metric_value == results["eval_accuracy"]
+    rows = [line for line in card.text.splitlines() if "onnx/model" in line and "|" in line]
+    assert len(rows) == 2
+    difference, accuracy = rows[0].split(" | ")[1:3]
+    assert float(difference) < 1e-4 and accuracy == f"{results['eval_accuracy']:.4f}"
+
+
+def test_onnx_takes_any_number_of_faces(staged):
+    for name in ("model.onnx", "model_int8.onnx"):
+        session = onnxruntime.InferenceSession(str(staged / "onnx" / name))
+        for number in (1, 5):
+            faces = np.zeros((number, 1, 32, 32), np.float32)
+            assert session.run(["logits"], {"pixel_values": faces})[0].shape == (number, 7)
+
+
+def test_model_goes_up_and_comes_back(at_hub, hub, run, staged, tmp_path):
+    done = at_hub("push_to_hub.py", str(run), "--repo_id", "me/faces", "--tag", "v1", "--no_onnx")
+    assert done.returncode == 0, done.stderr
+    assert f"Published as {hub.repositories['models/me/faces'].tags['v1'][:8]}" in done.stdout
+    face = tmp_path / "face.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8)).save(face)
+    expected = train.predict_in_clean_process(run, face.read_bytes())
+    script = tmp_path / "back.py"
+    script.write_text(BACK)
+    for more in ({}, {"HF_HUB_OFFLINE": "1"}):  # then from the cache
+        back = at_hub(str(script), "me/faces", str(face), "", **more)
+        assert back.returncode == 0, back.stderr
+        snapshot, scores = json.loads(back.stdout.splitlines()[-1])
+        for entry in scores:
+            assert entry["score"] == pytest.approx(expected[entry["label"]], abs=1e-5)
+    downloaded, dry = files_of(Path(snapshot)), files_of(staged)
+    assert downloaded.pop(".gitattributes")
+    assert {name for name in dry if "onnx" not in name} == set(downloaded)
+    assert all(downloaded[name] == dry[name] for name in downloaded if name != "README.md")
+
+
+def test_data_entry_goes_up_private_and_comes_back(at_hub, hub, tmp_path):
+    source = ["--dataset", "synthetic", "--dataset_repo_id", "me/fer2013"]
+    done = at_hub("push_to_hub.py", *source)
+    assert done.returncode == 0, done.stderr
+    repository = hub.repositories["datasets/me/fer2013"]
+    assert repository.private and set(repository.tree) == {
+        *(".gitattributes", "README.md", "data_report.json"),
+        *("data/train.parquet", "data/validation.parquet", "data/test.parquet"),
+    }
+    for name, content in repository.tree.items():
+        (tmp_path / "entry" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "entry" / name).write_bytes(content)
+    card = DatasetCard.load(tmp_path / "entry" / "README.md")
+    assert "copies of training images" in card.text
+    entry = datasets.load_dataset(
+        "parquet",
+        data_files=str(tmp_path / "entry" / "data" / "validation.parquet"),
+        split="train",
+        cache_dir=str(tmp_path / "cache"),
+    )
+    assert isinstance(entry.features["image"], datasets.Image)
+    assert entry.features["label"].names == list(LABELS)
+    assert sum(entry["copy_of_training"][:]) == 1000 // 13
+    assert all(group >= 0 for group, copy in zip(entry["group"], entry["copy_of_training"]) if copy)
+    script = tmp_path / "back.py"
+    script.write_text(SAME_ROWS)
+    back = at_hub(str(script), HF_DATASETS_CACHE=str(tmp_path / "cache"), PYTHONPATH=str(ROOT))
+    assert back.returncode == 0, back.stderr
+
+
+def test_space_is_pinned_to_the_models_commit(at_hub, hub, run, tmp_path):
+    at_hub("push_to_hub.py", str(run), "--repo_id", "me/faces", "--no_onnx")
+    (tmp_path / "space").mkdir()
+    for name in ("app.py", "requirements.txt", "README.md"):
+        (tmp_path / "space" / name).write_text("---\nsdk: gradio\n---\n")
+    space = ["--space", str(tmp_path / "space"), "--space_repo_id", "me/demo"]
+    done = at_hub("push_to_hub.py", *space, "--repo_id", "me/faces")
+    assert done.returncode == 0, done.stderr
+    repository = hub.repositories["spaces/me/demo"]
+    assert len(repository.commits) == 2 and "app.py" in repository.tree
+    commit = hub.repositories["models/me/faces"].branches["main"]
+    assert repository.variables == {"MODEL_ID": "me/faces", "MODEL_REVISION": commit}
+    assert f"{hub.url}/spaces/me/demo" in done.stdout
+
+
+def damaged(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def edit(name, old, new):
+    def change(run):
+        text = (run / name).read_text()
+        assert old in text
+        (run / name).write_text(text.replace(old, new, 1))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "harm, words",
+    [
+        (lambda run: (run / "model.safetensors").unlink(), "model.safetensors missing"),
+        (lambda run: os.truncate(run / "model.safetensors", 1000), "is not whole"),
+        (lambda run: (run / "pytorch_model.bin").touch(), "pytorch_model.bin may run code"),
+        (edit("run.yaml", "seed:", f"token: hf_{'a' * 34}\nseed:"), "run.yaml holds a token"),
+        (edit("all_results.json", '"eval_accuracy": ', '"eval_accuracy": 1'), "not of this run"),
+        (edit("README.md", "face.png", "my.png"), "not edited by hand"),
+    ],
+)
+def test_a_run_that_is_not_fit_is_refused(run, tmp_path, harm, words):
+    folder = damaged(run, tmp_path)
+    harm(folder)
+    with pytest.raises(PublishError, match=words):
+        push_to_hub.main(
+            [str(folder), "--repo_id", "me/faces", "--no_onnx", "--dry_run", str(tmp_path / "dry")]
+        )
+    assert not (tmp_path / "dry").exists()
+
+
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        ([], "give one of RUN_DIR, --dataset SOURCE or --space DIR"),
+        (["run"], "--repo_id USER/NAME is needed"),
+        (["run", "--repo_id", "name"], "must be USER/NAME"),
+        (["run", "--repo_id", "a/b/c"], "--repo_id: "),
+        (
+            ["--dataset", "synthetic", "--dataset_repo_id", "me/x", "--public"],
+            "--public needs --right_to_publish",
+        ),
+        (["--space", "space", "--repo_id", "me/x"], "--space_repo_id USER/NAME is needed"),
+    ],
+)
+def test_wrong_commands_say_what_is_missing(capsys, argv, words):
+    with pytest.raises(SystemExit):
+        push_to_hub.main(argv)
+    assert words in capsys.readouterr().err
