@@ -20,6 +20,7 @@ EXTRAS = {
         "scikit-learn>=1.7",
         "tqdm>=4.67",
     ],
+    "publish": ["onnx>=1.20", "onnxruntime>=1.23", "onnxscript>=0.5"],
     "space": ["gradio>=6.0,<7"],
     "test": [
         "imbalanced-learn>=0.13",
