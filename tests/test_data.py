@@ -93,7 +93,7 @@ def test_csv_is_parsed_once_and_anew_after_an_edit(tmp_path, monkeypatch):
     path = write_csv(tmp_path / "fer2013.csv", [0, 1], ["Training"] * 2)
     first = load_fer2013(str(path))
 
-    def parsed_again(path):
+    def parsed_again(path, skipped):
         raise AssertionError("parsed again")
 
     with monkeypatch.context() as patch:
@@ -208,7 +208,7 @@ def test_file_names_restore_the_official_splits(tmp_path, root):
 @pytest.mark.parametrize(
     "file, text",
     [
-        ("train/suprise/a.png", r"folder .*suprise: class 'suprise' .*Did you mean 'surprise'\?"),
+        ("train/suprise/a.png", r"suprise/a.png: class 'suprise' .*Did you mean 'surprise'\?"),
         ("train/contempt2/a.png", "class 'contempt2' is not one of angry, disgust, fear"),
         ("part1/sad/a.png", "folder 'part1' is not a split; expected train, validation or test"),
         ("a/train/sad/a.png", r"expected .*/\[split/\]class/image, but found 3 folders"),
@@ -227,6 +227,45 @@ def test_truncated_image_is_refused_with_split_row_and_file(tmp_path):
     split = load_fer2013(str(tmp_path))["train"]
     with pytest.raises(DataError, match=r"train, row 1 \(.*angry/b\.png\): not a readable image"):
         decode_split(split, FerEfficientNetImageProcessor(), "train")
+
+
+def test_bad_rows_of_a_csv_are_left_out_and_listed_if_asked(tmp_path):
+    path = write_csv(tmp_path / "fer2013.csv", [0, 1], ["Training"] * 2)
+    path.write_text(path.read_text() + f"7,{PIXELS},Training\n2,{PIXELS},Holdout\n")
+    for _ in range(2):  # parsed, then from the cache
+        skipped = []
+        assert labels_of(load_fer2013(str(path), skipped=skipped)) == {"train": [0, 1]}
+        assert [words.split(": ")[0].split(", ")[1] for words in skipped] == ["line 4", "line 5"]
+        assert "Holdout" in skipped[1]
+    with pytest.raises(DataError, match="line 4(.|\n)*go on without such rows by --skip_bad_rows"):
+        load_fer2013(str(path))
+
+
+def test_bad_files_of_a_tree_are_left_out_and_listed_if_asked(tmp_path):
+    files = {"train/angry/a.png": 0, "train/sad/b.png": 1, "train/hapy/c.png": 2, "d.png": 3}
+    write_images(tmp_path, files | {"train/happy/e.png": 4})
+    (tmp_path / "train/angry/a.png").write_text("no image")
+    skipped = []
+    split = load_fer2013(str(tmp_path), skipped=skipped)["train"]
+    faces = decode_split(split, FerEfficientNetImageProcessor(), "train", skipped)
+    assert faces.labels.tolist() == [3, 4]
+    assert np.array_equal(faces.images[1, 0], FACES[1])
+    for words, found in zip(
+        ("d.png: expected", "c.png: class 'hapy'", "angry/a.png): not a readable image"), skipped
+    ):
+        assert words in found
+    with pytest.raises(DataError, match="train: none of the 1 images can be read"):
+        decode_split(split.select([0]), FerEfficientNetImageProcessor(), "train", [])
+
+
+def test_bad_labels_of_parquet_are_left_out_and_listed_if_asked(tmp_path):
+    labels = build(["sad", None, "hapy", "angry"], Value("string"))
+    folder = write_parquet(tmp_path / "p", train=labels)
+    skipped = []
+    split = load_fer2013(str(folder), skipped=skipped)["train"]
+    assert split["label"][:] == [4, 0]
+    assert np.array_equal(pixels_of(split), FACES[[0, 3]])
+    assert "row 1: the label is missing" in skipped[0] and "row 2: class 'hapy'" in skipped[1]
 
 
 # parquet

@@ -293,7 +293,7 @@ def _parse_kaggle_csv(path: Path, skipped: list[str] | None) -> dict[str, dict[s
                 rows[split]["image"].append({"bytes": encode_png(face), "path": None})
                 rows[split]["label"].append(label)
     if not rows:
-        raise DataError(f"{path}: expected rows of images under the header, but found none.")
+        raise DataError(f"{path}: expected rows of images under the header, but found no rows.")
     return rows
 
 
