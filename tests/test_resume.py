@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 
 import train
 from training.checkpoints import TrainingError, is_whole, last_whole_checkpoint, resume_point
+from training.stopping import StopOnSignal
 from training.trainer import FerTrainer
 
 ROOT = Path(__file__).parents[1]
@@ -25,15 +27,8 @@ RECIPE = [
     *["--drop_path_rate", "0.2", "--augment_erasing", "0.5", "--progressive_sizes", "24", "32"],
     *["--save_strategy", "steps", "--save_steps", "2", "--eval_strategy", "steps"],
     *["--eval_steps", "2", "--logging_steps", "1", "--load_best_model_at_end", "true"],
-    *[
-        "--learning_rate",
-        "1e-2",
-        "--metric_for_best_model",
-        "accuracy",
-        "--disable_tqdm",
-        "true",
-        "--use_cpu",
-    ],
+    *["--learning_rate", "1e-2", "--metric_for_best_model", "accuracy"],
+    *["--disable_tqdm", "true", "--use_cpu"],
 ]
 LAST = "checkpoint-12"  # 4 steps an epoch
 
@@ -137,6 +132,19 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, undisturbed):
     assert is_whole(tmp_path / "checkpoint-7")
     run(tmp_path, "--resume_from_checkpoint", "true")
     assert_same_run(tmp_path, undisturbed)
+
+
+def test_only_a_later_ctrl_c_ends_at_once(monkeypatch):
+    """torchrun sends its processes SIGTERM, or the SIGINT again, just after the terminal's."""
+    clock = iter([10.0, 10.5, 12.0])
+    monkeypatch.setattr("training.stopping.time.monotonic", lambda: next(clock))
+    stop = StopOnSignal(Accelerator(cpu=True))
+    stop._note(signal.SIGINT, None)
+    stop._note(signal.SIGTERM, None)
+    stop._note(signal.SIGINT, None)
+    assert stop.received == signal.SIGINT
+    with pytest.raises(KeyboardInterrupt):
+        stop._note(signal.SIGINT, None)
 
 
 def test_a_broken_checkpoint_is_passed_over_and_said(tmp_path, undisturbed):

@@ -80,8 +80,14 @@ def test_card_is_the_reports():
     assert "/work" not in card.text and "/tmp" not in card.text and "/home" not in card.text
 
 
-def test_recipe_is_the_one_of_configs():
-    recipe = yaml.safe_load((ROOT / "configs" / "fer2013.yaml").read_text())
-    run = yaml.safe_load((MODEL / "run.yaml").read_text())
-    resolved = {name: value for group in run["arguments"].values() for name, value in group.items()}
-    assert {name: resolved[name] for name in recipe} == recipe
+def test_recipes_are_those_of_configs():
+    second = yaml.safe_load((MODEL / "run.yaml").read_text())
+    for recipe_file, run in (
+        ("fer2013.yaml", second["started_from"]),
+        ("fer2013_stage2.yaml", second),
+    ):
+        recipe = yaml.safe_load((ROOT / "configs" / recipe_file).read_text())
+        resolved = {
+            name: value for group in run["arguments"].values() for name, value in group.items()
+        }
+        assert {name: resolved[name] for name in recipe} == recipe, recipe_file

@@ -203,6 +203,11 @@ def test_overwrite_and_fine_tuning_replace_it(finished, tmp_path, monkeypatch):
     assert not (tmp_path / "run" / "checkpoint-7").exists()
     assert (tmp_path / "run" / "notes.txt").exists()
     assert not torch.equal(first["head.0.weight"], second["head.0.weight"])
+    origin = yaml.safe_load((finished[0] / "run.yaml").read_text())
+    record = yaml.safe_load((tmp_path / "run" / "run.yaml").read_text())["started_from"]
+    assert {name: record[name] for name in origin} == origin and record["train_runtime"] > 0
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert f"from which this one started: `{origin['command']}`" in card
 
 
 def test_pretrained_from_a_local_file(tmp_path, monkeypatch, capsys):

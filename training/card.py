@@ -8,7 +8,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .arguments import Arguments
 from .data import DEFAULT_SOURCE
-from .report import shell_command
+from .report import previous_run, shell_command
 from .splits import RunData
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
@@ -48,6 +48,7 @@ def write_model_card(
     """
     label_names = [config.id2label[i] for i in range(config.num_labels)]
     training = args.training
+    previous = previous_run(args.model.model_name_or_path)
     rarest = int(data.counts_before.argmin())
     evaluated = np.bincount(data.eval.labels, minlength=len(label_names))
     card = ModelCard.from_template(
@@ -85,8 +86,11 @@ def write_model_card(
             f"{results['train_runtime'] / 60:.1f} minutes of training, "
             f"{results['train_samples_per_second']:.0f} images/s"
         ),
+        previous=previous
+        and f"`{previous['command']}`: {previous['epoch']:g} epochs, "
+        f"{previous['train_runtime'] / 60:.1f} minutes",
         device=device,
-        gpu_minutes="" if "cuda" in device else _gpu_minutes(results),
+        gpu_minutes="" if "cuda" in device else _gpu_minutes(results, previous),
         gpu_steps_per_second=GPU_STEPS_PER_SECOND,
         confusions=_confusions(results, label_names),
         command=shell_command(argv),
@@ -203,8 +207,8 @@ def _classes_table(results: Mapping, names, train_counts, eval_counts, eval_spli
     return _table(header, rows)
 
 
-def _gpu_minutes(results: Mapping) -> str:
-    steps = results["train_steps_per_second"] * results["train_runtime"]
+def _gpu_minutes(*runs: Mapping | None) -> str:
+    steps = sum(run["train_steps_per_second"] * run["train_runtime"] for run in runs if run)
     return f"{max(1, round(steps / GPU_STEPS_PER_SECOND / 60))}"
 
 

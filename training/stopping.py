@@ -2,17 +2,19 @@
 
 import signal
 import threading
+import time
 
 import torch
 from transformers import TrainerCallback
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+AGAIN_AFTER = 1.0  # seconds; torchrun passes on a Ctrl-C that its processes have had themselves
 
 
 class StopOnSignal(TrainerCallback):
     """
     The first Ctrl-C or SIGTERM finishes the step, saves a checkpoint and ends the training; a
-    second one ends it at once. Of several processes, all stop at the same step.
+    Ctrl-C more than a second later ends it at once. Of several processes, all stop at the same step.
 
     (transformers' `enable_jit_checkpoint` knows SIGTERM alone, and waits three seconds first.)
 
@@ -40,12 +42,14 @@ class StopOnSignal(TrainerCallback):
 
     def _note(self, number, frame):
         if self.received is not None:
-            raise KeyboardInterrupt
-        self.received = number
+            if number == signal.SIGINT and time.monotonic() > self.noted_at + AGAIN_AFTER:
+                raise KeyboardInterrupt
+            return
+        self.received, self.noted_at = number, time.monotonic()
         if self.accelerator.is_main_process:
             print(
                 f"\n{signal.Signals(number).name}: finishing this step and saving a checkpoint. "
-                "Once more ends at once, without.",
+                "Ctrl-C once more ends at once, without.",
                 flush=True,
             )
 
