@@ -14,7 +14,8 @@ AGAIN_AFTER = 1.0  # seconds; torchrun passes on a Ctrl-C that its processes hav
 class StopOnSignal(TrainerCallback):
     """
     The first Ctrl-C or SIGTERM finishes the step, saves a checkpoint and ends the training; a
-    Ctrl-C more than a second later ends it at once. Of several processes, all stop at the same step.
+    Ctrl-C more than a second later ends it at once. Of several processes, all stop at the same
+    step.
 
     (transformers' `enable_jit_checkpoint` knows SIGTERM alone, and waits three seconds first.)
 
