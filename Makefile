@@ -33,7 +33,7 @@ $(VENV)/.train: setup.py constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.test: setup.py constraints.txt | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,publish,test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,publish,photos,test]'
 	touch $@
 
 # transformers' own model tests are in its source distribution, not in its wheel

@@ -18,8 +18,10 @@ EXTRAS = {
         "pyyaml>=6.0",
         "tensorboard>=2.20",
         "scikit-learn>=1.7",
+        "scipy>=1.13",
         "tqdm>=4.67",
     ],
+    "photos": ["opencv-python-headless>=4.10,<5"],
     "publish": ["onnx>=1.20", "onnxruntime>=1.23", "onnxscript>=0.5"],
     "space": ["gradio>=6.0,<7"],
     "test": [
@@ -27,6 +29,7 @@ EXTRAS = {
         "parameterized>=0.9",
         "pytest>=8",
         "ruff>=0.17",
+        "scikit-image>=0.25",
         "setuptools>=80",
         "wheel>=0.45",
     ],

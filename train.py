@@ -34,8 +34,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from transformers import set_seed
+from transformers.dynamic_module_utils import custom_object_save
 
 from modeling import (
+    FacialEmotionPipeline,
     FerEfficientNetConfig,
     FerEfficientNetForImageClassification,
     FerEfficientNetImageProcessor,
@@ -44,6 +46,7 @@ from training import report
 from training.arguments import Arguments, ModelArguments, parse_arguments
 from training.audit import audit, summary_line
 from training.augmentation import BatchAugmentation, BatchMixing
+from training.calibration import calibrate, certainty_figures, prior_figures
 from training.card import write_model_card
 from training.checkpoints import TrainingError, resume_point
 from training.data import LABELS, DataError, decode_split, load_fer2013
@@ -53,6 +56,13 @@ from training.splits import RunData, prepare_run_data
 from training.synthetic import encode_png
 from training.trainer import FerTrainer, epoch_metrics
 from training.verify import predict_in_clean_process
+
+CUSTOM_PIPELINES = {  # as transformers' Pipeline.save_pretrained writes it
+    "facial-emotion": {
+        "impl": f"pipeline_facial_emotion.{FacialEmotionPipeline.__name__}",
+        "pt": ["AutoModelForImageClassification"],
+    }
+}
 
 
 def check_processes(args: Arguments) -> None:
@@ -91,11 +101,14 @@ def remove_checkpoints_and_logs(folder: Path) -> None:
 
 
 def build_model(
-    model: ModelArguments, *, cosine_scale: float | None
+    model: ModelArguments, *, cosine_scale: float | None, training: bool
 ) -> tuple[FerEfficientNetForImageClassification, FerEfficientNetImageProcessor]:
     """A saved model, or a new one from the flags, with its image processor."""
     if model.model_name_or_path:
-        return load_saved_model(model.model_name_or_path, cosine_scale=cosine_scale)
+        network, processor = load_saved_model(model.model_name_or_path, cosine_scale=cosine_scale)
+        if training:
+            forget_calibration(network.config)
+        return network, processor
     config = FerEfficientNetConfig(
         backbone=model.backbone,
         num_channels=model.num_channels,
@@ -130,6 +143,12 @@ def load_saved_model(source: str, *, cosine_scale: float | None):
             "--ldam_scale."
         )
     return network, FerEfficientNetImageProcessor.from_pretrained(source)
+
+
+def forget_calibration(config: FerEfficientNetConfig) -> None:
+    """Before a saved model is trained on: it will be fitted anew."""
+    config.temperature, config.uncertain_below = 1.0, None
+    config.train_distribution, config.prior = None, "train"
 
 
 def load_imagenet_weights(network: FerEfficientNetForImageClassification, pretrained: str) -> None:
@@ -235,6 +254,8 @@ def write_report(
 
 def save_model(trainer: FerTrainer, folder: Path) -> None:
     """config.json, model.safetensors, preprocessor_config.json and the modeling code; no pickle."""
+    trainer.model.config.custom_pipelines = CUSTOM_PIPELINES
+    custom_object_save(FacialEmotionPipeline, folder)
     dtype = getattr(torch, trainer.args.weights_dtype)
     weights = {
         name: value.to(dtype) if value.ndim > 1 else value
@@ -316,13 +337,34 @@ def train(args: Arguments, trainer: FerTrainer, say: Callable[[str], None]) -> d
     return output.metrics | {"epoch": trainer.state.epoch}
 
 
-def evaluate(trainer: FerTrainer, data: RunData) -> tuple[dict, np.ndarray]:
-    """Figures of the evaluation, and logits (N, C)."""
-    prediction = trainer.predict(data.eval)
-    results = report.evaluation_results(
-        prediction.predictions, prediction.label_ids, data.eval_copies, LABELS
-    )
-    return results | {"eval_split": data.eval_split}, prediction.predictions
+def evaluate(
+    trainer: FerTrainer, data: RunData, say: Callable[[str], None]
+) -> tuple[dict, np.ndarray]:
+    """Figures of the evaluation, after a training with calibration, and logits (N, C)."""
+    prediction, config = trainer.predict(data.eval), trainer.model.config
+    logits, labels = prediction.predictions.astype(np.float64), prediction.label_ids
+    fitted: dict = {}
+    if data.train is not None:
+        config.train_distribution = presented_distribution(trainer.criterion, data)
+        if data.eval_split == "validation":
+            logits, fitted = calibrate(config, logits, labels)
+        else:
+            say(f"Not calibrated: that takes a validation split, not {data.eval_split}.")
+    results = report.evaluation_results(logits, labels, data.eval_copies, LABELS)
+    if config.uncertain_below is not None:
+        results |= certainty_figures(logits, labels, config.uncertain_below)
+    if config.train_distribution is not None and config.prior == "train":
+        shift = trainer.model.prior_shift("uniform").numpy()
+        results |= prior_figures(logits, labels, shift, LABELS)
+    return results | fitted | {"eval_split": data.eval_split}, logits
+
+
+def presented_distribution(criterion: ImbalanceLoss, data: RunData) -> list[float]:
+    """Of the classes as the loss saw them: votes, sampling and weights included."""
+    shares, targets = data.drawn_counts, data.train.targets
+    if targets.ndim == 2 and (shares == torch.tensor(data.train_counts)).all():
+        shares = targets.mean(0)
+    return criterion.presented_distribution(shares.cpu()).tolist()
 
 
 def publish(
@@ -346,7 +388,9 @@ def main(argv: list[str] | None = None) -> None:
     check_output_dir(args)
     set_seed(training.seed)
     scale = args.imbalance.ldam_scale if args.imbalance.loss == "ldam" else None
-    network, processor = build_model(args.model, cosine_scale=scale)
+    network, processor = build_model(
+        args.model, cosine_scale=scale, training=not training.evaluate_only
+    )
     data, audit_report = load_data(args, processor)
 
     main_process = training.process_index == 0
@@ -366,7 +410,7 @@ def main(argv: list[str] | None = None) -> None:
 
     trainer = build_trainer(args, network, processor, data)
     results = train(args, trainer, say) if data.train is not None else {}
-    evaluated, logits = evaluate(trainer, data)
+    evaluated, logits = evaluate(trainer, data, say)
     results |= evaluated
     if main_process:
         publish(args, trainer, data, audit_report, results)

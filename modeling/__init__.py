@@ -1,10 +1,12 @@
-"""What the Hub runs: config, model and image processor, importing nothing else of this repo."""
+"""What the Hub runs: config, model, image processor, pipeline; imports nothing else from here."""
 
 from .configuration_fer_efficientnet import FerEfficientNetConfig
 from .image_processing_fer_efficientnet import FerEfficientNetImageProcessor
 from .modeling_fer_efficientnet import FerEfficientNetForImageClassification
+from .pipeline_facial_emotion import FacialEmotionPipeline
 
 __all__ = [
+    "FacialEmotionPipeline",
     "FerEfficientNetConfig",
     "FerEfficientNetForImageClassification",
     "FerEfficientNetImageProcessor",

@@ -38,6 +38,17 @@ class FerEfficientNetConfig(PreTrainedConfig):
         initializer_range (`float`, defaults to 0.0):
             Standard deviation of the final layer's initial weights. With 0 every class starts
             equally likely, so the first loss is ln(classes) whatever the backbone.
+        temperature (`float`, defaults to 1.0):
+            In eval mode logits are divided by it, so that probabilities are calibrated (Guo et al.,
+            "On Calibration of Modern Neural Networks", 2017). Fitted after training.
+        train_distribution (`list[float]`, *optional*):
+            Share of each class as the training presented them, sampling and weights included.
+        prior (`str` or `list[float]`, defaults to `"train"`):
+            The class distribution to assume in eval mode: `"train"` changes nothing; `"uniform"`,
+            or a share for each class, adds log(prior / train_distribution) to the logits (Saerens
+            et al., "Adjusting the Outputs of a Classifier to New a Priori Probabilities", 2002).
+        uncertain_below (`float`, *optional*):
+            Least probability at which a prediction counts as certain, chosen after training.
         id2label (`dict[int, str]`, *optional*):
             Defaults to FER-2013's seven classes in the order of the Kaggle CSV.
 
@@ -67,6 +78,10 @@ class FerEfficientNetConfig(PreTrainedConfig):
     hidden_act: str = "silu"
     cosine_scale: float | int | None = None
     initializer_range: float | int = 0.0
+    temperature: float | int = 1.0
+    train_distribution: list[float] | None = None
+    prior: str | list[float] = "train"
+    uncertain_below: float | int | None = None
 
     def __post_init__(self, **kwargs):
         if self.id2label is None and kwargs.get("num_labels", len(EXPRESSIONS)) == len(EXPRESSIONS):
@@ -92,6 +107,7 @@ class FerEfficientNetConfig(PreTrainedConfig):
                 "None or a positive number",
             ),
             "initializer_range": (self.initializer_range >= 0, "at least 0"),
+            "temperature": (self.temperature > 0, "a positive number"),
         }
         for name, (valid, what) in expected.items():
             if not valid:

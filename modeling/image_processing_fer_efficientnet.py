@@ -107,6 +107,7 @@ class FerEfficientNetImageProcessor(BaseImageProcessor):
         """An image of any kind `preprocess` takes -> uint8 (num_channels, H, W) in [0, 255]."""
         if isinstance(image, Image.Image):
             image = _pil_to_numpy(image, "L" if self.num_channels == 1 else "RGB")
+            input_data_format = "channels_last"
         if isinstance(image, np.ndarray):
             image = _numpy_to_torch(image)
         if not isinstance(image, torch.Tensor):

@@ -186,6 +186,34 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
             self.backbone.eval()
         return self
 
+    def prior_shift(self, prior: str | list[float]) -> torch.Tensor:
+        """
+        What is added to the calibrated logits to assume another class distribution than the
+        training's: log(prior / train_distribution), (num_labels,) float32.
+
+        Args:
+            prior: `"train"` (zeros), `"uniform"`, or a share for each class, in any scale.
+
+        Raises:
+            ValueError: not such a prior, or the config has no `train_distribution`.
+        """
+        if isinstance(prior, str) and prior == "train":
+            return torch.zeros(self.num_labels)
+        shares = [1.0] * self.num_labels if isinstance(prior, str) else list(prior)
+        valid = len(shares) == self.num_labels and min(shares) >= 0 and sum(shares) > 0
+        if not valid or (isinstance(prior, str) and prior != "uniform"):
+            raise ValueError(
+                f"prior must be 'train', 'uniform' or {self.num_labels} numbers of at least 0 (not "
+                f"all 0), but it is {prior!r}."
+            )
+        if self.config.train_distribution is None:
+            raise ValueError(
+                f"prior {prior!r} needs the config's train_distribution, which is not set: this "
+                "model was saved without it."
+            )
+        target, trained = torch.tensor([shares, self.config.train_distribution]).clamp_min(1e-12)
+        return (target / target.sum()).log() - (trained / trained.sum()).log()
+
     def forward(
         self,
         pixel_values: torch.Tensor,
@@ -205,7 +233,8 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
 
         Returns:
             [`~transformers.modeling_outputs.ImageClassifierOutputWithNoAttention`]: `loss` (scalar,
-            with labels), `logits` of shape (N, num_labels), `hidden_states` (tuple of
+            with labels), `logits` of shape (N, num_labels), in eval mode after the config's
+            `temperature` and `prior`, `hidden_states` (tuple of
             (N, C_i, H_i, W_i), if asked for).
         """
         return_dict = self.config.return_dict if return_dict is None else return_dict
@@ -223,6 +252,10 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
                 features = self.backbone.forward_features(pixel_values)  # (N, F, h, w)
             pooled = self.backbone.forward_head(features)  # (N, F)
         logits = self.head(pooled)  # (N, num_labels)
+        if not self.training:
+            logits = logits / self.config.temperature
+            if self.config.prior != "train":
+                logits = logits + self.prior_shift(self.config.prior).to(logits)
 
         loss = None
         if labels is not None:

@@ -68,6 +68,8 @@ def write_model_card(
         ema=bool(training.ema_decay),
         synthetic=args.data.dataset == "synthetic",
         figures_table=_figures_table(results),
+        calibration=_calibration(results),
+        prior_table=_prior_table(results, label_names[rarest]),
         classes_table=_classes_table(
             results, label_names, data.train_counts, evaluated, data.eval_split
         ),
@@ -101,13 +103,18 @@ def write_model_card(
 
 
 def usage(model_id: str, revision: str | None = None) -> str:
-    """The card's snippet. model_id: Hub id, or folder. revision: tag or commit to pin."""
+    """The card's snippets. model_id: Hub id, or folder. revision: tag or commit to pin."""
     pinned = f', revision="{revision}"' if revision else ""
+    where = f'model="{model_id}"{pinned}, trust_remote_code=True'
     return (
+        "Faces in a photo (`pip install transformers torch timm 'opencv-python-headless<5'`):\n\n"
         "```python\nfrom transformers import pipeline\n\n"
-        f'classifier = pipeline("image-classification", model="{model_id}"{pinned}, '
-        "trust_remote_code=True)\n"
-        'print(classifier("face.png"))  # a tight crop of one face\n```'
+        f'find = pipeline("facial-emotion", {where})\n'
+        'print(find("photo.jpg"))  # a dict for each face: box, label, score, scores, uncertain\n'
+        "```\n\nOne tight face:\n\n"
+        "```python\nfrom transformers import pipeline\n\n"
+        f'classifier = pipeline("image-classification", {where})\n'
+        'print(classifier("face.png"))\n```'
     )
 
 
@@ -195,6 +202,38 @@ def _figure(results: Mapping, key: str, suffix: str) -> str:
     interval = results.get(f"eval_{key}_ci95{suffix}")
     shown = f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
     return f"{results[f'eval_{key}{suffix}']:.4f}{shown}"
+
+
+def _calibration(results: Mapping) -> str:
+    if "temperature" not in results:
+        return ""
+    text = (
+        f"Logits are divided by a temperature of {results['temperature']:.3f}, fitted on these "
+        "images by likelihood; the expected calibration error was "
+        f"{results['eval_ece_before_temperature']:.4f} before and is {results['eval_ece']:.4f}."
+    )
+    if results["eval_certain_accuracy"] is None:
+        return f"{text} No prediction counts as certain: `uncertain` is always true."
+    return (
+        f"{text} A score of at least {results['uncertain_below']:.3f} counts as certain: so are "
+        f"{results['eval_certain_share']:.1%} of these images, and "
+        f"{results['eval_certain_accuracy']:.1%} of those are right. The others get "
+        "`uncertain: True`."
+    )
+
+
+def _prior_table(results: Mapping, rarest: str) -> str:
+    """What `prior="uniform"` does beside "train"."""
+    if "eval_uniform_prior_accuracy" not in results:
+        return ""
+    keys = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"} | {
+        f"recall_{rarest}": f"recall of {rarest}"
+    }
+    rows = [
+        [f'`prior="{name}"`', *(f"{results[f'eval_{prefix}{key}']:.3f}" for key in keys)]
+        for name, prefix in (("train", ""), ("uniform", "uniform_prior_"))
+    ]
+    return _table(["", *keys.values()], rows)
 
 
 def _classes_table(results: Mapping, names, train_counts, eval_counts, eval_split: str) -> str:

@@ -366,6 +366,24 @@ class ImbalanceLoss(nn.Module):
             return torch.tensor(focal_alpha, dtype=torch.float32)
         return None
 
+    def presented_distribution(self, shares: torch.Tensor) -> torch.Tensor:
+        """
+        The class distribution that a network trained by this loss has learned to expect.
+
+        Args:
+            shares: (C,) of the classes in the batches, as drawn.
+
+        Returns:
+            (C,) of sum 1: `shares` times the classes' weights; with logit adjustment, to the power
+            of 1 - tau.
+        """
+        shares = shares / shares.sum()
+        if self.name == "logit_adjusted":
+            shares = shares ** (1 - self.tau)
+        if self.weights is not None and (self.name != "ldam" or self.reweight):
+            shares = shares * self.weights.to(shares)
+        return shares / shares.sum()
+
     def set_epoch(self, epoch: int) -> None:
         """Switches LDAM's deferred re-weighting on from its epoch."""
         self.reweight = (

@@ -1,0 +1,122 @@
+"""Temperature, certainty and prior, on logits whose truth is known."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax, softmax
+
+from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification
+from training.calibration import (
+    calibrate,
+    certainty_figures,
+    certainty_threshold,
+    fit_temperature,
+    prior_figures,
+)
+from training.losses import ImbalanceLoss
+
+RNG = np.random.default_rng(0)
+
+
+def drawn(size=20_000, classes=7):
+    """Logits, and labels drawn from their softmax: calibrated by construction."""
+    logits = RNG.normal(0, 2, (size, classes))
+    labels = (softmax(logits, axis=1).cumsum(axis=1) > RNG.random((size, 1))).argmax(axis=1)
+    return logits, labels
+
+
+def test_the_temperature_that_was_multiplied_in_is_found():
+    logits, labels = drawn()
+    for factor in (0.4, 1.0, 3.0):
+        assert fit_temperature(logits * factor, labels) == pytest.approx(factor, rel=0.03)
+
+
+def test_it_is_the_most_likely_one():
+    logits, labels = drawn(2000)
+    best = fit_temperature(3 * logits, labels)
+
+    def loss(t):
+        return -log_softmax(3 * logits / t, axis=1)[np.arange(len(labels)), labels].mean()
+
+    assert loss(best) <= min(loss(best * 1.05), loss(best / 1.05))
+
+
+def test_the_certain_ones_are_right_often_enough_and_no_more_could_be():
+    logits, labels = drawn()
+    probabilities = softmax(logits, axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    threshold = certainty_threshold(probabilities, labels)
+    certain = probabilities.max(axis=1) >= threshold
+    assert 0.8 <= right[certain].mean() < 0.805
+    figures = certainty_figures(logits, labels, threshold)
+    assert figures["eval_certain_share"] == pytest.approx(certain.mean())
+    assert figures["eval_certain_accuracy"] == pytest.approx(right[certain].mean())
+
+
+def test_a_threshold_counts_all_predictions_of_its_score():
+    """Of four equal scores three are right: all or none of them."""
+    probabilities = np.array([[0.9, 0.1]] + [[0.7, 0.3]] * 4)
+    assert certainty_threshold(probabilities, np.array([0, 0, 0, 0, 1])) == 0.0  # 4 of 5
+    assert certainty_threshold(probabilities, np.array([0, 0, 0, 1, 1])) == 0.9
+    assert certainty_threshold(probabilities, np.array([1, 1, 1, 1, 1])) == 1.0
+
+
+def test_calibrate_writes_into_the_config():
+    logits, labels = drawn()
+    config = SimpleNamespace(temperature=1.0, uncertain_below=None)
+    calibrated, figures = calibrate(config, 3 * logits, labels)
+    np.testing.assert_allclose(calibrated, 3 * logits / config.temperature)
+    assert config.temperature == pytest.approx(3, rel=0.03) and 0 < config.uncertain_below < 1
+    assert figures["eval_ece_before_temperature"] > 0.1
+
+
+def test_a_uniform_prior_raises_the_rare_classs_recall():
+    shares = np.array([0.9, 0.1])
+    labels = (RNG.random(20_000) < 0.1).astype(int)
+    evidence = RNG.normal(2 * labels - 1, 1.0)  # log odds of the classes alone: 2 x evidence
+    logits = np.log(shares) + np.stack([-evidence, evidence], axis=1)
+    trained = prior_figures(logits, labels, np.zeros(2), ["common", "rare"])
+    uniform = prior_figures(logits, labels, -np.log(shares), ["common", "rare"])
+    name = "eval_uniform_prior_"
+    assert uniform[f"{name}recall_rare"] > trained[f"{name}recall_rare"] + 0.1
+    assert uniform[f"{name}balanced_accuracy"] > trained[f"{name}balanced_accuracy"]
+    assert uniform[f"{name}accuracy"] < trained[f"{name}accuracy"]
+
+
+def test_what_a_loss_presents():
+    shares = torch.tensor([30.0, 10.0])
+    assert ImbalanceLoss("cross_entropy", shares).presented_distribution(shares).tolist() == [
+        *(0.75, 0.25)
+    ]
+    for name in ("weighted_cross_entropy", "logit_adjusted"):
+        presented = ImbalanceLoss(name, shares).presented_distribution(shares)
+        assert presented.tolist() == pytest.approx([0.5, 0.5])
+
+
+def test_the_model_applies_it_in_eval_mode_only():
+    torch.manual_seed(0)
+    config = FerEfficientNetConfig(
+        backbone="test_efficientnet",
+        initializer_range=1.0,
+        head_hidden_sizes=[],
+        head_dropout=0.0,
+    )
+    model = FerEfficientNetForImageClassification(config).eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 0.0
+    images = torch.randn(4, 1, 48, 48)
+    with torch.no_grad():
+        plain = model(images).logits
+        training = model.train()(images).logits
+        model.eval()
+        config.temperature = 2.0
+        torch.testing.assert_close(model(images).logits, plain / 2)
+        with pytest.raises(ValueError, match="needs the config's train_distribution"):
+            model.prior_shift("uniform")
+        config.train_distribution, config.prior = [0.4] + [0.1] * 6, "uniform"
+        shift = -torch.tensor(config.train_distribution).log() - torch.tensor(7.0).log()
+        torch.testing.assert_close(model(images).logits, plain / 2 + shift)
+        torch.testing.assert_close(model.train()(images).logits, training)

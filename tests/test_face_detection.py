@@ -1,0 +1,136 @@
+"""Faces found by OpenCV's own cascade, and crops of faces whose place is known."""
+
+import numpy as np
+import pytest
+import skimage.data
+
+from modeling import face_detection
+from modeling.face_detection import (
+    FRAME,
+    Face,
+    Haar,
+    YuNet,
+    crop_face,
+    find_faces,
+    make_detector,
+)
+
+EILEEN_COLLINS = np.array([177, 67, 270, 160])  # her face in skimage.data.astronaut(), by Haar
+
+
+@pytest.fixture(scope="module")
+def astronaut():
+    return skimage.data.astronaut()
+
+
+@pytest.fixture(scope="module")
+def haar():
+    return Haar(0.7)
+
+
+def test_a_face_is_found_where_it_is(astronaut, haar):
+    (face,) = find_faces(astronaut, haar, 0)
+    np.testing.assert_allclose(face.box, EILEEN_COLLINS, atol=6)
+    assert 0.9 < face.score <= 1 and face.detector == "haar" and face.angle == 0
+
+
+def test_a_large_photo_is_searched_in_a_smaller_copy(astronaut, haar):
+    large = np.repeat(np.repeat(astronaut, 4, axis=0), 4, axis=1)  # 2048 px
+    (face,) = find_faces(large, haar, 0)
+    np.testing.assert_allclose(face.box, 4 * EILEEN_COLLINS, atol=40)
+
+
+def test_a_tight_crop_is_found(astronaut, haar):
+    left, top, right, bottom = EILEEN_COLLINS
+    (face,) = find_faces(astronaut[top:bottom:2, left:right:2], haar, 0)  # 47 px, nothing around
+    assert face.side == pytest.approx(46, abs=8)
+
+
+def test_a_photo_without_a_face(astronaut, haar):
+    assert find_faces(astronaut[300:, :200], haar, 0) == []
+    for shape in ((1, 1, 3), (2, 3000, 3)):
+        assert find_faces(np.zeros(shape, np.uint8), haar, 0) == []
+
+
+def test_small_faces_can_be_left_out(astronaut, haar):
+    assert find_faces(astronaut, haar, 200) == []
+
+
+def test_faces_come_from_left_to_right(astronaut, haar):
+    row = np.concatenate([astronaut[:220, 130:330]] * 3, axis=1)
+    faces = find_faces(row, haar, 0)
+    assert len(faces) == 3
+    assert [round(face.box[0] / 200) for face in faces] == [0, 1, 2]
+
+
+def test_a_row_of_yunet():
+    row = np.array([10, 20, 30, 40, 15, 30, 25, 40, 0, 0, 0, 0, 0, 0, 0.75], np.float32)
+    face = YuNet._face(row)
+    assert face.box == (10, 20, 40, 60) and face.score == 0.75
+    assert face.angle == pytest.approx(45) and face.side == 40
+
+
+def scene(side=200):
+    """Each pixel tells its column and its row."""
+    rows, columns = np.mgrid[:side, :side]
+    return np.stack([columns, rows, 0 * rows], axis=-1).astype(np.uint8)
+
+
+def test_an_upright_crop_is_a_slice():
+    factor, above = FRAME["haar"]
+    side = round(factor * 60)
+    crop = crop_face(scene(), Face((70, 70, 130, 130), 1.0, "haar")).astype(int)
+    assert crop.shape == (side, side, 3)
+    first = 100 - side / 2
+    np.testing.assert_allclose(crop[0, :, 0], first + np.arange(side), atol=1)
+    np.testing.assert_allclose(crop[:, 0, 1], first - above * side + np.arange(side), atol=1)
+
+
+def test_a_turned_face_is_turned_upright():
+    """Eyes that fall to the right by 30 degrees come to lie level."""
+    crop = crop_face(scene(), Face((60, 60, 140, 140), 1.0, "yunet", angle=30)).astype(float)
+    centre = (len(crop) - 1) / 2
+    across = crop[round(centre), -10] - crop[round(centre), 10]  # along the eyes, in the photo
+    assert np.degrees(np.arctan2(across[1], across[0])) == pytest.approx(30, abs=2)
+    assert np.hypot(across[0], across[1]) == pytest.approx(len(crop) - 20, abs=2)
+
+
+def test_beyond_the_border_the_edge_is_repeated():
+    crop = crop_face(scene(), Face((-30, 50, 30, 110), 1.0, "haar"))
+    assert len(crop) == 62
+    assert (crop[:, :28, 0] == 0).all()
+    assert (np.diff(crop[30, 32:, 0].astype(int)) == 1).all()
+
+
+def test_auto_without_network_is_haar_and_says_so(monkeypatch, capsys):
+    def unreachable(*args, **kwargs):
+        raise OSError("no network")
+
+    said = []
+    monkeypatch.setattr(face_detection.urllib.request, "urlopen", unreachable)
+    monkeypatch.setattr(face_detection, "try_to_load_from_cache", lambda **kwargs: None)
+    monkeypatch.setattr(face_detection, "is_offline_mode", lambda: False)
+    monkeypatch.setattr(face_detection.logger, "warning", said.append)
+    assert isinstance(make_detector("auto", None, 0.7), Haar)
+    assert len(said) == 1 and "Haar cascade" in said[0] and "detector_path" in said[0]
+    with pytest.raises(OSError, match="no network"):
+        make_detector("yunet", None, 0.7)
+
+
+def test_altered_weights_are_refused(monkeypatch, tmp_path):
+    (tmp_path / "yunet.onnx").write_bytes(b"something else")
+    found = str(tmp_path / "yunet.onnx")
+    monkeypatch.setattr(face_detection, "try_to_load_from_cache", lambda **kwargs: found)
+    with pytest.raises(ValueError, match="is not the file it should be"):
+        make_detector("auto", None, 0.7)
+    with pytest.raises(ValueError, match="OpenCV cannot read it as YuNet"):
+        make_detector("yunet", found, 0.7)
+    with pytest.raises(ValueError, match="detector_path none.onnx: no such file"):
+        make_detector("auto", "none.onnx", 0.7)
+
+
+def test_without_opencv(monkeypatch):
+    monkeypatch.setattr(face_detection, "cv2", None)
+    assert make_detector("none", None, 0.7) is None
+    with pytest.raises(ImportError, match="pip install 'opencv-python-headless<5'"):
+        make_detector("auto", None, 0.7)

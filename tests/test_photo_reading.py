@@ -1,0 +1,177 @@
+"""Photos of every kind and every kind of broken, from files, memory and a server on loopback."""
+
+import http.server
+import io
+import struct
+import threading
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from modeling import photo_reading
+from modeling.photo_reading import PhotoError, read_photo
+
+RNG = np.random.default_rng(0)
+RGB = RNG.integers(0, 256, (30, 20, 3), dtype=np.uint8)
+
+
+def saved(image, format="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def test_rgb_comes_as_it_is(tmp_path):
+    (tmp_path / "a.png").write_bytes(saved(Image.fromarray(RGB)))
+    for source in (tmp_path / "a.png", str(tmp_path / "a.png"), Image.fromarray(RGB), RGB):
+        np.testing.assert_array_equal(read_photo(source), RGB)
+    np.testing.assert_array_equal(read_photo(saved(Image.fromarray(RGB))), RGB)
+    np.testing.assert_array_equal(read_photo(RGB.transpose(2, 0, 1)), RGB)
+    row = {"bytes": None, "path": str(tmp_path / "a.png")}
+    np.testing.assert_array_equal(read_photo(row), RGB)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "LA", "RGBA", "P", "CMYK", "YCbCr"])
+def test_modes_become_rgb(mode):
+    image = Image.fromarray(RGB).convert(mode)
+    np.testing.assert_array_equal(read_photo(image), np.asarray(image.convert("RGB")))
+
+
+def test_sixteen_bits_span_their_range():
+    grey = np.array([[0, 257 * 100, 65535]], dtype=np.uint16)
+    expected = np.array([[[0] * 3, [100] * 3, [255] * 3]])
+    np.testing.assert_array_equal(read_photo(saved(Image.fromarray(grey))), expected)
+    np.testing.assert_array_equal(read_photo(grey), expected)
+
+
+def test_exif_turns_the_picture_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held a quarter turned
+    turned = saved(Image.fromarray(np.rot90(RGB)), exif=exif)
+    np.testing.assert_array_equal(read_photo(turned), RGB)
+
+
+def test_an_animation_gives_its_first_frame():
+    frames = [Image.new("RGB", (9, 7), color) for color in ("red", "blue")]
+    animated = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert read_photo(animated).shape == (7, 9, 3)
+    assert (read_photo(animated) == [255, 0, 0]).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 1), (7, 3), (3, 7), (7, 4)])
+def test_tiny_pictures_are_not_taken_for_channels(size):
+    photo = read_photo(Image.new("RGB", size, (1, 2, 3)))
+    assert photo.shape == (size[1], size[0], 3) and (photo == [1, 2, 3]).all()
+
+
+def png_header(width, height):
+    """A PNG that says it is so large and holds nothing."""
+
+    def chunk(kind, data):
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + data
+
+
+@pytest.mark.parametrize(
+    "side", [10_000, 60_000]
+)  # Pillow warns of the first, raises at the second
+def test_too_many_pixels_are_refused_before_they_are_unpacked(tmp_path, side, recwarn):
+    (tmp_path / "bomb.png").write_bytes(png_header(side, side))
+    with pytest.raises(PhotoError, match="bomb.png: .*50,000,000"):
+        read_photo(tmp_path / "bomb.png")
+    assert not recwarn
+
+
+def test_a_large_array_is_refused():
+    with pytest.raises(PhotoError, match="more than 50,000,000 pixels"):
+        read_photo(np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (10_000, 10_000, 3)))
+
+
+def test_broken_files_are_named(tmp_path):
+    whole = saved(Image.fromarray(RNG.integers(0, 256, (80, 80, 3), dtype=np.uint8)), "JPEG")
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.jpg").write_text("not a picture")
+    (tmp_path / "empty.jpg").touch()
+    with pytest.raises(PhotoError, match="cut.jpg: broken or cut off"):
+        read_photo(tmp_path / "cut.jpg")
+    for name in ("text.jpg", "empty.jpg"):
+        with pytest.raises(PhotoError, match=f"{name}: not an image"):
+            read_photo(tmp_path / name)
+    with pytest.raises(PhotoError, match="none.jpg: no such file"):
+        read_photo(tmp_path / "none.jpg")
+    with pytest.raises(PhotoError, match="tmp|test"):
+        read_photo(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "array, words",
+    [
+        (np.zeros((5, 5, 2), np.uint8), r"found shape \(5, 5, 2\)"),
+        (np.zeros((0, 4, 3), np.uint8), "empty array"),
+        (np.full((4, 4, 3), np.nan), "values from nan"),
+        (np.full((4, 4, 3), "a"), "array of numbers"),
+    ],
+)
+def test_arrays_that_are_no_photo(array, words):
+    with pytest.raises(PhotoError, match=f"photo 7: .*{words}"):
+        read_photo(array, "photo 7")
+
+
+def test_what_can_be_no_photo():
+    with pytest.raises(TypeError, match="expected a path, URL, PIL image or array, but found int"):
+        read_photo(3)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    picture = saved(Image.fromarray(RGB))
+
+    def do_GET(self):
+        if self.path == "/moved":
+            self.send_response(302)
+            self.send_header("Location", "/good.png")
+            return self.end_headers()
+        self.send_response(404 if self.path == "/none.png" else 200)
+        self.send_header("Content-Type", "text/html" if self.path == "/page" else "image/png")
+        self.end_headers()
+        try:
+            while self.path == "/endless.png":
+                self.wfile.write(bytes(2**16))
+            self.wfile.write(self.picture)
+        except OSError:
+            pass  # the client had enough
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def server():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{serving.server_port}"
+        serving.shutdown()
+
+
+def test_urls(server, monkeypatch):
+    np.testing.assert_array_equal(read_photo(f"{server}/good.png"), RGB)
+    np.testing.assert_array_equal(read_photo(f"{server}/moved"), RGB)
+    with pytest.raises(PhotoError, match="/none.png: answered 404"):
+        read_photo(f"{server}/none.png")
+    with pytest.raises(PhotoError, match="/page: an image was expected, but it is text/html"):
+        read_photo(f"{server}/page")
+    monkeypatch.setattr(photo_reading, "MAX_BYTES", 2**20)
+    with pytest.raises(PhotoError, match="/endless.png: larger than 1 MB"):
+        read_photo(f"{server}/endless.png")
+    monkeypatch.setattr(photo_reading, "MAX_BYTES", 2**40)
+    monkeypatch.setattr(photo_reading, "TIMEOUT", 0.2)
+    with pytest.raises(PhotoError, match="/endless.png: not there within"):
+        read_photo(f"{server}/endless.png")
+    with pytest.raises(PhotoError, match="http://127.0.0.1:1/a.png: .*refused"):
+        read_photo("http://127.0.0.1:1/a.png")

@@ -1,0 +1,276 @@
+"""The facial-emotion pipeline, on a small network and on model/ as it ships."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from datasets import Dataset, Features
+from datasets import Image as ImageFeature
+from PIL import Image
+from transformers import pipeline
+
+from modeling import (
+    FacialEmotionPipeline,
+    FerEfficientNetConfig,
+    FerEfficientNetForImageClassification,
+    FerEfficientNetImageProcessor,
+)
+from modeling.photo_reading import PhotoError
+
+MODEL = Path(__file__).parents[1] / "model"
+DISTRIBUTION = [0.1, 0.05, 0.1, 0.35, 0.15, 0.1, 0.15]
+
+
+@pytest.fixture(scope="module")
+def find():
+    torch.manual_seed(0)
+    config = FerEfficientNetConfig(
+        backbone="test_efficientnet",
+        initializer_range=3.0,
+        train_distribution=DISTRIBUTION,
+        uncertain_below=0.5,
+        head_hidden_sizes=[],
+    )
+    model = FerEfficientNetForImageClassification(config).eval()
+    processor = FerEfficientNetImageProcessor()
+    return FacialEmotionPipeline(model=model, image_processor=processor, detector="haar")
+
+
+@pytest.fixture(scope="module")
+def astronaut():
+    return skimage.data.astronaut()
+
+
+@pytest.fixture(scope="module")
+def photos(astronaut):
+    """With 1, 0, 3, 1 and 2 faces."""
+    face = astronaut[:220, 130:330]
+    nothing = astronaut[300:, :200]
+    dim = (face * 0.7).astype(np.uint8)
+    return [astronaut, nothing, np.concatenate([face, dim, face], 1), dim,
+            np.concatenate([face[:, ::-1], dim], 1)]  # fmt: skip
+
+
+def bare(face):
+    return {name: value for name, value in face.items() if not isinstance(value, np.ndarray)}
+
+
+def assert_same_faces(found, expected):
+    assert [len(faces) for faces in found] == [len(faces) for faces in expected]
+    for faces, others in zip(found, expected):
+        for face, other in zip(faces, others):
+            assert face["box"] == other["box"] and face["label"] == other["label"]
+            assert face["scores"] == pytest.approx(other["scores"], abs=1e-5)
+
+
+def test_a_face_is_described(find, astronaut):
+    (face,) = find(astronaut)
+    assert set(face) == {"box", "face_score", "label", "score", "scores", "uncertain"}
+    assert set(face["box"]) == {"xmin", "ymin", "xmax", "ymax"}
+    assert 150 < face["box"]["xmin"] < face["box"]["xmax"] < 300
+    assert list(face["scores"]) == list(find.model.config.id2label.values())
+    assert sum(face["scores"].values()) == pytest.approx(1, abs=1e-5)
+    assert face["score"] == max(face["scores"].values()) == face["scores"][face["label"]]
+    json.dumps(face)
+
+
+def test_many_photos_in_order_whatever_the_batch(find, photos):
+    alone = [find(photo) for photo in photos]
+    assert [len(faces) for faces in alone] == [1, 0, 3, 1, 2]
+    for batch_size in (1, 2, 4, 32):
+        assert_same_faces(find(photos, batch_size=batch_size), alone)
+
+
+def test_every_kind_of_input(find, photos, tmp_path):
+    expected = [find(photo) for photo in photos]
+    images = [Image.fromarray(photo) for photo in photos]
+    paths = [tmp_path / f"{number}.png" for number in range(len(photos))]
+    for image, path in zip(images, paths):
+        image.save(path)
+    assert_same_faces(find(images), expected)
+    assert_same_faces(find(paths), expected)
+    assert_same_faces([find(str(paths[0]))], expected[:1])
+    stream = find(photo for photo in photos)
+    assert not isinstance(stream, list)
+    assert_same_faces(list(stream), expected)
+    column = Dataset.from_dict(
+        {"image": [str(path) for path in paths]}, Features({"image": ImageFeature()})
+    )["image"]
+    assert_same_faces(list(find(column)), expected)
+    assert find([]) == []
+
+
+def test_a_generator_is_read_a_batch_at_a_time(find, astronaut):
+    asked = 0
+
+    def endless():
+        nonlocal asked
+        while True:
+            asked += 1
+            yield astronaut[300:, :200] if asked % 3 else astronaut
+
+    results = find(endless(), batch_size=4)
+    counts = [len(next(results)) for _ in range(9)]
+    assert counts == [0, 0, 1] * 3
+    assert asked <= 12
+
+
+def test_without_a_detector_an_image_is_one_tight_face(find, astronaut):
+    crop = astronaut[67:160, 177:270]
+    (face,) = find(crop, detector="none")
+    assert face["box"] == {"xmin": 0, "ymin": 0, "xmax": 93, "ymax": 93}
+    classify = pipeline(
+        "image-classification", model=find.model, image_processor=find.image_processor
+    )
+    expected = {
+        entry["label"]: entry["score"] for entry in classify(Image.fromarray(crop), top_k=7)
+    }
+    assert face["scores"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_uncertain_is_below_the_configs_threshold(find, photos):
+    faces = [face for faces in find(photos) for face in faces]
+    assert all(face["uncertain"] == (face["score"] < 0.5) for face in faces)
+    middle = sorted(face["score"] for face in faces)[len(faces) // 2]
+    find.model.config.uncertain_below = middle
+    try:
+        again = [face["uncertain"] for faces in find(photos) for face in faces]
+        assert True in again and False in again
+    finally:
+        find.model.config.uncertain_below = 0.5
+
+
+def test_a_prior_moves_the_probabilities_by_bayes(find, astronaut):
+    (trained,), (uniform,) = find(astronaut, prior="train"), find(astronaut, prior="uniform")
+    posterior = np.array(list(trained["scores"].values())) / DISTRIBUTION
+    expected = posterior / posterior.sum()
+    np.testing.assert_allclose(list(uniform["scores"].values()), expected, rtol=1e-4)
+    (same,) = find(astronaut, prior=DISTRIBUTION)
+    assert same["scores"] == pytest.approx(trained["scores"], rel=1e-4)
+    (only,) = find(astronaut, prior=[0, 0, 0, 0, 0, 0, 5])
+    assert only["label"] == "neutral" and only["score"] == pytest.approx(1)
+
+
+def test_a_prior_of_the_config_is_not_applied_twice(find, astronaut):
+    expected = find(astronaut, prior="uniform")
+    find.model.config.prior = "uniform"
+    try:
+        assert_same_faces([find(astronaut)], [expected])
+        assert_same_faces([find(astronaut, prior="uniform")], [expected])
+        trained = find(astronaut, prior="train")
+    finally:
+        find.model.config.prior = "train"
+    assert_same_faces([trained], [find(astronaut)])
+
+
+def test_tta_averages_the_mirrored_face(find, astronaut):
+    crop = astronaut[67:160, 177:270]
+    options = {"detector": "none"}
+    (one,), (other,) = find(crop, **options), find(crop[:, ::-1], **options)
+    (both,) = find(crop, tta=True, **options)
+    mean = {name: (one["scores"][name] + other["scores"][name]) / 2 for name in one["scores"]}
+    assert both["scores"] == pytest.approx(mean, abs=1e-5)
+    assert one["scores"] != pytest.approx(mean, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"detector": "mtcnn"}, "detector must be one of auto, yunet, haar, none"),
+        ({"detection_threshold": 2}, r"detection_threshold must be in \[0, 1\]"),
+        ({"min_face_size": -1}, "min_face_size must be at least 0"),
+        ({"on_error": "ignore"}, "on_error must be raise or skip"),
+        ({"prior": "balanced"}, "prior must be 'train', 'uniform' or 7 numbers"),
+        ({"prior": [1, 2]}, "prior must be"),
+        ({"prior": [-1] * 7}, "prior must be"),
+        ({"top_k": 3}, "Unknown option top_k; known are detector"),
+    ],
+)
+def test_wrong_options_are_refused(find, astronaut, options, words):
+    with pytest.raises(ValueError, match=words):
+        find(astronaut, **options)
+
+
+def test_a_bad_photo_is_named_or_left_out(find, astronaut, tmp_path, monkeypatch):
+    (tmp_path / "text.jpg").write_text("no picture")
+    photos = [astronaut, str(tmp_path / "text.jpg"), np.full((4, 4), np.nan), astronaut]
+    with pytest.raises(PhotoError, match="text.jpg: not an image"):
+        find(photos)
+    said = []
+    module = sys.modules[FacialEmotionPipeline.__module__]
+    monkeypatch.setattr(module.logger, "warning", said.append)
+    found = find(photos, on_error="skip")
+    assert [faces and len(faces) for faces in found] == [1, None, None, 1]
+    assert len(said) == 2 and "text.jpg" in said[0] and "photo 2" in said[1]
+
+
+def test_fifty_faces(find, astronaut):
+    face = astronaut[60:170, 170:280]
+    crowd = np.concatenate([np.concatenate([face] * 10, 1)] * 5, 0)
+    assert len(find(crowd, batch_size=8)) == 50
+
+
+def test_a_face_at_the_border(find, astronaut):
+    (face,) = find(astronaut[75:200, 175:300])
+    assert min(face["box"].values()) >= 0
+
+
+def test_a_heat_map_shows_what_spoke_for_the_class(find, photos):
+    faces = [face for faces in find(photos, explain=True) for face in faces]
+    plain = [face for faces in find(photos) for face in faces]
+    for face, other in zip(faces, plain):
+        assert bare(face)["scores"] == pytest.approx(other["scores"], abs=1e-5)
+        assert (
+            face["heatmap"].shape == face["crop"].shape[:2] and face["heatmap"].dtype == "float32"
+        )
+        assert 0 <= face["heatmap"].min() and face["heatmap"].max() <= 1
+    assert all(parameter.grad is None for parameter in find.model.parameters())
+
+
+SHIPPED = """
+import json, sys
+for name in ("modeling", "training", "fer_efficientnet"):
+    sys.modules[name] = None  # importing it raises ImportError
+from transformers import pipeline
+import skimage.data
+find = pipeline("facial-emotion", model=sys.argv[1], trust_remote_code=True, device="cpu")
+classify = pipeline("image-classification", model=sys.argv[1], trust_remote_code=True,
+                    device="cpu", model_kwargs={"prior": "uniform"})
+print(json.dumps([find(skimage.data.astronaut(), detector="haar"), classify.model.config.prior]))
+"""
+
+
+def test_model_in_a_clean_process_without_network_and_without_a_warning(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", SHIPPED, str(MODEL)],
+        cwd=tmp_path,
+        env={"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (face,), prior = json.loads(done.stdout.splitlines()[-1])
+    assert face["label"] == "happy" and face["score"] > 0.7 and not face["uncertain"]
+    assert prior == "uniform"
+    said = [line for line in done.stderr.splitlines() if "Loading weights" not in line]
+    assert not said, said
+
+
+def test_hiding_what_the_heat_map_marks_costs_more_than_hiding_the_rest(astronaut):
+    """Deletion test: blank the most marked fifth of the crop, or the least marked fifth."""
+    shipped = pipeline("facial-emotion", str(MODEL), trust_remote_code=True, detector="haar")
+    (face,) = shipped(astronaut, explain=True)
+    order = np.argsort(face["heatmap"], axis=None)
+    fifth = order.size // 5
+    scores = []
+    for hidden in (order[-fifth:], order[:fifth]):
+        crop = face["crop"].copy().reshape(-1, 3)
+        crop[hidden] = crop.mean(axis=0).astype(np.uint8)
+        (left,) = shipped(crop.reshape(face["crop"].shape), detector="none")
+        scores.append(left["scores"][face["label"]])
+    assert scores[0] < scores[1]

@@ -1,0 +1,104 @@
+"""What makes a probability mean something: temperature, certainty, and the assumed prior."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+from .metrics import expected_calibration_error
+
+CERTAIN_ACCURACY = 0.8  # of the predictions that count as certain
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """
+    The T > 0 that makes the labels most likely under softmax(logits / T) (Guo et al., "On
+    Calibration of Modern Neural Networks", ICML 2017, section 4.2), in [0.05, 20].
+
+    Args:
+        logits: (N, C). labels: (N,) class ids.
+    """
+    rows = np.arange(len(labels))
+
+    def loss(log_t: float) -> float:
+        return -log_softmax(logits / np.exp(log_t), axis=1)[rows, labels].mean()
+
+    bounds = (np.log(0.05), np.log(20))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+
+def certainty_threshold(
+    probabilities: np.ndarray, labels: np.ndarray, accuracy: float = CERTAIN_ACCURACY
+) -> float:
+    """
+    The least score at which predictions of at least that score are right in a share of `accuracy`.
+
+    Args:
+        probabilities: (N, C). labels: (N,) class ids.
+
+    Returns:
+        In [0, 1]; 0 where all predictions together are that accurate, 1 where no such share is.
+    """
+    score = probabilities.max(axis=1)
+    order = np.argsort(-score, kind="stable")
+    right = (probabilities.argmax(axis=1) == labels)[order]
+    share = np.cumsum(right) / np.arange(1, len(right) + 1)
+    last_of_its_score = np.append(np.diff(score[order]) < 0, True)
+    enough = np.flatnonzero((share >= accuracy) & last_of_its_score)
+    if not len(enough):
+        return 1.0
+    return 0.0 if enough[-1] == len(right) - 1 else float(score[order][enough[-1]])
+
+
+def calibrate(config, logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, dict]:
+    """
+    Fits temperature and threshold on held-out images and stores them in a model's config.
+
+    Args:
+        config: of the model, whose temperature must be 1.
+        logits: (N, C) of the model in eval mode. labels: (N,).
+
+    Returns:
+        The logits that the model gives from now on, and figures for all_results.json.
+    """
+    before = expected_calibration_error(softmax(logits, axis=1), labels)
+    config.temperature = fit_temperature(logits, labels)
+    logits = logits / config.temperature
+    config.uncertain_below = certainty_threshold(softmax(logits, axis=1), labels)
+    return logits, {"temperature": config.temperature, "eval_ece_before_temperature": before}
+
+
+def certainty_figures(logits: np.ndarray, labels: np.ndarray, uncertain_below: float) -> dict:
+    """Share of the predictions that count as certain, and how many of those are right."""
+    probabilities = softmax(logits, axis=1)
+    certain = probabilities.max(axis=1) >= uncertain_below
+    right = probabilities.argmax(axis=1) == labels
+    return {
+        "uncertain_below": uncertain_below,
+        "eval_certain_share": float(certain.mean()),
+        "eval_certain_accuracy": float(right[certain].mean()) if certain.any() else None,
+    }
+
+
+def prior_figures(
+    logits: np.ndarray, labels: np.ndarray, shift: np.ndarray, label_names: Sequence[str]
+) -> dict:
+    """
+    What assuming equally frequent classes does: accuracy, balanced accuracy, recall of each class.
+
+    Args:
+        shift: (C,) added to the logits.
+    """
+    predicted = (logits + shift).argmax(axis=1)
+    recalls = {
+        f"recall_{name}": float((predicted[labels == c] == c).mean())
+        for c, name in enumerate(label_names)
+        if (labels == c).any()
+    }
+    figures = {
+        "accuracy": float((predicted == labels).mean()),
+        "balanced_accuracy": float(np.mean(list(recalls.values()))),
+        **recalls,
+    }
+    return {f"eval_uniform_prior_{name}": value for name, value in figures.items()}
