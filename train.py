@@ -342,7 +342,7 @@ def evaluate(
 ) -> tuple[dict, np.ndarray]:
     """Figures of the evaluation, after a training with calibration, and logits (N, C)."""
     prediction, config = trainer.predict(data.eval), trainer.model.config
-    logits, labels = prediction.predictions.astype(np.float64), prediction.label_ids
+    logits, labels = prediction.predictions, prediction.label_ids
     fitted: dict = {}
     if data.train is not None:
         config.train_distribution = presented_distribution(trainer.criterion, data)

@@ -106,7 +106,8 @@ def test_dry_run_holds_the_hub_folder_and_nothing_else(staged):
         *("config.json", "model.safetensors", "preprocessor_config.json", "README.md"),
         *("all_results.json", "data_report.json", "run.yaml"),
         *("configuration_fer_efficientnet.py", "modeling_fer_efficientnet.py"),
-        *("image_processing_fer_efficientnet.py", "confusion_matrix.png"),
+        *("image_processing_fer_efficientnet.py", "pipeline_facial_emotion.py"),
+        *("face_detection.py", "photo_reading.py", "grad_cam.py", "confusion_matrix.png"),
         *("class_distribution.png", "training_curves.png"),
         *("onnx/model.onnx", "onnx/model_int8.onnx"),
     }

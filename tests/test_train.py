@@ -135,7 +135,11 @@ def test_card_has_the_runs_figures_and_valid_metadata(finished):
         assert re.search(rf"\| {name} \| \d+ \| \d+ \|", card.text)
     assert "{{" not in card.text and "{%" not in card.text
     tables = [line for line in card.text.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in tables} == {4, 7}
+    assert {line.count("|") for line in tables} == {4, 5, 7}
+    results = json.loads((folder / "all_results.json").read_text())
+    assert f"temperature of {results['temperature']:.3f}" in card.text
+    assert f"so are {results['eval_certain_share']:.1%}" in " ".join(card.text.split())
+    assert f"| {results['eval_uniform_prior_balanced_accuracy']:.3f} |" in card.text
 
 
 def test_pictures_are_of_card_width(finished):

@@ -19,7 +19,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Args:
         logits: (N, C). labels: (N,) class ids.
     """
-    rows = np.arange(len(labels))
+    logits, rows = logits.astype(np.float64), np.arange(len(labels))
 
     def loss(log_t: float) -> float:
         return -log_softmax(logits / np.exp(log_t), axis=1)[rows, labels].mean()
@@ -64,7 +64,7 @@ def calibrate(config, logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarra
     """
     before = expected_calibration_error(softmax(logits, axis=1), labels)
     config.temperature = fit_temperature(logits, labels)
-    logits = logits / config.temperature
+    logits = logits / np.float32(config.temperature)  # as forward does, to the last digit
     config.uncertain_below = certainty_threshold(softmax(logits, axis=1), labels)
     return logits, {"temperature": config.temperature, "eval_ece_before_temperature": before}
 

@@ -1,0 +1,226 @@
+"""
+Facial expressions in photos and videos, from the shell; installed, its name is facial-emotion.
+
+  python predict.py photo.jpg                         a table: face, label, probability
+  python predict.py holiday/ 'more/*.png' --csv -     folders and globs; CSV to the screen
+  python predict.py holiday/ --json faces.json --annotate drawn/
+  python predict.py interview.mp4 --every 5           a timeline as CSV and plot
+  python predict.py --webcam 0                        until Ctrl-C; no picture is kept
+  python predict.py face.png --detector none          the picture is one tight face
+
+The labels are seven words that people put on pictures of faces. They describe an expression, not
+what a person feels. Status: 0; 1 if a file could not be read (the others are done); 2 for a wrong
+command.
+"""
+
+import argparse
+import contextlib
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+if __package__:  # installed, as fer_efficientnet.predict
+    from . import modeling
+    from .modeling.face_detection import DETECTORS
+    from .modeling.photo_reading import read_photo
+    from .prediction.annotation import annotate, free_path
+    from .prediction.inputs import InputError, collect
+    from .prediction.output import CsvWriter, JsonWriter, table_lines
+    from .prediction.video import Follower, Timeline, Video, VideoError, VideoFile
+else:
+    import modeling
+    from modeling.face_detection import DETECTORS
+    from modeling.photo_reading import read_photo
+    from prediction.annotation import annotate, free_path
+    from prediction.inputs import InputError, collect
+    from prediction.output import CsvWriter, JsonWriter, table_lines
+    from prediction.video import Follower, Timeline, Video, VideoError, VideoFile
+
+MODEL = Path(__file__).with_name("model")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("inputs", nargs="*", metavar="INPUT", help="photo, video, folder, glob or URL")
+    add("--webcam", type=int, metavar="N", help="look through webcam N (0 is the first)")
+    add("--json", metavar="FILE", help="write all faces as JSON; - is the screen")
+    add("--csv", metavar="FILE", help="write a row for each face; - is the screen")
+    add("--annotate", type=Path, metavar="DIR", help="write pictures and videos with boxes there")
+    add("--every", type=int, default=5, metavar="N", help="look at every Nth frame (default: 5)")
+    add("--timeline", type=Path, default=Path(), metavar="DIR", help="of videos (default: here)")
+    add = parser.add_argument_group("model").add_argument
+    add("--model", default=str(MODEL), help="folder or Hub id (default: the one that ships)")
+    add("--revision", default="main", help="of the Hub id: tag or commit")
+    add("--device", help="cpu, cuda, ... (default: what there is)")
+    add("--batch_size", type=int, default=32, help="faces a pass (default: 32)")
+    add("--prior", nargs="+", metavar="P", help="train, uniform, or a share for each class")
+    add("--tta", action="store_true", help="average with the mirrored face")
+    add = parser.add_argument_group("faces").add_argument
+    add("--detector", choices=DETECTORS, default="auto", help="default: auto")
+    add("--detector_path", help="a local YuNet file (default: from the Hub, once)")
+    add("--detection_threshold", type=float, default=0.7, help="least score of a face (0.7)")
+    add("--min_face_size", type=int, default=16, help="least side of a face in pixels (16)")
+    return parser
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = make_parser()
+    args = parser.parse_args(argv)
+    if not args.inputs and args.webcam is None:
+        parser.error("give a photo, a video, a folder or --webcam N.")
+    if args.json == args.csv == "-":
+        parser.error("only one of --json and --csv can go to the screen.")
+    if args.every < 1 or args.batch_size < 1:
+        parser.error("--every and --batch_size must be at least 1.")
+    if args.prior:
+        try:
+            args.prior = args.prior[0] if len(args.prior) == 1 else [float(p) for p in args.prior]
+        except ValueError:
+            parser.error("--prior takes train, uniform, or a number for each class.")
+    return args
+
+
+def build_pipeline(args: argparse.Namespace) -> "modeling.FacialEmotionPipeline":
+    """
+    By this package's own classes: whatever the model, no code that came with it is run.
+
+    Raises:
+        OSError, ValueError: the model cannot be loaded, or an option is out of range.
+    """
+    classes = modeling.FerEfficientNetForImageClassification, modeling.FerEfficientNetImageProcessor
+    network, processor = (c.from_pretrained(args.model, revision=args.revision) for c in classes)
+    return modeling.FacialEmotionPipeline(
+        model=network,
+        image_processor=processor,
+        task="facial-emotion",
+        device=args.device,
+        batch_size=args.batch_size,
+        detector=args.detector,
+        detector_path=args.detector_path,
+        detection_threshold=args.detection_threshold,
+        min_face_size=args.min_face_size,
+        prior=args.prior,
+        tta=args.tta,
+    )
+
+
+@contextlib.contextmanager
+def open_writers(args: argparse.Namespace, labels: list[str]) -> Iterator[list]:
+    """For --json and --csv; "-" is the screen."""
+    with contextlib.ExitStack() as files:
+
+        def opened(name: str):
+            if name == "-":
+                return sys.stdout
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            return files.enter_context(open(name, "w", newline=""))
+
+        writers: list = [JsonWriter(opened(args.json))] if args.json else []
+        writers += [CsvWriter(opened(args.csv), labels)] if args.csv else []
+        yield writers
+        for writer in writers:
+            writer.end()
+
+
+def do_photos(args: argparse.Namespace, find, photos: list[str], writers: list) -> dict[str, int]:
+    """Counts of photos, faces and failures."""
+    counts = {"photos": 0, "faces": 0, "failed": 0}
+    bar = tqdm(find(iter(photos), on_error="skip"), total=len(photos), unit="photo",
+               disable=len(photos) < 2)  # fmt: skip
+    for name, faces in zip(photos, bar):
+        for writer in writers:
+            writer.write(name, faces)
+        if faces is None:  # the pipeline has said why
+            counts["failed"] += 1
+            continue
+        counts["photos"] += 1
+        counts["faces"] += len(faces)
+        if "-" not in (args.json, args.csv):
+            bar.write("\n".join(table_lines(name, faces)), file=sys.stdout)
+        if args.annotate:
+            drawn = annotate(read_photo(name), faces, numbers=len(faces) > 1)
+            Image.fromarray(drawn).save(free_path(args.annotate, Path(name).stem, ".png"))
+    return counts
+
+
+def do_video(args: argparse.Namespace, find, source: str | int) -> list[Path]:
+    """Follows the faces of a video or webcam; paths of timeline, plot and annotated video."""
+    video = Video(source, 1 if isinstance(source, int) else args.every)
+    stem = "webcam" if video.live else Path(source).stem
+    timeline = Timeline(
+        free_path(args.timeline, f"{stem}_timeline", ".csv"), list(find.model.config.label2id)
+    )
+    drawn = None
+    if args.annotate:
+        drawn = VideoFile(free_path(args.annotate, stem, ".mp4"), video.rate / video.every)
+    waiting: deque = deque()
+
+    def photos():
+        for frame in video:
+            waiting.append(frame)
+            yield frame.photo
+
+    follower = Follower()
+    found = find(photos(), batch_size=1 if video.live else min(args.batch_size, 8))
+    bar = tqdm(found, total=video.length, unit="frame", desc=video.name)
+    try:
+        for faces in bar:
+            frame = waiting.popleft()
+            people = follower.follow(faces, frame.time)
+            timeline.add(frame, people)
+            bar.set_postfix_str(", ".join(f"{p['person']}: {p['label']}" for p in people)[:60])
+            if drawn:
+                drawn.add(annotate(frame.photo, people))
+    except KeyboardInterrupt:
+        bar.write("Stopped.")
+    finally:
+        bar.close()
+        if drawn:
+            drawn.end()
+        plot = timeline.end(f"{video.name}: faces followed, probabilities smoothed")
+    return [timeline.path, plot] + ([drawn.path] if drawn else [])
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    say = (lambda words: print(words, file=sys.stderr)) if "-" in (args.json, args.csv) else print
+    try:
+        photos, videos = collect(args.inputs)
+        find = build_pipeline(args)
+    except (InputError, OSError, ValueError, ImportError) as error:
+        print(f"predict.py: {error}", file=sys.stderr)
+        return 2
+    started, failed, written = time.monotonic(), 0, []
+    if photos:
+        with open_writers(args, list(find.model.config.label2id)) as writers:
+            counts = do_photos(args, find, photos, writers)
+        failed += counts["failed"]
+        rate = len(photos) / (time.monotonic() - started)
+        missing = f"; {failed} could not be read" if failed else ""
+        say(f"{counts['photos']} photos, {counts['faces']} faces, {rate:.1f} photos/s{missing}")
+        written += [Path(name) for name in (args.json, args.csv) if name not in (None, "-")]
+        written += [args.annotate] if args.annotate else []
+    for source in [*videos, *([] if args.webcam is None else [args.webcam])]:
+        try:
+            written += do_video(args, find, source)
+        except VideoError as error:
+            print(f"Skipped: {error}", file=sys.stderr)
+            failed += 1
+    if written:
+        say("Written: " + ", ".join(str(path.resolve()) for path in written))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
