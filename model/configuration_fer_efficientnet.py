@@ -1,0 +1,119 @@
+"""Configuration of an EfficientNet that classifies facial expressions."""
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+
+@strict
+class FerEfficientNetConfig(PreTrainedConfig):
+    r"""
+    Configuration of [`FerEfficientNetForImageClassification`].
+
+    Args:
+        backbone (`str`, defaults to `"efficientnet_b0"`):
+            Name of an EfficientNet in timm: b0 to b7, v2, lite, es
+            (`timm.list_models("*efficientnet*")`).
+        num_channels (`int`, defaults to 1):
+            Channels of the input: 1 (grey) or 3 (RGB).
+        image_size (`int`, defaults to 48):
+            Height and width of the input in pixels.
+        stem_stride (`int`, defaults to 2):
+            Stride of the first convolution: 2 as published, or 1 to keep the detail of 48 px faces
+            at about four times the cost.
+        drop_path_rate (`float`, defaults to 0.0):
+            Stochastic depth of the last block, in [0, 1); earlier blocks get linearly less.
+        head_hidden_sizes (`list[int]`, defaults to `[512]`):
+            Width of each hidden layer of the head (linear, batch normalisation, activation,
+            dropout). Empty: the final linear layer stands on the pooled features, as in timm.
+        head_dropout (`float`, defaults to 0.2):
+            Dropout probability in the head, in [0, 1).
+        hidden_act (`str`, defaults to `"silu"`):
+            Activation of the head, a name of `transformers.activations.ACT2FN`.
+        cosine_scale (`float`, *optional*):
+            None: a linear classifier. A number s > 0: logits are s times the cosine between
+            features and class weights, so they lie in [-s, s]. LDAM needs this (Cao et al., 2019,
+            use s = 30).
+        initializer_range (`float`, defaults to 0.0):
+            Standard deviation of the final layer's initial weights. With 0 every class starts
+            equally likely, so the first loss is ln(classes) whatever the backbone.
+        temperature (`float`, defaults to 1.0):
+            In eval mode logits are divided by it, so that probabilities are calibrated (Guo et al.,
+            "On Calibration of Modern Neural Networks", 2017). Fitted after training.
+        train_distribution (`list[float]`, *optional*):
+            Share of each class as the training presented them, sampling and weights included.
+        prior (`str` or `list[float]`, defaults to `"train"`):
+            The class distribution to assume in eval mode: `"train"` changes nothing; `"uniform"`,
+            or a share for each class, adds log(prior / train_distribution) to the logits (Saerens
+            et al., "Adjusting the Outputs of a Classifier to New a Priori Probabilities", 2002).
+        uncertain_below (`float`, *optional*):
+            Least probability at which a prediction counts as certain, chosen after training.
+        id2label (`dict[int, str]`, *optional*):
+            Defaults to FER-2013's seven classes in the order of the Kaggle CSV.
+
+    Example:
+
+    ```python
+    >>> from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification
+
+    >>> config = FerEfficientNetConfig(
+    ...     backbone="efficientnet_b0", num_channels=1, image_size=48, stem_stride=1
+    ... )
+    >>> model = FerEfficientNetForImageClassification(config)
+    >>> model.config.id2label[3]
+    'happy'
+
+    ```"""
+
+    model_type = "fer_efficientnet"
+
+    backbone: str = "efficientnet_b0"
+    num_channels: int = 1
+    image_size: int = 48
+    stem_stride: int = 2
+    drop_path_rate: float | int = 0.0
+    head_hidden_sizes: list[int] | tuple[int, ...] = (512,)
+    head_dropout: float | int = 0.2
+    hidden_act: str = "silu"
+    cosine_scale: float | int | None = None
+    initializer_range: float | int = 0.0
+    temperature: float | int = 1.0
+    train_distribution: list[float] | None = None
+    prior: str | list[float] = "train"
+    uncertain_below: float | int | None = None
+
+    def __post_init__(self, **kwargs):
+        if self.id2label is None and kwargs.get("num_labels", len(EXPRESSIONS)) == len(EXPRESSIONS):
+            self.id2label = dict(enumerate(EXPRESSIONS))
+            self.label2id = {name: i for i, name in enumerate(EXPRESSIONS)}
+        self.head_hidden_sizes = list(self.head_hidden_sizes)
+        super().__post_init__(**kwargs)
+
+    def validate_fer_efficientnet(self):
+        """Part of `@strict`-powered validation: values that no network can be built from."""
+        expected = {
+            "num_channels": (self.num_channels in (1, 3), "1 (grey) or 3 (RGB)"),
+            "stem_stride": (self.stem_stride in (1, 2), "1 or 2"),
+            "image_size": (self.image_size >= 32, "at least 32 pixels"),
+            "drop_path_rate": (0 <= self.drop_path_rate < 1, "in [0, 1)"),
+            "head_dropout": (0 <= self.head_dropout < 1, "in [0, 1)"),
+            "head_hidden_sizes": (
+                all(size > 0 for size in self.head_hidden_sizes),
+                "positive widths",
+            ),
+            "cosine_scale": (
+                self.cosine_scale is None or self.cosine_scale > 0,
+                "None or a positive number",
+            ),
+            "initializer_range": (self.initializer_range >= 0, "at least 0"),
+            "temperature": (self.temperature > 0, "a positive number"),
+        }
+        for name, (valid, what) in expected.items():
+            if not valid:
+                raise ValueError(f"`{name}` must be {what}, but it is {getattr(self, name)!r}.")
+
+
+FerEfficientNetConfig.register_for_auto_class()
+
+__all__ = ["EXPRESSIONS", "FerEfficientNetConfig"]

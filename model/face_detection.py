@@ -1,0 +1,250 @@
+"""Where faces are in a photo, and the square around each that FER-2013 would have kept."""
+
+import hashlib
+import math
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from huggingface_hub import hf_hub_download, hf_hub_url, is_offline_mode, try_to_load_from_cache
+from transformers.utils import logging
+
+try:
+    import cv2
+except ImportError:  # detector="none" works without it
+    cv2 = None
+
+logger = logging.get_logger(__name__)
+
+DETECTORS = ("auto", "yunet", "haar", "none")
+YUNET = {
+    "repo_id": "opencv/face_detection_yunet",
+    "filename": "face_detection_yunet_2023mar.onnx",
+    "revision": "3cc26e7f1014a5ee5d74a42acee58bafc9d0a310",
+}
+YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+CLOSE_UP_SIDE = 256  # photos without a face so far once more at this size, with room around them
+# FER-2013's pictures relative to the detector's box: side of the picture / longer side of the box,
+# and the picture's centre above the box's in such sides. Medians over its validation split.
+FRAME = {"yunet": (1.0, 0.01), "haar": (1.03, 0.0)}
+
+
+@dataclass(frozen=True)
+class Face:
+    """
+    Attributes:
+        box: left, top, right, bottom in pixels of the photo; may reach over its border.
+        score: of the detector, in [0, 1].
+        detector: "yunet" or "haar".
+        angle: by which the line of the eyes falls to the right, degrees; 0 if eyes are not known.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    detector: str
+    angle: float = 0.0
+
+    @property
+    def side(self) -> float:
+        left, top, right, bottom = self.box
+        return max(right - left, bottom - top)
+
+
+class YuNet:
+    """
+    Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023, by OpenCV.
+
+    Args:
+        path: of face_detection_yunet_2023mar.onnx, or another YuNet that OpenCV reads.
+        threshold: least score of a face, in [0, 1].
+
+    Larger photos than `largest_side` pixels are searched in a smaller copy.
+    """
+
+    largest_side = 1280
+
+    def __init__(self, path: str | Path, threshold: float):
+        try:
+            self.network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), threshold, 0.3, 500)
+        except cv2.error as error:
+            raise ValueError(f"{path}: OpenCV cannot read it as YuNet ({error.err}).") from None
+
+    def __call__(self, photo: np.ndarray) -> list[Face]:
+        """photo: uint8 (H, W, 3) BGR."""
+        self.network.setInputSize((photo.shape[1], photo.shape[0]))
+        _, rows = self.network.detect(photo)
+        return [self._face(row) for row in (() if rows is None else rows)]
+
+    @staticmethod
+    def _face(row: np.ndarray) -> Face:
+        """row: x, y, width, height, then x and y of both eyes (the left in the picture first)..."""
+        x, y, width, height, x1, y1, x2, y2 = map(float, row[:8])
+        angle = math.degrees(math.atan2(y2 - y1, x2 - x1))
+        return Face((x, y, x + width, y + height), min(float(row[-1]), 1.0), "yunet", angle)
+
+
+class Haar:
+    """
+    Viola & Jones, "Rapid object detection using a boosted cascade of simple features", 2001, with
+    the cascade that OpenCV 4 carries. It finds frontal faces only, and no eyes. Its weights w > 0
+    become scores 1 - exp(-w / 2); they are no probabilities. In large photos it sees faces where
+    there are none, hence the smaller `largest_side`.
+    """
+
+    largest_side = 640
+
+    def __init__(self, threshold: float):
+        self.threshold = threshold
+        path = Path(getattr(getattr(cv2, "data", None), "haarcascades", "")) / (
+            "haarcascade_frontalface_default.xml"
+        )
+        if not path.is_file():
+            raise ValueError(
+                f"OpenCV {cv2.__version__} carries no Haar cascades; version 4 does "
+                "(pip install 'opencv-python-headless<5'). Or pass detector_path, a YuNet file."
+            )
+        self.cascade = cv2.CascadeClassifier(str(path))
+
+    def __call__(self, photo: np.ndarray) -> list[Face]:
+        """photo: uint8 (H, W, 3) BGR."""
+        grey = cv2.equalizeHist(cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY))
+        boxes, _, weights = self.cascade.detectMultiScale3(
+            grey, scaleFactor=1.1, minNeighbors=5, minSize=(24, 24), outputRejectLevels=True
+        )
+        faces = [
+            Face(tuple(map(float, (x, y, x + w, y + h))), 1 - math.exp(-max(weight, 0) / 2), "haar")
+            for (x, y, w, h), weight in zip(boxes, np.ravel(weights))
+        ]
+        return [face for face in faces if face.score >= self.threshold]
+
+
+def make_detector(name: str, path: str | Path | None, threshold: float):
+    """
+    The detector called `name`, one of `DETECTORS`; None for "none". "auto" is YuNet where its
+    weights can be had, and Haar otherwise, which a warning tells.
+
+    Raises:
+        ImportError: OpenCV is missing.
+        ValueError: unknown name, unreadable or altered weights, or no Haar cascade.
+    """
+    if name == "none":
+        return None
+    if cv2 is None:
+        raise ImportError(
+            "Finding faces needs OpenCV: pip install 'opencv-python-headless<5'. With "
+            'detector="none" each image is taken as one tight face.'
+        )
+    if name == "haar":
+        return Haar(threshold)
+    if path is not None:
+        if not Path(path).is_file():
+            raise ValueError(f"detector_path {path}: no such file.")
+        return YuNet(path, threshold)
+    try:
+        return YuNet(download_yunet(), threshold)
+    except OSError as error:  # no network and not in the cache
+        if name == "yunet":
+            raise
+        logger.warning(
+            f"YuNet's weights cannot be had from the Hub ({type(error).__name__}); finding faces "
+            "by OpenCV's Haar cascade, which misses turned and small ones. detector_path takes a "
+            "local file."
+        )
+        return Haar(threshold)
+
+
+def download_yunet() -> str:
+    """
+    Path in the Hub's cache; fetched once, at a pinned revision, and checked.
+
+    Raises:
+        OSError: it is not in the cache and the Hub cannot be reached.
+    """
+    path = try_to_load_from_cache(**YUNET)
+    if not isinstance(path, str):
+        if not is_offline_mode():
+            _reach(hf_hub_url(**YUNET))
+        path = hf_hub_download(**YUNET)
+    if hashlib.sha256(Path(path).read_bytes()).hexdigest() != YUNET_SHA256:
+        raise ValueError(f"{path} is not the file it should be; delete it and try again.")
+    return path
+
+
+def _reach(url: str) -> None:
+    """Raises OSError at once without a network; the Hub's client would try for half a minute."""
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5).close()
+    except urllib.error.HTTPError:
+        pass  # somebody answers
+
+
+def find_faces(photo: np.ndarray, detector, min_face_size: int) -> list[Face]:
+    """
+    Args:
+        photo: uint8 (H, W, 3) RGB. detector: of `make_detector`.
+        min_face_size: least longer side of a face's box in pixels of the photo.
+
+    Returns:
+        Faces from left to right. A photo without one is searched once more as a close-up, so that
+        a face that fills the picture, as FER-2013's do, is found.
+    """
+    bgr = cv2.cvtColor(photo, cv2.COLOR_RGB2BGR)
+    side, faces = max(photo.shape[:2]), []
+    if side > CLOSE_UP_SIDE:
+        faces = _search(bgr, detector, min(1.0, detector.largest_side / side), 0)
+    if not faces:
+        faces = _search(bgr, detector, CLOSE_UP_SIDE / side, CLOSE_UP_SIDE // 4)
+    return sorted((face for face in faces if face.side >= min_face_size), key=lambda f: f.box)
+
+
+def _search(bgr: np.ndarray, detector, scale: float, margin: int) -> list[Face]:
+    """In a copy `scale` times as large with `margin` pixels around it."""
+    if scale != 1:
+        size = [max(1, round(length * scale)) for length in bgr.shape[1::-1]]
+        bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    if margin:
+        bgr = cv2.copyMakeBorder(bgr, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+    return [
+        Face(tuple((edge - margin) / scale for edge in face.box), face.score, face.detector,
+             face.angle)
+        for face in detector(bgr)
+    ]  # fmt: skip
+
+
+def crop_face(photo: np.ndarray, face: Face) -> np.ndarray:
+    """
+    The upright square around a face with the margin that FER-2013 has.
+
+    Args:
+        photo: uint8 (H, W, 3).
+
+    Returns:
+        uint8 (side, side, 3) in the photo's resolution; beyond the photo's border, its edge is
+        repeated.
+    """
+    factor, above = FRAME[face.detector]
+    left, top, right, bottom = face.box
+    side = max(8, round(factor * face.side))
+    turn = math.radians(face.angle)
+    x = (left + right) / 2 + above * side * math.sin(turn)
+    y = (top + bottom) / 2 - above * side * math.cos(turn)
+    cos, sin, half = math.cos(turn), math.sin(turn), (side - 1) / 2
+    reach = math.ceil(0.75 * side) + 2
+    x0, y0 = max(0, math.floor(x) - reach), max(0, math.floor(y) - reach)
+    around = photo[y0 : math.ceil(y) + reach, x0 : math.ceil(x) + reach]
+    # pixel (u, v) of the crop lies at: centre + (u, v) - half, turned about the centre
+    back = np.array(
+        [
+            [cos, -sin, x - x0 - 0.5 - half * (cos - sin)],
+            [sin, cos, y - y0 - 0.5 - half * (sin + cos)],
+        ]
+    )
+    return cv2.warpAffine(
+        around,
+        back,
+        (side, side),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )

@@ -1,0 +1,272 @@
+"""EfficientNet (timm) as a Transformers image classifier, with the head of the imbalance paper."""
+
+import difflib
+import math
+
+import timm
+import torch
+import torch.nn.functional as F
+from timm.models.efficientnet import EfficientNet
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
+
+from .configuration_fer_efficientnet import FerEfficientNetConfig
+
+
+def create_backbone(config: FerEfficientNetConfig) -> EfficientNet:
+    """
+    Builds the timm network without its classifier; no weights are fetched.
+
+    Raises:
+        ValueError: `config.backbone` is not an EfficientNet that this timm knows; the message names
+            the nearest ones.
+    """
+    name = config.backbone
+    known = timm.list_models("*efficientnet*")
+    if name.split(".")[0] not in known:
+        near = difflib.get_close_matches(name, known, n=3) or [
+            "efficientnet_b0",
+            "efficientnetv2_rw_t",
+        ]
+        raise ValueError(
+            f"backbone {name!r} is not an EfficientNet of timm {timm.__version__}; "
+            f"the nearest are {', '.join(near)}. "
+            'List them with timm.list_models("*efficientnet*").'
+        )
+    backbone = timm.create_model(
+        name,
+        pretrained=False,
+        num_classes=0,
+        in_chans=config.num_channels,
+        drop_path_rate=config.drop_path_rate,
+    )
+    if not isinstance(backbone, EfficientNet):
+        raise ValueError(
+            f"backbone {name!r} is a {type(backbone).__name__}; "
+            "expected one of timm's EfficientNet class."
+        )
+    if config.stem_stride == 1:
+        backbone.conv_stem.stride = (1, 1)  # same kernel and padding, so ImageNet weights still fit
+    backbone.blocks = nn.Sequential(*(CheckpointedStage(*stage) for stage in backbone.blocks))
+    return backbone
+
+
+class CheckpointedStage(GradientCheckpointingLayer, nn.Sequential):
+    """A stage of timm's blocks, with the same parameter names, that transformers can checkpoint."""
+
+
+class CosineClassifier(nn.Linear):
+    """Logits in [-scale, scale]: `scale` times the cosine of features and each class's weights."""
+
+    def __init__(self, in_features: int, out_features: int, scale: float):
+        super().__init__(in_features, out_features, bias=False)
+        self.scale = scale
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.scale * F.linear(F.normalize(features), F.normalize(self.weight))
+
+
+class FerEfficientNetHead(nn.Sequential):
+    """
+    Pooled features (N, F) -> logits (N, C).
+
+    [linear, batch norm, activation, dropout] per hidden size, then the final linear layer.
+    """
+
+    def __init__(self, config: FerEfficientNetConfig, in_features: int):
+        layers: list[nn.Module] = []
+        for size in config.head_hidden_sizes:
+            layers += [
+                nn.Linear(in_features, size),
+                nn.BatchNorm1d(size),
+                ACT2FN[config.hidden_act],
+                nn.Dropout(config.head_dropout),
+            ]
+            in_features = size
+        if not config.head_hidden_sizes:
+            layers.append(nn.Dropout(config.head_dropout))
+        if config.cosine_scale is None:
+            layers.append(nn.Linear(in_features, config.num_labels))
+        else:
+            layers.append(CosineClassifier(in_features, config.num_labels, config.cosine_scale))
+        super().__init__(*layers)
+
+
+class FerEfficientNetForImageClassification(PreTrainedModel):
+    """
+    EfficientNet backbone from timm under a head of linear, batch normalisation, activation, dropout
+    and linear layers, as in Elizabeth & Sadeddin, "Facial emotion recognition and handling data
+    imbalance in machine learning".
+
+    `from_pretrained` loads what was saved and nothing else: ImageNet weights come in through
+    [`~FerEfficientNetForImageClassification.load_timm_weights`] before training.
+    """
+
+    config_class = FerEfficientNetConfig
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    supports_gradient_checkpointing = True
+    accepts_loss_kwargs = False  # the Trainer must not pass `num_items_in_batch` to `forward`
+    _no_split_modules = ["EfficientNet"]
+
+    def __init__(self, config: FerEfficientNetConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.backbone = create_backbone(config)
+        self.head = FerEfficientNetHead(config, self.backbone.head_hidden_size)
+        self.backbone_frozen = False
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module):
+        """
+        timm's initialisation, except for the final layer (see `initializer_range`).
+
+        With timm's there, training would start at a loss of 4.
+        """
+        if isinstance(module, CosineClassifier):
+            nn.init.normal_(module.weight[:1])
+            nn.init.constant_(module.weight[1:], 1.0).mul_(
+                module.weight[:1]
+            )  # equal rows: equally likely classes
+        elif module is self.head[-1]:
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv2d):
+            fan_out = (
+                module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+            )
+            nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_out))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
+            nn.init.kaiming_normal_(module.weight)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            super()._init_weights(module)
+
+    def get_input_embeddings(self):
+        return None  # an image network has no token embeddings
+
+    def load_timm_weights(self, name: str, file: str | None = None) -> None:
+        """
+        Replaces the backbone's weights by timm's, adapted by timm to the number of input channels.
+
+        Args:
+            name (`str`): timm's name of the pretrained network, with or without a tag
+                (`"efficientnet_b0.ra_in1k"`).
+            file (`str`, *optional*): A local weights file (.safetensors, or a .pth read with
+                `weights_only`).
+
+        Raises:
+            OSError and its kind, from timm: the weights could not be fetched.
+        """
+        overlay = {"file": file} if file else None
+        source = timm.create_model(
+            name,
+            pretrained=True,
+            pretrained_cfg_overlay=overlay,
+            num_classes=0,
+            in_chans=self.config.num_channels,
+        )
+        self.backbone.load_state_dict(source.state_dict())
+        self.backbone.pretrained_cfg = source.pretrained_cfg
+
+    def freeze_backbone(self, frozen: bool = True) -> None:
+        """Trains the head alone: the backbone gets no gradient, its batch norms stay in eval."""
+        self.backbone_frozen = frozen
+        self.train(self.training)
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        if self.backbone_frozen:
+            self.backbone.eval()
+        return self
+
+    def prior_shift(self, prior: str | list[float]) -> torch.Tensor:
+        """
+        What is added to the calibrated logits to assume another class distribution than the
+        training's: log(prior / train_distribution), (num_labels,) float32.
+
+        Args:
+            prior: `"train"` (zeros), `"uniform"`, or a share for each class, in any scale.
+
+        Raises:
+            ValueError: not such a prior, or the config has no `train_distribution`.
+        """
+        if isinstance(prior, str) and prior == "train":
+            return torch.zeros(self.num_labels)
+        shares = [1.0] * self.num_labels if isinstance(prior, str) else list(prior)
+        valid = len(shares) == self.num_labels and min(shares) >= 0 and sum(shares) > 0
+        if not valid or (isinstance(prior, str) and prior != "uniform"):
+            raise ValueError(
+                f"prior must be 'train', 'uniform' or {self.num_labels} numbers of at least 0 (not "
+                f"all 0), but it is {prior!r}."
+            )
+        if self.config.train_distribution is None:
+            raise ValueError(
+                f"prior {prior!r} needs the config's train_distribution, which is not set: this "
+                "model was saved without it."
+            )
+        target, trained = torch.tensor([shares, self.config.train_distribution]).clamp_min(1e-12)
+        return (target / target.sum()).log() - (trained / trained.sum()).log()
+
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        labels: torch.Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> ImageClassifierOutputWithNoAttention | tuple[torch.Tensor, ...]:
+        """
+        Args:
+            pixel_values (`torch.Tensor` of shape `(N, num_channels, image_size, image_size)`):
+                Normalised images, as [`FerEfficientNetImageProcessor`] makes them.
+            labels (`torch.LongTensor` of shape `(N,)`, *optional*):
+                Class ids in [0, num_labels); plain cross-entropy is computed from them.
+            output_hidden_states (`bool`, *optional*): Also return the feature map after each stage
+                of the backbone.
+            return_dict (`bool`, *optional*): False returns a tuple.
+
+        Returns:
+            [`~transformers.modeling_outputs.ImageClassifierOutputWithNoAttention`]: `loss` (scalar,
+            with labels), `logits` of shape (N, num_labels), in eval mode after the config's
+            `temperature` and `prior`, `hidden_states` (tuple of
+            (N, C_i, H_i, W_i), if asked for).
+        """
+        return_dict = self.config.return_dict if return_dict is None else return_dict
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+
+        hidden_states = None
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.backbone_frozen):
+            if output_hidden_states:
+                features, hidden_states = self.backbone.forward_intermediates(
+                    pixel_values
+                )  # (N, F, h, w), maps
+                hidden_states = tuple(hidden_states)
+            else:
+                features = self.backbone.forward_features(pixel_values)  # (N, F, h, w)
+            pooled = self.backbone.forward_head(features)  # (N, F)
+        logits = self.head(pooled)  # (N, num_labels)
+        if not self.training:
+            logits = logits / self.config.temperature
+            if self.config.prior != "train":
+                logits = logits + self.prior_shift(self.config.prior).to(logits)
+
+        loss = None
+        if labels is not None:
+            loss = F.cross_entropy(logits.float(), labels)
+        if not return_dict:
+            return tuple(value for value in (loss, logits, hidden_states) if value is not None)
+        return ImageClassifierOutputWithNoAttention(
+            loss=loss, logits=logits, hidden_states=hidden_states
+        )
+
+
+FerEfficientNetForImageClassification.register_for_auto_class("AutoModelForImageClassification")
+
+__all__ = ["FerEfficientNetForImageClassification"]

@@ -1,0 +1,128 @@
+"""A photo of any kind -> upright uint8 RGB array, within limits, or one error that names it."""
+
+import io
+import time
+import urllib.error
+import urllib.request
+import warnings
+from http.client import HTTPException
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .image_processing_fer_efficientnet import FerEfficientNetImageProcessor
+
+MAX_PIXELS = 50_000_000
+MAX_BYTES = 50 * 2**20  # of a download
+TIMEOUT = 20.0  # seconds for a whole download
+
+_TO_RGB = FerEfficientNetImageProcessor(num_channels=3)
+
+
+class PhotoError(ValueError):
+    """An input that is no usable photo; the message names it."""
+
+
+def read_photo(source, name: str | None = None) -> np.ndarray:
+    """
+    Args:
+        source: path; http(s) URL, of at most `MAX_BYTES` within `TIMEOUT`; bytes of an image file;
+            `PIL.Image`; uint8, uint16 or float array or tensor (H, W), (H, W, C) or (C, H, W) with
+            C 1, 3 or 4; or a dict of `datasets.Image(decode=False)`. Of an animation, the first
+            frame; EXIF's rotation is applied.
+        name: what errors call it. Default: its path or URL.
+
+    Returns:
+        uint8 array (H, W, 3), RGB.
+
+    Raises:
+        PhotoError: it cannot be read, is no image, is empty or broken, or has more than
+            `MAX_PIXELS` pixels (which is found out before they are unpacked).
+        TypeError: it is nothing that could be a photo.
+    """
+    name = name or _name(source)
+    if isinstance(source, dict) and {"bytes", "path"} <= set(source):
+        source = source["bytes"] or source["path"]
+    if isinstance(source, (np.ndarray, torch.Tensor)):
+        return _to_rgb(source, name)
+    if isinstance(source, Image.Image):
+        return _unpack(source, name)
+    if isinstance(source, str) and source.startswith(("http://", "https://")):
+        source = _download(source)
+    if isinstance(source, (str, Path)) and not Path(source).is_file():
+        raise PhotoError(f"{name}: no such file.")
+    if not isinstance(source, (str, Path, bytes)):
+        raise TypeError(
+            f"{name}: expected a path, URL, PIL image or array, but found {type(source).__name__}."
+        )
+    return _open(source, name)
+
+
+def _name(source) -> str:
+    if isinstance(source, (str, Path)):
+        return str(source) if len(str(source)) <= 200 else f"{str(source)[:200]}..."
+    return f"a photo given as {type(source).__name__}"
+
+
+def _open(source: str | Path | bytes, name: str) -> np.ndarray:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is lower
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+                return _unpack(image, name)
+    except UnidentifiedImageError:
+        raise PhotoError(f"{name}: not an image in a format that Pillow reads.") from None
+    except Image.DecompressionBombError:
+        raise PhotoError(f"{name}: more than {MAX_PIXELS:,} pixels.") from None
+    except OSError as error:
+        raise PhotoError(f"{name}: {error}.") from error
+
+
+def _unpack(image: Image.Image, name: str) -> np.ndarray:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise PhotoError(
+            f"{name}: {width} x {height} pixels, but at most {MAX_PIXELS:,} are read. Make it "
+            "smaller."
+        )
+    try:
+        return _to_rgb(ImageOps.exif_transpose(image), name)
+    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a broken PNG
+        raise PhotoError(f"{name}: broken or cut off ({error}).") from error
+
+
+def _to_rgb(image, name: str) -> np.ndarray:
+    try:
+        rgb = _TO_RGB.to_uint8(image)  # (3, H, W)
+    except (TypeError, ValueError) as error:
+        raise PhotoError(f"{name}: {error}") from error
+    if rgb.shape[1] * rgb.shape[2] > MAX_PIXELS:
+        raise PhotoError(f"{name}: more than {MAX_PIXELS:,} pixels.")
+    return np.ascontiguousarray(rgb.permute(1, 2, 0).numpy())
+
+
+def _download(url: str) -> bytes:
+    """transformers' own `load_image` has no limit of size and, by default, none of time."""
+    request = urllib.request.Request(url, headers={"User-Agent": "fer-efficientnet"})
+    end, parts, size = time.monotonic() + TIMEOUT, [], 0
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+            kind = response.headers.get_content_type()
+            if kind.startswith("text/"):
+                raise PhotoError(f"{url}: an image was expected, but it is {kind}.")
+            while part := response.read1(2**16):
+                parts.append(part)
+                size += len(part)
+                if size > MAX_BYTES:
+                    raise PhotoError(f"{url}: larger than {MAX_BYTES / 2**20:.0f} MB.")
+                if time.monotonic() > end:
+                    raise PhotoError(f"{url}: not there within {TIMEOUT:.0f} seconds.")
+    except urllib.error.HTTPError as error:
+        raise PhotoError(f"{url}: answered {error.code} {error.reason}.") from None
+    except PhotoError:
+        raise
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: not a URL after all
+        raise PhotoError(f"{url}: {getattr(error, 'reason', None) or error}.") from None
+    return b"".join(parts)

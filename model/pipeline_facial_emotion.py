@@ -1,0 +1,244 @@
+"""Facial expressions in photos: finds the faces, crops them as FER-2013 does, classifies them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from transformers import AutoModelForImageClassification, Pipeline
+from transformers.pipelines import PIPELINE_REGISTRY
+from transformers.utils import logging
+
+from .face_detection import DETECTORS, Face, crop_face, find_faces, make_detector
+from .grad_cam import grad_cam
+from .photo_reading import PhotoError, read_photo
+
+logger = logging.get_logger(__name__)
+
+DEFAULTS = {
+    "detector": "auto",
+    "detector_path": None,
+    "detection_threshold": 0.7,
+    "min_face_size": 16,
+    "prior": None,
+    "tta": False,
+    "explain": False,
+    "on_error": "raise",
+}
+
+
+@dataclass
+class _Photo:
+    """A photo on its way through the network: what is kept of it is small."""
+
+    failed: bool = False
+    faces: list[dict] = field(default_factory=list)
+    crops: list[np.ndarray] = field(default_factory=list)  # only to explain
+    pixels: list[torch.Tensor] = field(default_factory=list)  # (1, C, H, W) each
+
+
+class FacialEmotionPipeline(Pipeline):
+    """
+    Faces in photos and their expressions, task `"facial-emotion"`:
+
+    ```python
+    >>> from transformers import pipeline
+
+    >>> find = pipeline("facial-emotion", model="model", trust_remote_code=True)
+    >>> find("photo.jpg")
+    [{"box": {"xmin": 31, "ymin": 12, "xmax": 93, "ymax": 90}, "face_score": 0.93, "label": "happy",
+      "score": 0.88, "scores": {"angry": 0.01, ...}, "uncertain": False}]
+    ```
+
+    Args, of the pipeline or of a call:
+        detector (`str`, defaults to `"auto"`): `"yunet"`, `"haar"`, `"none"` (each image is one
+            tight face), or YuNet where its weights can be had and Haar otherwise.
+        detector_path (`str`, *optional*): a local YuNet file; default: from the Hub, once.
+        detection_threshold (`float`, defaults to 0.7): least score of a face.
+        min_face_size (`int`, defaults to 16): least side of a face in pixels.
+        batch_size (`int`, defaults to 32): faces a pass through the network, of several photos.
+        prior (`str` or 7 numbers, *optional*): the class distribution to assume: `"train"`,
+            `"uniform"`, or shares in the order of the classes. Default: the config's `prior`.
+        tta (`bool`, defaults to `False`): average the probabilities with the mirrored face's.
+        explain (`bool`, defaults to `False`): add `heatmap` and `crop`.
+        on_error (`str`, defaults to `"raise"`): `"skip"` gives None for a photo that cannot be
+            read, with a warning that names it.
+    """
+
+    _load_processor = False
+    _load_image_processor = True
+    _load_feature_extractor = False
+    _load_tokenizer = False
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._detectors: dict = {}
+
+    def __call__(self, inputs, batch_size: int | None = None, **options):
+        """
+        Args:
+            inputs: a photo (path, URL, bytes, `PIL.Image`, array (H, W), (H, W, C) or (C, H, W)),
+                or a list, generator, `datasets` column or other iterable of photos.
+
+        Returns:
+            The faces of the photo from left to right, `[]` without one. For a list, a list of
+            these; for any other iterable, an iterator that holds a batch at a time. A face is a
+            dict of
+
+            - `box`: xmin, ymin, xmax, ymax in pixels of the upright photo; `face_score`: of the
+              detector
+            - `label`, its probability `score`, and `scores`, the probability of each class
+            - `uncertain`: whether `score` is below the config's `uncertain_below`
+            - to explain, `heatmap`: float32 (side, side) in [0, 1], Grad-CAM of `label`, and
+              `crop`: uint8 (side, side, 3), the upright face that was classified
+
+        Raises:
+            PhotoError: a photo cannot be read; the message names it.
+            ValueError: an option is unknown or out of range.
+        """
+        options = DEFAULTS | self._preprocess_params | self._sanitize_parameters(**options)[0]
+        batch_size = batch_size or self._batch_size or 32
+        if isinstance(inputs, (str, Path, bytes, dict, Image.Image)) or _is_one_array(inputs):
+            return next(self._stream([inputs], batch_size, options))
+        found = self._stream(inputs, batch_size, options)
+        return list(found) if isinstance(inputs, (list, tuple)) else found
+
+    def _sanitize_parameters(self, **options):
+        if unknown := set(options) - set(DEFAULTS):
+            raise ValueError(
+                f"Unknown option {', '.join(sorted(unknown))}; known are {', '.join(DEFAULTS)} and "
+                "batch_size."
+            )
+        given = DEFAULTS | options
+        checks = {
+            "detector": (given["detector"] in DETECTORS, f"one of {', '.join(DETECTORS)}"),
+            "detection_threshold": (0 <= given["detection_threshold"] <= 1, "in [0, 1]"),
+            "min_face_size": (given["min_face_size"] >= 0, "at least 0"),
+            "on_error": (given["on_error"] in ("raise", "skip"), "raise or skip"),
+        }
+        for name, (valid, what) in checks.items():
+            if not valid:
+                raise ValueError(f"{name} must be {what}, but it is {given[name]!r}.")
+        if given["prior"] is not None:
+            self.model.prior_shift(given["prior"])  # raises ValueError
+        return options, {}, {}
+
+    def _stream(self, inputs: Iterable, batch_size: int, options: dict) -> Iterator[list[dict]]:
+        waiting: list[_Photo] = []
+        for number, source in enumerate(inputs):
+            waiting.append(self._read(source, number, options))
+            if max(len(waiting), sum(len(photo.pixels) for photo in waiting)) >= batch_size:
+                yield from self._finish(waiting, batch_size, options)
+                waiting = []
+        yield from self._finish(waiting, batch_size, options)
+
+    def _read(self, source, number: int, options: dict) -> _Photo:
+        try:
+            return self.preprocess(source, number=number, **options)
+        except PhotoError as error:
+            if options["on_error"] == "raise":
+                raise
+            logger.warning(f"Skipped: {error}")
+            return _Photo(failed=True)
+
+    def preprocess(self, source, number: int = 0, **options) -> _Photo:
+        """Reads a photo, finds and crops its faces."""
+        options = DEFAULTS | options
+        name = None if isinstance(source, (str, Path)) else f"photo {number}"
+        array, photo = read_photo(source, name), _Photo()  # (H, W, 3)
+        for face in self._find(array, options):
+            crop = array if face is None else crop_face(array, face)
+            tensor = self.image_processor.to_uint8(crop, "channels_last")[None]
+            photo.pixels.append(self.image_processor.resize_batch(tensor))
+            photo.faces.append(_describe(face, array.shape))
+            if options["explain"]:
+                photo.crops.append(crop)
+        return photo
+
+    def _find(self, array: np.ndarray, options: dict) -> list[Face | None]:
+        key = tuple(options[name] for name in ("detector", "detector_path", "detection_threshold"))
+        if key not in self._detectors:
+            self._detectors[key] = make_detector(*key)
+        if self._detectors[key] is None:
+            return [None]
+        return find_faces(array, self._detectors[key], options["min_face_size"])
+
+    def _finish(self, photos: list[_Photo], batch_size: int, options: dict) -> Iterator[list[dict]]:
+        pixels = [tensor for photo in photos for tensor in photo.pixels]
+        outputs = []
+        for start in range(0, len(pixels), batch_size):
+            batch = torch.cat(pixels[start : start + batch_size])  # (N, C, H, W)
+            outputs += zip(*self.forward({"pixels": batch}, **options).values())
+        outputs = iter(outputs)
+        for photo in photos:
+            yield None if photo.failed else self.postprocess(photo, outputs)
+
+    def _forward(self, model_inputs: dict, **options) -> dict[str, torch.Tensor]:
+        """pixels (N, C, H, W) in [0, 255] -> probabilities (N, classes), heat maps (N, H, W)."""
+        pixel_values = self.image_processor.normalize_batch(model_inputs["pixels"])
+        pixel_values = pixel_values.to(self.model.dtype)
+        probabilities = self._probabilities(pixel_values, options["prior"])
+        if options["tta"]:
+            mirrored = self._probabilities(pixel_values.flip(-1), options["prior"])
+            probabilities = (probabilities + mirrored) / 2
+        outputs = {"probabilities": probabilities}
+        if options["explain"]:
+            outputs["heatmaps"] = grad_cam(self.model, pixel_values, probabilities.argmax(1))
+        return outputs
+
+    def _probabilities(self, pixel_values: torch.Tensor, prior) -> torch.Tensor:
+        logits = self.model(pixel_values).logits.float()  # (N, classes)
+        if prior is not None:
+            shift = self.model.prior_shift(prior) - self.model.prior_shift(self.model.config.prior)
+            logits = logits + shift.to(logits.device)
+        return logits.softmax(-1)
+
+    def postprocess(self, photo: _Photo, outputs: Iterator) -> list[dict]:
+        """Takes as many of the outputs as the photo has faces."""
+        config = self.model.config
+        for number, face in enumerate(photo.faces):
+            probabilities, *heatmap = next(outputs)
+            shares = probabilities.tolist()
+            best = max(range(len(shares)), key=shares.__getitem__)
+            face |= {
+                "label": config.id2label[best],
+                "score": shares[best],
+                "scores": {config.id2label[i]: share for i, share in enumerate(shares)},
+                "uncertain": shares[best] < (config.uncertain_below or 0),
+            }
+            if heatmap:
+                crop = photo.crops[number]
+                face |= {"heatmap": _resize(heatmap[0], crop.shape[:2]), "crop": crop}
+        return photo.faces
+
+
+def _is_one_array(inputs) -> bool:
+    return isinstance(inputs, (np.ndarray, torch.Tensor)) and inputs.ndim < 4
+
+
+def _describe(face: Face | None, shape: tuple[int, ...]) -> dict:
+    """Box within the photo, and score; without a detector, all of the photo."""
+    height, width = shape[:2]
+    if face is None:
+        box, score = (0, 0, width, height), 1.0
+    else:
+        left, top, right, bottom = face.box
+        box = max(0, left), max(0, top), min(width, right), min(height, bottom)
+        score = face.score
+    names = ("xmin", "ymin", "xmax", "ymax")
+    return {"box": dict(zip(names, (round(edge) for edge in box))), "face_score": score}
+
+
+def _resize(heatmap: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    return F.interpolate(heatmap[None, None].float(), size=size, mode="bilinear")[0, 0].numpy()
+
+
+PIPELINE_REGISTRY.supported_tasks.pop("facial-emotion", None)  # of another copy of this file
+PIPELINE_REGISTRY.register_pipeline(
+    "facial-emotion", FacialEmotionPipeline, pt_model=AutoModelForImageClassification
+)
+
+__all__ = ["FacialEmotionPipeline", "PhotoError"]
