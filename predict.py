@@ -95,8 +95,12 @@ def build_pipeline(args: argparse.Namespace) -> "modeling.FacialEmotionPipeline"
     Raises:
         OSError, ValueError: the model cannot be loaded, or an option is out of range.
     """
-    classes = modeling.FerEfficientNetForImageClassification, modeling.FerEfficientNetImageProcessor
-    network, processor = (c.from_pretrained(args.model, revision=args.revision) for c in classes)
+    network = modeling.FerEfficientNetForImageClassification.from_pretrained(
+        args.model, revision=args.revision, use_safetensors=True
+    )
+    processor = modeling.FerEfficientNetImageProcessor.from_pretrained(
+        args.model, revision=args.revision
+    )
     return modeling.FacialEmotionPipeline(
         model=network,
         image_processor=processor,

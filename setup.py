@@ -1,11 +1,13 @@
 """
-Installed, the packages are fer_efficientnet.modeling and fer_efficientnet.training: `modeling` and
-`training` would be too generic in site-packages. In the repository they are imported as they lie.
+Installed, the packages are fer_efficientnet.modeling, .training and so on: `modeling` would be too
+generic a name in site-packages. In the repository they are imported as they lie.
 """
 
 from pathlib import Path
 
 from setuptools import setup
+
+PACKAGES = ("modeling", "training", "prediction", "model")  # model: the weights that ship
 
 EXTRAS = {
     "train": [
@@ -21,7 +23,7 @@ EXTRAS = {
         "scipy>=1.13",
         "tqdm>=4.67",
     ],
-    "photos": ["opencv-python-headless>=4.10,<5"],
+    "photos": ["matplotlib>=3.10", "opencv-python-headless>=4.10,<5", "tqdm>=4.67"],
     "publish": ["onnx>=1.20", "onnxruntime>=1.23", "onnxscript>=0.5"],
     "space": ["gradio>=6.0,<7"],
     "test": [
@@ -46,9 +48,14 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
-    packages=["fer_efficientnet.modeling", "fer_efficientnet.training"],
-    package_dir={"fer_efficientnet.modeling": "modeling", "fer_efficientnet.training": "training"},
-    package_data={"fer_efficientnet.training": ["model_card_template.md"]},
+    packages=[f"fer_efficientnet.{name}" for name in PACKAGES],
+    py_modules=["fer_efficientnet.predict"],
+    package_dir={"fer_efficientnet": "."} | {f"fer_efficientnet.{name}": name for name in PACKAGES},
+    package_data={
+        "fer_efficientnet.training": ["model_card_template.md"],
+        "fer_efficientnet.model": ["*.json", "*.safetensors", "README.md"],
+    },
+    entry_points={"console_scripts": ["facial-emotion = fer_efficientnet.predict:main"]},
     install_requires=[
         "numpy>=2.0",
         "pillow>=11",

@@ -132,7 +132,7 @@ def build_model(
 
 
 def load_saved_model(source: str, *, cosine_scale: float | None):
-    network = FerEfficientNetForImageClassification.from_pretrained(source)
+    network = FerEfficientNetForImageClassification.from_pretrained(source, use_safetensors=True)
     names = tuple(network.config.id2label[i] for i in range(network.config.num_labels))
     if names != LABELS:
         raise SystemExit(f"{source}: its classes are {names}; expected {LABELS} in this order.")

@@ -6,8 +6,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import skimage.data
+import skimage.io
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = ("modeling", "training", "prediction", "model")
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +18,7 @@ def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
-    for name in ("setup.py", "pyproject.toml", "README.md", "modeling", "training"):
+    for name in ("setup.py", "pyproject.toml", "README.md", "predict.py", *PACKAGES):
         (source / name).symlink_to(ROOT / name)
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet"]
     done = subprocess.run(
@@ -50,6 +53,22 @@ def test_the_wheel_imports_as_fer_efficientnet(wheel, tmp_path):
         str(tmp_path / "fer_efficientnet/modeling/__init__.py"),
         "disgust",
     ]
+
+
+def test_the_installed_command_brings_its_model(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    skimage.io.imsave(tmp_path / "a.png", skimage.data.astronaut())
+    code = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1))\n"
+        "sys.modules['modeling'] = sys.modules['prediction'] = None\n"
+        "from fer_efficientnet.predict import main; sys.exit(main())"
+    )
+    command = [sys.executable, "-I", "-c", code, str(tmp_path), "a.png", "--detector", "haar"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "a.png  1  happy" in done.stdout
+    entry_points = next(tmp_path.glob("*.dist-info")) / "entry_points.txt"
+    assert "facial-emotion = fer_efficientnet.predict:main" in entry_points.read_text()
 
 
 def test_modeling_needs_none_of_the_extras():

@@ -1,0 +1,168 @@
+"""predict.py as a user calls it, with model/ and OpenCV's own cascade."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+import predict
+from modeling import FerEfficientNetConfig
+from prediction.annotation import annotate
+from prediction.inputs import InputError, collect
+from prediction.video import Follower, Video, VideoError, overlap
+
+LABELS = list(FerEfficientNetConfig().id2label.values())
+
+
+def run(*words):
+    return predict.main([*map(str, words), "--detector", "haar", "--device", "cpu"])
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("album")
+    astronaut = skimage.data.astronaut()
+    Image.fromarray(astronaut).save(folder / "a.png")
+    (folder / "more").mkdir()
+    Image.fromarray(astronaut[300:, :200]).save(folder / "more" / "b.jpg")
+    (folder / "notes.txt").write_text("no photo")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """Two seconds at 10 frames a second; the face moves right, then is gone."""
+    path = tmp_path_factory.mktemp("clip") / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (400, 240))
+    face = cv2.cvtColor(skimage.data.astronaut()[:220, 130:330], cv2.COLOR_RGB2BGR)
+    for number in range(20):
+        frame = np.zeros((240, 400, 3), np.uint8)
+        if number < 15:
+            frame[:220, 8 * number : 8 * number + 200] = face
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+def test_a_table_and_a_last_line(album, capsys):
+    assert run(album) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{album / 'a.png'}  1  happy")
+    assert lines[1] == f"{album / 'more' / 'b.jpg'}  no face"
+    assert lines[2].startswith("2 photos, 1 faces, ") and lines[2].endswith("photos/s")
+
+
+def test_json_and_csv_and_pictures(album, tmp_path, capsys):
+    done = run(album, "--json", tmp_path / "x" / "faces.json", "--csv", tmp_path / "faces.csv",
+               "--annotate", tmp_path / "drawn")  # fmt: skip
+    assert done == 0
+    first, second = json.loads((tmp_path / "x" / "faces.json").read_text())
+    assert first["file"].endswith("a.png") and second["faces"] == []
+    (row,) = csv.DictReader((tmp_path / "faces.csv").open())
+    assert row["label"] == "happy" and int(row["xmin"]) == first["faces"][0]["box"]["xmin"]
+    assert sum(float(row[label]) for label in LABELS) == pytest.approx(1, abs=1e-3)
+    drawn = np.asarray(Image.open(tmp_path / "drawn" / "a.png")).astype(int)
+    box = first["faces"][0]["box"]
+    changed = np.abs(drawn - skimage.data.astronaut()).sum(-1) > 0
+    assert changed[box["ymin"] : box["ymax"], box["xmin"]].all()
+    assert not changed[
+        box["ymin"] + 20 : box["ymax"] - 20, box["xmin"] + 20 : box["xmax"] - 20
+    ].any()
+    assert str(tmp_path / "drawn") in capsys.readouterr().out.splitlines()[-1]
+    run(album / "a.png", "--annotate", tmp_path / "drawn")
+    assert (tmp_path / "drawn" / "a-2.png").exists()
+
+
+def test_json_on_the_screen_is_json(album, capsys):
+    run(album / "a.png", "--json", "-")
+    said = capsys.readouterr()
+    assert json.loads(said.out)[0]["faces"][0]["label"] == "happy"
+    assert "1 photos, 1 faces" in said.err
+
+
+def test_a_broken_file_is_skipped_and_the_status_says_so(album, tmp_path, capsys):
+    (tmp_path / "broken.jpg").write_text("no picture")
+    assert run(tmp_path / "broken.jpg", album / "a.png") == 1
+    said = capsys.readouterr()
+    assert "a.png  1  happy" in said.out and "1 could not be read" in said.out
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ([], "give a photo"),
+        (["x.jpg", "--json", "-", "--csv", "-"], "only one of --json and --csv"),
+        (["x.jpg", "--every", "0"], "must be at least 1"),
+        (["x.jpg", "--prior", "1", "b"], "--prior takes"),
+    ],
+)
+def test_wrong_commands(words, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        predict.main(words)
+    assert ended.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_wrong_values_are_one_line(album, capsys):
+    for words, said in (
+        (["none.jpg"], "none.jpg: no such file"),
+        ([album / "a.png", "--prior", "balanced"], "prior must be"),
+        ([album / "a.png", "--model", album], "model.safetensors"),
+    ):
+        assert run(*words) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_inputs(album, monkeypatch):
+    monkeypatch.chdir(album)
+    assert collect(["more", "https://a.b/c", "*.png"]) == (
+        ["more/b.jpg", "https://a.b/c", "a.png"],
+        [],
+    )
+    with pytest.raises(InputError, match=r"\*.gif: nothing matches"):
+        collect(["*.gif"])
+
+
+def test_a_video_gives_a_timeline_and_one_person(clip, tmp_path, capsys):
+    assert run(clip, "--every", "2", "--timeline", tmp_path, "--annotate", tmp_path / "drawn") == 0
+    rows = list(csv.DictReader((tmp_path / "clip_timeline.csv").open()))
+    assert {row["person"] for row in rows} == {"1"}
+    assert [int(row["frame"]) for row in rows] == list(range(0, 15, 2))
+    assert float(rows[1]["time"]) == pytest.approx(0.2)
+    assert (tmp_path / "clip_timeline.png").stat().st_size > 10_000
+    assert Video(str(tmp_path / "drawn" / "clip.mp4"), 1).length == 10
+    assert str(tmp_path / "clip_timeline.csv") in capsys.readouterr().out
+
+
+def test_a_video_that_is_none(tmp_path, capsys):
+    (tmp_path / "a.mp4").write_text("no video")
+    with pytest.raises(VideoError, match="a.mp4: OpenCV cannot open it as a video"):
+        Video(str(tmp_path / "a.mp4"), 1)
+    assert run(tmp_path / "a.mp4", "--timeline", tmp_path) == 1
+    assert "Skipped: " in capsys.readouterr().err
+
+
+def face(left, label="happy"):
+    scores = {name: 0.88 if name == label else 0.02 for name in LABELS}
+    box = {"xmin": left, "ymin": 0, "xmax": left + 100, "ymax": 100}
+    return {"box": box, "label": label, "score": 0.88, "scores": scores, "uncertain": False}
+
+
+def test_people_keep_their_ids_and_are_smoothed():
+    follower = Follower()
+    assert [f["person"] for f in follower.follow([face(0), face(200)], 0.0)] == [1, 2]
+    second = follower.follow([face(210), face(10, "sad"), face(500)], 0.1)
+    assert [f["person"] for f in second] == [2, 1, 3]
+    assert second[1]["label"] == "happy" and 0.02 < second[1]["scores"]["sad"] < 0.5
+    assert sum(second[1]["scores"].values()) == pytest.approx(1)
+    assert follower.follow([face(10, "sad")], 3.0)[0]["person"] == 4  # too long out of sight
+    assert overlap(face(0)["box"], face(50)["box"]) == pytest.approx(1 / 3)
+
+
+def test_a_caption_stays_in_the_picture():
+    black = np.zeros((60, 90, 3), np.uint8)
+    drawn = annotate(black, [face(0) | {"box": dict(xmin=70, ymin=0, xmax=90, ymax=20)}])
+    assert drawn.shape == black.shape and (drawn[:20, :60] > 200).any()
