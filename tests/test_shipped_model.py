@@ -91,3 +91,13 @@ def test_recipes_are_those_of_configs():
             name: value for group in run["arguments"].values() for name, value in group.items()
         }
         assert {name: resolved[name] for name in recipe} == recipe, recipe_file
+
+
+def test_the_readme_has_its_figures():
+    text = " ".join((ROOT / "README.md").read_text().split())
+    figures = [
+        f"{RESULTS[f'eval_{name}{suffix}']:.3f}"
+        for suffix in ("", "_without_copies")
+        for name in ("accuracy", "macro_f1")
+    ]
+    assert "accuracy of {} and a macro-F1 of {} ({} and {} without".format(*figures) in text
