@@ -43,13 +43,13 @@ def of_two(tmp_path_factory):
 
 def test_two_processes_run_and_one_of_them_prints(of_two):
     _, printed = of_two
-    assert "Training on 155 images, 2 process(es)" in printed
+    assert "Training on 157 images, 2 process(es)" in printed
     assert printed.count("Model, card and report:") == 1
     assert printed.count("Loaded back") == 1
 
 
 def test_evaluation_by_two_processes_is_that_of_one(of_two, tmp_path):
-    """31 images over two processes in batches of 8: not evenly."""
+    """35 images over two processes in batches of 8: not evenly."""
     folder, _ = of_two
     train.main(
         ["--evaluate_only", "--model_name_or_path", str(folder), "--dataset", "synthetic"]
@@ -59,7 +59,7 @@ def test_evaluation_by_two_processes_is_that_of_one(of_two, tmp_path):
         json.loads((path / "all_results.json").read_text()) for path in (folder, tmp_path / "one")
     )
     figures = [name for name in one if name.startswith("eval_")]
-    assert one["eval_samples"] == 31 and len(figures) > 40
+    assert one["eval_samples"] == 35 and len(figures) > 40
     for name in figures:
         assert two[name] == pytest.approx(one[name], abs=1e-6), name
         if "ece" not in name and "loss" not in name:

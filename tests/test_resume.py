@@ -106,7 +106,7 @@ def history(state):
     "method, number, how, whole",
     [
         ("training_step", 6, "kill", "checkpoint-4"),  # in a step, in the middle of an epoch
-        ("prediction_step", 5, "kill", "checkpoint-2"),  # in an evaluation, before its checkpoint
+        ("prediction_step", 5, "kill", "checkpoint-8"),  # in an evaluation, before its checkpoint
         ("_save_optimizer_and_scheduler", 4, "half", "checkpoint-6"),  # checkpoint half written
         ("save_model", 3, "kill", "checkpoint-4"),  # weights written, nothing else
     ],
