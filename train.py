@@ -420,6 +420,7 @@ def main(argv: list[str] | None = None) -> None:
             say("No training split to compare with: the figures without copies are left out.")
         if data.train is not None:
             say(load_back(folder, data, logits))
+    trainer.accelerator.wait_for_everyone()  # gloo aborts a process whose peer has gone before
     trainer.accelerator.end_training()
     what = "Report" if data.train is None else "Model, card and report"
     say(f"{what}: {folder.resolve()}")

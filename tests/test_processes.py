@@ -61,8 +61,9 @@ def test_evaluation_by_two_processes_is_that_of_one(of_two, tmp_path):
     figures = [name for name in one if name.startswith("eval_")]
     assert one["eval_samples"] == 35 and len(figures) > 40
     for name in figures:
-        assert two[name] == pytest.approx(one[name], abs=1e-6), name
-        if "ece" not in name and "loss" not in name:
+        if "ece" in name or "loss" in name:  # of probabilities, which round
+            assert two[name] == pytest.approx(one[name], abs=1e-6), name
+        else:
             assert two[name] == one[name], name
 
 

@@ -126,6 +126,7 @@ trainer, weights = one_sgd_step(sys.argv[1], loss, per_device_train_batch_size=b
 assert trainer.args.world_size == 2 and trainer.state.global_step == 1
 if trainer.is_world_process_zero():
     save_file({k: v.contiguous() for k, v in weights.items()}, sys.argv[1] + "/weights.safetensors")
+trainer.accelerator.wait_for_everyone()
 trainer.accelerator.end_training()
 """
 

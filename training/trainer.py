@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from accelerate.utils import broadcast
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from timm.optim import get_optimizer_class, get_optimizer_info
@@ -145,6 +146,12 @@ class FerTrainer(Trainer):
                 "more --warmup_steps or --max_grad_norm 1 may help."
             )
         return loss
+
+    def evaluation_loop(self, *args, **kwargs):
+        """All processes evaluate the batch statistics of the main one: they are what is saved."""
+        network = self.model if self.ema is None else self.ema.module
+        broadcast(list(network.buffers()))
+        return super().evaluation_loop(*args, **kwargs)
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         if self.ema is not None:
