@@ -25,7 +25,12 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--dataset", required=True, help="as of train.py")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, sharing the cores")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        help="runs at a time, sharing the cores (OMP_NUM_THREADS, if set, are the threads of each)",
+    )
     parser.add_argument("--output_dir", type=Path, default=RESULTS, help="default: %(default)s")
     parser.add_argument("flags", nargs="*", help="after --: flags of train.py for every run")
     return parser
@@ -56,7 +61,8 @@ def run_missing(
     missing = [file for file, (arguments, _) in wanted.items() if not is_done(file, arguments)]
     print(f"{len(wanted)} runs, {len(wanted) - len(missing)} of them done before")
     dataset = str(Path(args.dataset).resolve()) if Path(args.dataset).exists() else args.dataset
-    threads = max(1, (os.cpu_count() or 1) // args.jobs)
+    share = max(1, (os.cpu_count() or 1) // args.jobs)
+    threads = int(os.environ.get("OMP_NUM_THREADS", share))
     pool = ThreadPoolExecutor(args.jobs)
     started = {pool.submit(train, *wanted[file], dataset, threads): file for file in missing}
     try:
