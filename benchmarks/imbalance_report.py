@@ -190,13 +190,16 @@ def write_report(folder: Path, protocol: str) -> None:
     if not runs:
         return
     first = next(iter(runs.values()))[0]
+    every = [run["arguments"] for found in runs.values() for run in found]
+    shared = [word for word in every[0] if all(word in arguments for arguments in every)]
     machines = sorted({run["machine"] for found in runs.values() for run in found})
     text = "\n\n".join(
         [
             table(runs, protocol),
             f"Over {first['results']['eval_samples']:,} images of the "
             f"{first['results']['eval_split']} split, figures of the last step, "
-            f"mean ± standard deviation over seeds; on {'; '.join(machines)}.",
+            f"mean ± standard deviation over seeds; on {'; '.join(machines)}. Every run: "
+            f"`train.py {' '.join([*shared, '...'])}`.",
             conclusions(runs),
         ]
     )

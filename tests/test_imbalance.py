@@ -27,7 +27,13 @@ def made_up(seed, accuracy, happy, **figures):
         "train_samples_per_second": 10.0,
     }
     results |= {f"eval_{name}": value for name, value in figures.items()}
-    return {"arguments": [], "seed": seed, "machine": "1 CPU thread (made up)", "results": results}
+    arguments = ["configs/x.yaml", "--loss", f"made_up_{seed}"]
+    return {
+        "arguments": arguments,
+        "seed": seed,
+        "machine": "1 CPU thread (made up)",
+        "results": results,
+    }
 
 
 @pytest.fixture
@@ -81,6 +87,7 @@ def test_report_writes_table_and_pictures(tmp_path, runs):
     imbalance_report.write_report(tmp_path, "official")
     text = (tmp_path / "imbalance_official.md").read_text()
     assert "Over 100 images of the validation split" in text
+    assert "Every run: `train.py configs/x.yaml --loss ...`" in text
     assert (tmp_path / "imbalance_official.png").stat().st_size > 10_000
     assert (tmp_path / "imbalance_official_confusion.png").stat().st_size > 10_000
 
