@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from onnxruntime.quantization import (
@@ -45,6 +46,15 @@ def export_onnx(network, file: Path) -> None:
         external_data=False,
         verbose=False,
     )
+    _forget_the_machine(file)
+
+
+def _forget_the_machine(file: Path) -> None:
+    """Takes out what the exporter notes of each node: stack traces with this machine's folders."""
+    model = onnx.load(file)
+    for part in (*model.graph.node, *model.graph.value_info, model.graph):
+        del part.metadata_props[:]
+    onnx.save(model, file)
 
 
 class _Batches(CalibrationDataReader):

@@ -19,6 +19,7 @@ FIGURES = {
     "balanced_accuracy": "balanced accuracy",
     "ece": "expected calibration error",
 }
+CLASS_FIGURES = ("precision", "recall", "f1")
 GPU_STEPS_PER_SECOND = 15  # assumed for the card's estimate: a step is bound by kernel launches
 LOSS_OPTIONS = {
     "focal": ("focal_gamma", "focal_alpha"),
@@ -98,6 +99,20 @@ def write_model_card(
         rarest_eval=evaluated[rarest],
     )
     card.save(path)
+
+
+def figures(results: Mapping, label_names: Sequence[str]) -> list[str]:
+    """What the card says of `results`, word for word."""
+    classes = [
+        " | ".join(f"{results[f'eval_{key}_{name}']:.3f}" for key in CLASS_FIGURES)
+        for name in label_names
+    ]
+    return [
+        _figures_table(results),
+        _calibration(results),
+        _confusions(results, label_names),
+        *classes,
+    ]
 
 
 def usage(model_id: str, revision: str | None = None) -> str:
@@ -265,7 +280,7 @@ def _classes_table(results: Mapping, names, train_counts, eval_counts, eval_spli
     header = ["class", "training images", f"{eval_split} images", "precision", "recall", "F1"]
     rows = [
         [name, f"{train_counts[c]:,}", f"{eval_counts[c]:,}"]
-        + [f"{results[f'eval_{key}_{name}']:.3f}" for key in ("precision", "recall", "f1")]
+        + [f"{results[f'eval_{key}_{name}']:.3f}" for key in CLASS_FIGURES]
         for c, name in enumerate(names)
     ]
     return _table(header, rows)
@@ -276,7 +291,7 @@ def _gpu_minutes(runs: Sequence[Mapping]) -> str:
     return f"{max(1, round(steps / GPU_STEPS_PER_SECOND / 60))}"
 
 
-def _confusions(results: Mapping, names: list[str], most: int = 4) -> str:
+def _confusions(results: Mapping, names: Sequence[str], most: int = 4) -> str:
     """The largest shares of a class that get another label, in words."""
     counts = np.array(results["eval_confusion_matrix"], dtype=float)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
