@@ -170,9 +170,11 @@ def main(argv: list[str] | None = None) -> None:
             return
         variables = {}
         if args.space:
-            commit = Hub(Target(args.repo_id), print).head()
-            variables = {"MODEL_ID": args.repo_id, "MODEL_REVISION": commit}
-            print(f"The Space will run {args.repo_id} at {commit[:8]}.")
+            model = Hub(Target(args.repo_id), print).info()
+            variables = {"MODEL_ID": args.repo_id, "MODEL_REVISION": model.sha}
+            print(f"The Space will run {args.repo_id} at {model.sha[:8]}.")
+            if model.private:
+                print("The model is private: give the Space a secret HF_TOKEN that may read it.")
         commit = publish(folder, target, message, variables=variables)
     print(f"Published as {commit[:8]}: {Hub(target, print).url()}")
 

@@ -69,14 +69,14 @@ class Hub(Client):
 
     def head(self) -> str:
         """Id of the newest commit."""
-        return self._info(revision=self.target.revision).sha
+        return self.info(revision=self.target.revision).sha
 
     def make_ready(self) -> str:
         """Makes the repository and its branch where they are not there; returns its commit."""
-        info = self._info(absent=None if self.target.create_pr else RepositoryNotFoundError)
+        info = self.info(absent=None if self.target.create_pr else RepositoryNotFoundError)
         if info is None:
             self.ask(self._create)
-            info = self._info()
+            info = self.info()
             self._remember(info.sha, [], constants.DEFAULT_REVISION)
         if self.target.private and info.private is False:
             raise PublishError(
@@ -84,15 +84,17 @@ class Hub(Client):
                 f"sent. Make it private at {self.url()}/settings, or take another name, or say "
                 "that public is right (without --private; a data entry: --public)."
             )
+        if info.private and not self.target.private:
+            self.say(f"{self.target} is private and stays so; see {self.url()}/settings.")
         branch = self.target.revision
         if not branch:
             return info.sha
-        found = self._info(
+        found = self.info(
             revision=branch, absent=None if self.target.create_pr else RevisionNotFoundError
         )
         if found is None:
             self.ask(lambda: self.api.create_branch(**self.where, branch=branch, exist_ok=True))
-            found = self._info(revision=branch)
+            found = self.info(revision=branch)
             self._remember(found.sha, [])
         return found.sha
 
@@ -104,7 +106,8 @@ class Hub(Client):
             if error.response.status_code != 409:  # it is there: an answer was lost
                 raise
 
-    def _info(self, absent: type[Exception] | None = None, **options):
+    def info(self, absent: type[Exception] | None = None, **options):
+        """`HfApi.repo_info`."""
         return self.ask(lambda: self.api.repo_info(**self.where, **options), absent)
 
     def set_variable(self, key: str, value: str) -> None:
@@ -112,7 +115,7 @@ class Hub(Client):
 
     def change(self, files: Mapping[str, Path], revision: str) -> Change:
         """What makes the tree of `revision` hold `files`."""
-        info = self._info(revision=revision, files_metadata=True)
+        info = self.info(revision=revision, files_metadata=True)
         there = {
             entry.rfilename: entry.lfs.sha256 if entry.lfs else entry.blob_id
             for entry in info.siblings or []
