@@ -183,7 +183,7 @@ if __name__ == "__main__":
     try:
         main()
     except ImportError as error:
-        raise SystemExit(f"push_to_hub.py: {error}. Run: pip install '.[publish]'") from None
+        raise SystemExit(f"push_to_hub.py: {error}. Run: pip install '.[train,publish]'") from None
     except (PublishError, ValueError, RuntimeError, OSError) as error:
         raise SystemExit(masked(f"push_to_hub.py: {error}", get_token())) from None
     except KeyboardInterrupt:

@@ -102,10 +102,14 @@ def onnx_probabilities(file: Path, pixel_values: np.ndarray, batch: int = 256) -
 def parity_table(
     probabilities: dict[str, np.ndarray], labels: np.ndarray, label_names: list[str]
 ) -> str:
-    """Markdown. probabilities: by name, (N, classes); the first is what the others are held to."""
+    """
+    Markdown: largest difference in probability, accuracy, recall of each class.
+
+    Args:
+        probabilities: by name, (N, classes); the first is what the others are held to.
+    """
     reference = next(iter(probabilities.values()))
-    recalls = [f"recall of {name}" for name in label_names]
-    header = ["", "largest difference in probability", "accuracy", *recalls]
+    header = ["", "largest difference", "accuracy", *label_names]
     rows = []
     for name, found in probabilities.items():
         figures = FerMetrics(label_names, bootstrap=0).compute(
