@@ -21,21 +21,39 @@ import os
 import shutil
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 # One commit, whatever the size: Xet may split a folder into several.
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
+if any(word.partition("=")[0] == "--dry_run" for word in sys.argv):
+    os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub and datasets read it
 
 from huggingface_hub import get_token  # noqa: E402
 from huggingface_hub.errors import HFValidationError  # noqa: E402
 from huggingface_hub.utils import validate_repo_id  # noqa: E402
 
-from publishing.hub import Hub, PublishError, Target, publish  # noqa: E402
+from publishing.client import PublishError, Target  # noqa: E402
+from publishing.hub import Hub, publish  # noqa: E402
+from publishing.secrets import check_no_secret, masked  # noqa: E402
+
+OF_ONE_KIND = {
+    "run_dir": ("no_onnx", "dataset_for_onnx", "private"),
+    "dataset": ("dataset_repo_id", "ferplus_csv", "public", "right_to_publish"),
+    "space": ("space_repo_id", "private"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        super().error(masked(message))
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = Parser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     add = parser.add_argument
     add("run_dir", nargs="?", type=Path, help="output folder of train.py, or model/")
@@ -56,8 +74,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--space", type=Path, metavar="DIR", help="publish this folder as a Space")
     add("--space_repo_id", help="USER/NAME of the Space")
     args = parser.parse_args(argv)
-    if sum(bool(what) for what in (args.run_dir, args.dataset, args.space)) != 1:
+    given = {name for name, value in vars(args).items() if value}
+    kinds = given & {*OF_ONE_KIND}
+    if len(kinds) != 1:
         parser.error("give one of RUN_DIR, --dataset SOURCE or --space DIR")
+    kind = kinds.pop()
+    foreign = {name for names in OF_ONE_KIND.values() for name in names} - {*OF_ONE_KIND[kind]}
+    if useless := sorted(given & foreign):
+        parser.error(f"--{useless[0]} has no meaning with {kind.replace('run_dir', 'RUN_DIR')}")
     needed = ["dataset_repo_id"] if args.dataset else ["repo_id"]
     needed += ["space_repo_id"] if args.space else []
     for name in needed:
@@ -73,6 +97,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error(
             "--public needs --right_to_publish '...': FER-2013's pictures are other people's; say "
             "on what right you publish them"
+        )
+    if args.create_pr and (args.tag or args.revision):
+        parser.error(
+            "--create_pr proposes a change to main: it goes without --tag and without --revision"
         )
     return args
 
@@ -99,14 +127,9 @@ def stage(args: argparse.Namespace, folder: Path) -> tuple[Target, str]:
         target = Target(args.dataset_repo_id, "dataset", not args.public, **common)
         return target, "FER-2013 with its flaws marked"
     if args.space:
-        if not (args.space / "app.py").is_file() or not (args.space / "README.md").is_file():
-            raise PublishError(f"{args.space}: expected app.py, requirements.txt and README.md.")
-        shutil.copytree(
-            args.space,
-            folder,
-            dirs_exist_ok=True,
-            ignore=shutil.ignore_patterns("__pycache__", ".*"),
-        )
+        from publishing.space import stage_space
+
+        stage_space(args.space, folder, say=print)
         return Target(args.space_repo_id, "space", args.private, **common), "The Space"
     from publishing.model import stage_model
 
@@ -114,7 +137,7 @@ def stage(args: argparse.Namespace, folder: Path) -> tuple[Target, str]:
         args.run_dir,
         folder,
         repo_id=args.repo_id,
-        tag=args.tag,
+        revision=args.tag or args.revision,
         dataset=args.dataset_for_onnx,
         onnx=not args.no_onnx,
     )
@@ -122,30 +145,36 @@ def stage(args: argparse.Namespace, folder: Path) -> tuple[Target, str]:
 
 
 def show(folder: Path) -> None:
-    for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            print(f"{file.stat().st_size:>12,}  {file.relative_to(folder)}")
+    sizes = {file: file.stat().st_size for file in sorted(folder.rglob("*")) if file.is_file()}
+    for file, size in sizes.items():
+        print(f"{size:>12,}  {file.relative_to(folder)}")
+    print(f"{sum(sizes.values()):>12,}  bytes in {len(sizes)} files")
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse(argv)
-    if args.dry_run and args.dry_run.exists() and any(args.dry_run.iterdir()):
-        raise PublishError(f"--dry_run {args.dry_run} is not empty; choose another folder.")
+    dry = args.dry_run
+    if dry and dry.exists() and not (dry.is_dir() and not any(dry.iterdir())):
+        raise PublishError(f"--dry_run {dry} is there already; give a new folder.")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
+        for source in (args.run_dir, args.space):
+            if source:
+                check_no_secret(source, get_token())
         target, message = stage(args, folder)
-        from publishing.model import check_no_secret
-
         check_no_secret(folder, get_token())
         show(folder)
-        if args.dry_run:
-            shutil.copytree(folder, args.dry_run, dirs_exist_ok=True)
-            print(f"Nothing was sent. These files: {args.dry_run.resolve()}")
+        if dry:
+            shutil.copytree(folder, dry, dirs_exist_ok=True)
+            print(f"Nothing was sent. These files: {dry.resolve()}")
             return
         variables = {}
         if args.space:
-            commit = Hub(Target(args.repo_id), print).head()
-            variables = {"MODEL_ID": args.repo_id, "MODEL_REVISION": commit}
+            model = Hub(Target(args.repo_id), print).info()
+            variables = {"MODEL_ID": args.repo_id, "MODEL_REVISION": model.sha}
+            print(f"The Space will run {args.repo_id} at {model.sha[:8]}.")
+            if model.private:
+                print("The model is private: give the Space a secret HF_TOKEN that may read it.")
         commit = publish(folder, target, message, variables=variables)
     print(f"Published as {commit[:8]}: {Hub(target, print).url()}")
 
@@ -153,7 +182,11 @@ def main(argv: list[str] | None = None) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (PublishError, ValueError) as error:
-        raise SystemExit(f"push_to_hub.py: {error}") from None
+    except ImportError as error:
+        raise SystemExit(f"push_to_hub.py: {error}. Run: pip install '.[train,publish]'") from None
+    except (PublishError, ValueError, RuntimeError, OSError) as error:
+        raise SystemExit(masked(f"push_to_hub.py: {error}", get_token())) from None
     except KeyboardInterrupt:
         sys.exit("push_to_hub.py: stopped. The repository has all of it or nothing of it.")
+    except Exception:
+        sys.exit(masked(traceback.format_exc(), get_token()))

@@ -24,7 +24,7 @@ EXTRAS = {
         "tqdm>=4.67",
     ],
     "photos": ["matplotlib>=3.10", "opencv-python-headless>=4.10,<5", "tqdm>=4.67"],
-    "publish": ["onnx>=1.20", "onnxruntime>=1.23", "onnxscript>=0.5"],
+    "publish": ["huggingface_hub>=2.0,<3", "onnx>=1.20", "onnxruntime>=1.23", "onnxscript>=0.5"],
     "space": ["gradio>=6.0,<7"],
     "test": [
         "imbalanced-learn>=0.13",

@@ -27,7 +27,6 @@ class_distribution.png, training_curves.png.
 
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -247,7 +246,6 @@ def write_report(
             results=results,
             parameters=trainer.model.num_parameters(),
             device=device_name(args.training),
-            argv=sys.argv,
             model_id=args.training.hub_model_id or args.training.output_dir,
         )
 

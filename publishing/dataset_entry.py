@@ -93,6 +93,13 @@ def _encoded(split: Dataset) -> list[dict]:
     return [{"bytes": row["bytes"] or Path(row["path"]).read_bytes(), "path": None} for row in rows]
 
 
+def _size_category(images: int) -> str:
+    for limit, name in ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K")):
+        if images < limit:
+            return name
+    return "100K<n<1M"
+
+
 def _card(report: dict, repo_id: str, statement: str, votes: bool) -> DatasetCard:
     columns = dict(AUDIT_COLUMNS)
     if votes:
@@ -102,7 +109,7 @@ def _card(report: dict, repo_id: str, statement: str, votes: bool) -> DatasetCar
         license_name="fer2013-kaggle",
         license_link=KAGGLE,
         task_categories=["image-classification"],
-        size_categories=["10K<n<100K"],
+        size_categories=[_size_category(sum(s["images"] for s in report["splits"].values()))],
         tags=["facial-expression-recognition", "fer2013", "class-imbalance"],
         pretty_name="FER-2013 with its flaws marked",
         configs=[

@@ -149,12 +149,12 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _may_write(self, name: str) -> bool:
-        """Answers 401 or 403 where not."""
+        """Answers 401 or 403 where not; anybody with a token may propose a change."""
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if token not in self.server.tokens:
             self._json({"error": "Invalid username or password."}, 401)
             return False
-        if name.split("/")[0] not in self.server.tokens[token]:
+        if name.split("/")[0] not in self.server.tokens[token] and "create_pr" not in self.query:
             self._json({"error": "You don't have the rights to write there."}, 403)
             return False
         return True
@@ -237,17 +237,27 @@ class Handler(BaseHTTPRequestHandler):
         repository = self._repository(kind, name)
         if repository is None:
             return
+        branches = {
+            name: commit
+            for name, commit in repository.branches.items()
+            if not name.startswith("refs/pr/")
+        }
+        proposed = [
+            {"name": ref, "ref": ref, "targetCommit": commit}
+            for ref, commit in repository.branches.items()
+            if ref not in branches
+        ]
         shown = {
             place: [
                 {"name": ref, "ref": f"refs/{folder}/{ref}", "targetCommit": commit}
                 for ref, commit in names.items()
             ]
             for place, folder, names in (
-                ("branches", "heads", repository.branches),
+                ("branches", "heads", branches),
                 ("tags", "tags", repository.tags),
             )
         }
-        self._json(shown | {"converts": []})
+        self._json(shown | {"converts": [], "pullRequests": proposed})
 
     def branch(self, kind: str, name: str, branch: str) -> None:
         repository = self._repository(kind, name)
@@ -289,6 +299,7 @@ class Handler(BaseHTTPRequestHandler):
         self._json({"files": files})
 
     def lfs_batch(self, kind: str | None, name: str) -> None:
+        self.query["create_pr"] = ["1"]  # whether the files may be committed is asked later
         if not self._may_write(name):
             return
         objects = []
@@ -309,7 +320,8 @@ class Handler(BaseHTTPRequestHandler):
         repository = self._repository(kind, name)
         if repository is None or not self._may_write(name):
             return
-        branch = "refs/pr/1" if "create_pr" in self.query else revision
+        number = 1 + sum(name.startswith("refs/pr/") for name in repository.branches)
+        branch = f"refs/pr/{number}" if "create_pr" in self.query else revision
         header, tree = {}, dict(repository.commits[repository.resolve(revision)])
         for line in self.body.splitlines():
             entry = json.loads(line)
@@ -320,13 +332,15 @@ class Handler(BaseHTTPRequestHandler):
                 tree[value["path"]] = base64.b64decode(value["content"])
             elif entry["key"] == "lfsFile":
                 tree[value["path"]] = self.server.lfs[value["oid"]]
+            elif entry["key"] == "deletedFile":
+                del tree[value["path"]]
         parent = header.get("parentCommit")
         if parent and parent != repository.resolve(revision):
             return self._json({"error": "A commit has happened since. Please refresh."}, 412)
         oid = repository.add(tree, header["summary"], branch)
         url = f"{self.server.url}/{name}/commit/{oid}"
         self._json({"success": True, "commitOid": oid, "commitUrl": url, "hookOutput": ""} | (
-            {"pullRequestUrl": f"{self.server.url}/{name}/discussions/1"}
+            {"pullRequestUrl": f"{self.server.url}/{name}/discussions/{number}"}
             if "create_pr" in self.query else {}
         ))  # fmt: skip
 

@@ -13,14 +13,14 @@ from tests.hub_server import HubServer
 ROOT = Path(__file__).parents[1]
 PUBLISH = """
 import json, sys, time
-import huggingface_hub.utils._http, publishing.hub
 waited = []
-publishing.hub.time.sleep = waited.append  # the client's own waits, too
+time.sleep = waited.append  # the client's own waits, too
 from publishing.hub import PublishError, Target, publish
 folder, options = sys.argv[1], json.loads(sys.argv[2])
 from pathlib import Path
 try:
-    print("commit", publish(Path(folder), Target("me/faces", **options), "Publish"))
+    target = Target(**({"repo_id": "me/faces"} | options))
+    print("commit", publish(Path(folder), target, "Publish", variables=json.loads(sys.argv[3])))
 except PublishError as error:
     print("PublishError", error)
 print("waited", waited)
@@ -48,20 +48,26 @@ def folder(tmp_path):
 
 @pytest.fixture
 def publish(hub, folder, tmp_path):
-    def run(token="hf_writer", **options):
+    def run(token="hf_writer", home="home", variables=(), more=(), **options):
         environment = {name: value for name, value in os.environ.items() if name[:3] != "HF_"}
-        environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")}
-        environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / home)}
+        environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", **dict(more)}
         if token:
             environment["HF_TOKEN"] = token
         done = subprocess.run(
-            [sys.executable, "-c", PUBLISH, str(folder), json.dumps(options)],
+            [
+                sys.executable,
+                "-c",
+                PUBLISH,
+                str(folder),
+                *map(json.dumps, (options, dict(variables))),
+            ],
             cwd=ROOT,
             env=environment,
             capture_output=True,
             text=True,
         )
-        assert "hf_writer" not in done.stdout + done.stderr
+        assert not token or token not in done.stdout + done.stderr
         assert "Traceback" not in done.stderr, done.stderr
         return done.stdout
 
@@ -176,14 +182,92 @@ def test_a_commit_that_comes_in_between_is_not_overwritten(hub, folder, publish)
 def test_what_cannot_succeed_is_one_sentence_and_tried_once(hub, publish, token, words):
     out = publish(token=token)
     assert words in out and "waited []" in out
-    assert len(hub.requests) <= 2 and not hub.repositories
+    assert len(hub.requests) <= 2 and not hub.repositories  # is it there? make it
 
 
-def test_a_tag_that_is_taken_is_said(hub, folder, publish):
+def test_a_tag_that_is_taken_stops_it_before_anything_is_sent(hub, folder, publish):
     publish(tag="v1")
+    repository = hub.repositories["models/me/faces"]
+    before = dict(repository.tree)
     (folder / "config.json").write_text('{"a": 1}')
     out = publish(tag="v1")
-    assert "the tag v1 is taken" in out and is_whole(hub, folder)
+    assert "The tag v1 of me/faces is taken" in out and "hf repos tag delete me/faces v1" in out
+    assert repository.tree == before
+    assert "commit " in publish(tag="v2") and is_whole(hub, folder)
+    assert repository.tags["v1"] != repository.tags["v2"] == repository.branches["main"]
+
+
+def test_what_was_published_before_and_is_not_now_goes_and_foreign_files_stay(hub, folder, publish):
+    publish()
+    repository = hub.repositories["models/me/faces"]
+    theirs = repository.add(repository.tree | {"notes.md": b"theirs"}, "Notes")
+    (folder / "onnx" / "model.onnx").unlink()
+    out = publish(parent_commit=theirs)
+    assert "removed: onnx/model.onnx" in out
+    assert set(repository.tree) == {".gitattributes", "notes.md", *files_of(folder)}
+    assert repository.messages[3:] == ["Publish"]
+
+
+def test_files_of_somebody_else_are_not_overwritten_by_a_first_publication(hub, folder, publish):
+    publish(home="theirs")
+    (folder / "config.json").write_text('{"a": 1}')
+    out = publish(home="mine")
+    head = hub.repositories["models/me/faces"].branches["main"]
+    assert f"holds config.json, which this machine did not publish (commit {head[:8]})" in out
+    assert len(hub.repositories["models/me/faces"].commits) == 2
+    publish(home="mine", parent_commit=head[:8])
+    assert is_whole(hub, folder)
+
+
+def test_a_public_repository_is_not_taken_for_a_private_one(hub, folder, publish):
+    publish()
+    (folder / "config.json").write_text('{"a": 1}')
+    out = publish(private=True)
+    assert "me/faces is public, and a private repository was asked for" in out
+    assert len(hub.repositories["models/me/faces"].commits) == 2
+
+
+def test_a_pull_request_is_not_opened_twice(hub, folder, publish):
+    publish(token="hf_writer", home="theirs")
+    (folder / "config.json").write_text('{"a": 1}')
+    repository = hub.repositories["models/me/faces"]
+    hub.faults["/commit/"] = ["lost"]
+    out = publish(token="hf_reader", home="mine", create_pr=True)
+    assert "refs/pr/1 of me/faces holds these files: no new pull request" in out
+    publish(token="hf_reader", home="mine", create_pr=True)
+    assert [name for name in repository.branches if "pr" in name] == ["refs/pr/1"]
+    (folder / "config.json").write_text('{"a": 2}')
+    out = publish(token="hf_reader", home="mine", create_pr=True)
+    assert f"Pull request: {hub.url}/me/faces/discussions/2" in out
+    assert len(repository.messages) == 4 and json.loads(repository.tree["config.json"]) == {}
+
+
+def test_a_repository_of_another_type_is_named(hub, publish):
+    publish(repo_type="dataset")
+    out = publish(create_pr=True)
+    assert "There is no model me/faces: it is a dataset." in out
+    hub.faults["/api/repos/create"] = [409]
+    assert "There is no model me/faces: it is a dataset." in publish()
+
+
+def test_variables_of_a_space_are_left_alone_when_it_is_refused(hub, folder, publish):
+    publish(repo_type="space", variables={"MODEL_REVISION": "a"})
+    space = hub.repositories["spaces/me/faces"]
+    space.add(space.tree | {"config.json": b"theirs"}, "Edit on the web")
+    (folder / "config.json").write_text('{"a": 1}')
+    out = publish(repo_type="space", variables={"MODEL_REVISION": "b"})
+    assert "has a newer commit" in out and space.variables == {"MODEL_REVISION": "a"}
+
+
+@pytest.mark.parametrize("character", ["\x01", "é"])
+def test_a_token_that_no_header_can_hold_is_not_shown(hub, publish, character):
+    assert "holds characters that no token has" in publish(token=f"hf_{character}secret")
+    assert not hub.requests
+
+
+def test_debug_output_holds_no_token(hub, folder, publish):
+    publish(more={"HF_DEBUG": "1"})
+    assert is_whole(hub, folder)
 
 
 def test_a_branch_of_its_own(hub, folder, publish):

@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import push_to_hub
 import train
@@ -23,8 +24,12 @@ from training.data import LABELS
 ROOT = Path(__file__).parents[1]
 BACK = """
 import json, sys
-for name in ("modeling", "training", "publishing", "datasets", "accelerate", "evaluate"):
-    sys.modules[name] = None
+for name in (
+    *("modeling", "training", "publishing", "prediction", "fer_efficientnet", "datasets"),
+    *("accelerate", "evaluate", "cv2", "onnx", "onnxruntime", "matplotlib", "scipy", "sklearn"),
+    *("pandas", "pyarrow", "jinja2", "tensorboard", "gradio", "imblearn", "skimage"),
+):
+    sys.modules[name] = None  # a machine with transformers, torch and timm alone
 from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
 where, face, folder = sys.argv[1:]
 options = {"revision": "v1", "trust_remote_code": True}
@@ -126,6 +131,11 @@ def test_card_names_the_repository_and_has_onnx_parity(staged, run):
     assert float(difference) < 1e-4 and accuracy == f"{results['eval_accuracy']:.4f}"
 
 
+def test_no_file_names_a_folder_of_this_machine(staged, run):
+    for name, content in files_of(staged).items():
+        assert str(run.parent).encode() not in content and str(ROOT).encode() not in content, name
+
+
 def test_onnx_takes_any_number_of_faces(staged):
     for name in ("model.onnx", "model_int8.onnx"):
         session = onnxruntime.InferenceSession(str(staged / "onnx" / name))
@@ -135,7 +145,7 @@ def test_onnx_takes_any_number_of_faces(staged):
 
 
 def test_model_goes_up_and_comes_back(at_hub, hub, run, staged, tmp_path):
-    done = at_hub("push_to_hub.py", str(run), "--repo_id", "me/faces", "--tag", "v1", "--no_onnx")
+    done = at_hub("push_to_hub.py", str(run), "--repo_id", "me/faces", "--tag", "v1")
     assert done.returncode == 0, done.stderr
     assert f"Published as {hub.repositories['models/me/faces'].tags['v1'][:8]}" in done.stdout
     face = tmp_path / "face.png"
@@ -149,17 +159,19 @@ def test_model_goes_up_and_comes_back(at_hub, hub, run, staged, tmp_path):
         snapshot, scores = json.loads(back.stdout.splitlines()[-1])
         for entry in scores:
             assert entry["score"] == pytest.approx(expected[entry["label"]], abs=1e-5)
-    downloaded, dry = files_of(Path(snapshot)), files_of(staged)
-    assert downloaded.pop(".gitattributes")
-    assert {name for name in dry if "onnx" not in name} == set(downloaded)
-    assert all(downloaded[name] == dry[name] for name in downloaded if name != "README.md")
+    downloaded = files_of(Path(snapshot))
+    assert downloaded.pop(".gitattributes") and downloaded == files_of(staged)
 
 
 def test_data_entry_goes_up_private_and_comes_back(at_hub, hub, tmp_path):
     source = ["--dataset", "synthetic", "--dataset_repo_id", "me/fer2013"]
+    assert at_hub("push_to_hub.py", *source, "--dry_run", str(tmp_path / "dry")).returncode == 0
+    assert not hub.requests
     done = at_hub("push_to_hub.py", *source)
     assert done.returncode == 0, done.stderr
     repository = hub.repositories["datasets/me/fer2013"]
+    sent = {name: content for name, content in repository.tree.items() if name[0] != "."}
+    assert sent == files_of(tmp_path / "dry")
     assert repository.private and set(repository.tree) == {
         *(".gitattributes", "README.md", "data_report.json"),
         *("data/train.parquet", "data/validation.parquet", "data/test.parquet"),
@@ -188,13 +200,16 @@ def test_data_entry_goes_up_private_and_comes_back(at_hub, hub, tmp_path):
 def test_space_is_pinned_to_the_models_commit(at_hub, hub, run, tmp_path):
     at_hub("push_to_hub.py", str(run), "--repo_id", "me/faces", "--no_onnx")
     (tmp_path / "space").mkdir()
-    for name in ("app.py", "requirements.txt", "README.md"):
-        (tmp_path / "space" / name).write_text("---\nsdk: gradio\n---\n")
+    (tmp_path / "space" / "app.py").touch()
+    (tmp_path / "space" / "requirements.txt").write_text("gradio\ntorch==2.15.0\n")
+    (tmp_path / "space" / "README.md").write_text("---\ntitle: Faces\nsdk: gradio\n---\n")
+    (tmp_path / "space" / ".env").touch()
     space = ["--space", str(tmp_path / "space"), "--space_repo_id", "me/demo"]
     done = at_hub("push_to_hub.py", *space, "--repo_id", "me/faces")
     assert done.returncode == 0, done.stderr
     repository = hub.repositories["spaces/me/demo"]
-    assert len(repository.commits) == 2 and "app.py" in repository.tree
+    assert len(repository.commits) == 2 and ".env" not in repository.tree
+    assert repository.tree["app.py"] == b"" and "pins no version of: gradio\n" in done.stdout
     commit = hub.repositories["models/me/faces"].branches["main"]
     assert repository.variables == {"MODEL_ID": "me/faces", "MODEL_REVISION": commit}
     assert f"{hub.url}/spaces/me/demo" in done.stdout
@@ -214,6 +229,13 @@ def edit(name, old, new):
     return change
 
 
+def not_a_number(run):
+    weights = load_file(run / "model.safetensors")
+    name = next(name for name in weights if name.endswith("weight"))
+    weights[name][:] = float("nan")
+    save_file(weights, run / "model.safetensors", {"format": "pt"})
+
+
 @pytest.mark.parametrize(
     "harm, words",
     [
@@ -223,6 +245,14 @@ def edit(name, old, new):
         (edit("run.yaml", "seed:", f"token: hf_{'a' * 34}\nseed:"), "run.yaml holds a token"),
         (edit("all_results.json", '"eval_accuracy": ', '"eval_accuracy": 1'), "not of this run"),
         (edit("README.md", "face.png", "my.png"), "not edited by hand"),
+        (edit("README.md", "| accuracy | 0", "| accuracy | 1"), "expected the figures of all_res"),
+        (edit("README.md", "license: apache-2.0", "license: ''"), "has no license in its metadata"),
+        (edit("README.md", "metrics:", "metrics: ["), "its metadata cannot be read"),
+        (
+            lambda run: (run / "notes.txt").write_text(f"export HF_TOKEN=hf_{'a' * 34}"),
+            "notes.txt holds a token",
+        ),
+        (not_a_number, "probabilities that differ"),
     ],
 )
 def test_a_run_that_is_not_fit_is_refused(run, tmp_path, harm, words):
@@ -247,6 +277,9 @@ def test_a_run_that_is_not_fit_is_refused(run, tmp_path, harm, words):
             "--public needs --right_to_publish",
         ),
         (["--space", "space", "--repo_id", "me/x"], "--space_repo_id USER/NAME is needed"),
+        (["run", "--repo_id", "me/x", "--public"], "--public has no meaning with RUN_DIR"),
+        (["run", "--repo_id", "me/x", "--create_pr", "--tag", "v1"], "goes without --tag"),
+        (["run", "--token", f"hf_{'a' * 34}"], "unrecognized arguments: --token (token)"),
     ],
 )
 def test_wrong_commands_say_what_is_missing(capsys, argv, words):

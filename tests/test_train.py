@@ -1,5 +1,6 @@
 """train.py from the command line to the folder it leaves, on a few drawn faces."""
 
+import itertools
 import json
 import re
 
@@ -213,8 +214,23 @@ def test_overwrite_and_fine_tuning_replace_it(finished, tmp_path, monkeypatch):
     origin = yaml.safe_load((finished[0] / "run.yaml").read_text())
     record = yaml.safe_load((tmp_path / "run" / "run.yaml").read_text())["started_from"]
     assert {name: record[name] for name in origin} == origin and record["train_runtime"] > 0
-    card = (tmp_path / "run" / "README.md").read_text()
-    assert f"from which this one started: `{origin['command']}`" in card
+
+
+def test_card_tells_every_stage_of_a_chain(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "load_back", lambda *args: "")
+    folders = [finished[0], tmp_path / "second", tmp_path / "third"]
+    for source, folder in itertools.pairwise(folders):
+        run(folder, "--model_name_or_path", str(source))
+    card = (folders[-1] / "README.md").read_text()
+    minutes = []
+    for number, folder in enumerate(folders, 1):
+        results = json.loads((folder / "all_results.json").read_text())
+        minutes.append(results["train_runtime"] / 60)
+        line = rf"# stage {number}, .*: {results['epoch']:g} epochs, {minutes[-1]:.1f} minutes\n"
+        assert re.search(line + "python ", card)
+    assert "The last of 3 stages" in card and f"({sum(minutes):.1f} in all stages)" in card
+    assert "# stage 1, from random weights: " in card and "# stage 3, on from stage 2: " in card
+    assert str(tmp_path) not in card.split("## Training")[1]
 
 
 def test_pretrained_from_a_local_file(tmp_path, monkeypatch, capsys):

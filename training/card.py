@@ -1,15 +1,16 @@
 """The model card, made from the run and never edited by hand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import timm
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .arguments import Arguments
 from .data import DEFAULT_SOURCE
-from .report import previous_run, shell_command
 from .splits import RunData
+from .stages import commands, portable, stages
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 FIGURES = {
@@ -18,6 +19,7 @@ FIGURES = {
     "balanced_accuracy": "balanced accuracy",
     "ece": "expected calibration error",
 }
+CLASS_FIGURES = ("precision", "recall", "f1")
 GPU_STEPS_PER_SECOND = 15  # assumed for the card's estimate: a step is bound by kernel launches
 LOSS_OPTIONS = {
     "focal": ("focal_gamma", "focal_alpha"),
@@ -37,22 +39,22 @@ def write_model_card(
     results: Mapping,
     parameters: int,
     device: str,
-    argv: list[str],
     model_id: str,
 ) -> None:
     """
     Args:
+        path: in the folder that holds the run's other files, run.yaml among them.
         config: of the model. data_summary: the audit's line. results: of all_results.json.
         parameters: of the model. device: what it was trained on, in words.
-        argv: of the command. model_id: Hub id, or folder, for the snippet.
+        model_id: Hub id, or folder, for the snippet.
     """
     label_names = [config.id2label[i] for i in range(config.num_labels)]
     training = args.training
-    previous = previous_run(args.model.model_name_or_path)
+    runs = stages(path.parent)
     rarest = int(data.counts_before.argmin())
     evaluated = np.bincount(data.eval.labels, minlength=len(label_names))
     card = ModelCard.from_template(
-        card_data=_card_data(args, results, model_id),
+        card_data=_card_data(args, results, model_id, _base_model(runs[0])),
         template_path=str(TEMPLATE),
         usage=usage(model_id),
         backbone=config.backbone,
@@ -83,23 +85,34 @@ def write_model_card(
         learning_rate=training.learning_rate,
         scheduler=str(training.lr_scheduler_type.value),
         seed=training.seed,
-        start=_start(args),
-        runtime=(
-            f"{results['train_runtime'] / 60:.1f} minutes of training, "
-            f"{results['train_samples_per_second']:.0f} images/s"
-        ),
-        previous=previous
-        and f"`{previous['command']}`: {previous['epoch']:g} epochs, "
-        f"{previous['train_runtime'] / 60:.1f} minutes",
+        start=_start(runs[0]),
+        runs=len(runs),
+        runtime=_runtime(runs, results),
         device=device,
-        gpu_minutes="" if "cuda" in device else _gpu_minutes(results, previous),
+        gpu_minutes="" if "cuda" in device else _gpu_minutes(runs),
         gpu_steps_per_second=GPU_STEPS_PER_SECOND,
         confusions=_confusions(results, label_names),
-        command=shell_command(argv),
+        commands=_commands(runs),
+        own_copy=portable(args.data.dataset) if Path(args.data.dataset).exists() else "",
+        votes=bool(args.imbalance.ferplus_weight),
         rarest=label_names[rarest],
         rarest_eval=evaluated[rarest],
     )
     card.save(path)
+
+
+def figures(results: Mapping, label_names: Sequence[str]) -> list[str]:
+    """What the card says of `results`, word for word."""
+    classes = [
+        " | ".join(f"{results[f'eval_{key}_{name}']:.3f}" for key in CLASS_FIGURES)
+        for name in label_names
+    ]
+    return [
+        _figures_table(results),
+        _calibration(results),
+        _confusions(results, label_names),
+        *classes,
+    ]
 
 
 def usage(model_id: str, revision: str | None = None) -> str:
@@ -118,7 +131,9 @@ def usage(model_id: str, revision: str | None = None) -> str:
     )
 
 
-def _card_data(args: Arguments, results: Mapping, model_id: str) -> ModelCardData:
+def _card_data(
+    args: Arguments, results: Mapping, model_id: str, base_model: str | None
+) -> ModelCardData:
     data_id = "synthetic" if args.data.dataset == "synthetic" else "fer2013"
     evaluations = [
         EvalResult(
@@ -146,27 +161,52 @@ def _card_data(args: Arguments, results: Mapping, model_id: str) -> ModelCardDat
         ],
         metrics=["accuracy", "f1"],
         datasets=None if args.data.dataset == "synthetic" else [DEFAULT_SOURCE],
-        base_model=_base_model(args),
+        base_model=base_model,
         model_name=Path(model_id).name,
         eval_results=evaluations,
     )
 
 
-def _base_model(args: Arguments) -> str | None:
-    pretrained = args.model.pretrained
-    if not pretrained or Path(pretrained).is_file():
+def _base_model(first: Mapping) -> str | None:
+    """Hub id of the weights that the first run started from."""
+    model = first["arguments"]["model"]
+    if source := model["model_name_or_path"]:
+        return None if Path(source).exists() else source
+    if not model["pretrained"] or Path(model["pretrained"]).is_file():
         return None
-    return f"timm/{args.model.backbone if pretrained == 'imagenet' else pretrained}"
+    name = model["backbone"] if model["pretrained"] == "imagenet" else model["pretrained"]
+    return timm.get_pretrained_cfg(name).hf_hub_id
 
 
 def _dataset_name(args: Arguments) -> str:
     return "synthetic faces drawn by code" if args.data.dataset == "synthetic" else "FER-2013"
 
 
-def _start(args: Arguments) -> str:
-    if args.model.model_name_or_path:
-        return f"fine-tuned from {Path(args.model.model_name_or_path).name}"
-    return "from ImageNet weights of timm" if args.model.pretrained else "from random weights"
+def _start(run: Mapping) -> str:
+    model = run["arguments"]["model"]
+    if model["model_name_or_path"]:
+        return f"fine-tuned from {portable(model['model_name_or_path'])}"
+    return "from ImageNet weights of timm" if model["pretrained"] else "from random weights"
+
+
+def _runtime(runs: Sequence[Mapping], results: Mapping) -> str:
+    minutes = [run["train_runtime"] / 60 for run in runs]
+    in_all = f" ({sum(minutes):.1f} in all stages)" if len(runs) > 1 else ""
+    return (
+        f"{minutes[-1]:.1f} minutes of training{in_all}, "
+        f"{results['train_samples_per_second']:.0f} images/s"
+    )
+
+
+def _commands(runs: Sequence[Mapping]) -> str:
+    """A shell script of all stages."""
+    lines = []
+    for i, (run, command) in enumerate(zip(runs, commands(runs))):
+        start = f"on from stage {i}" if i else _start(run)
+        stage = f"stage {i + 1}, {start}" if len(runs) > 1 else start
+        minutes = run["train_runtime"] / 60
+        lines += [f"# {stage}: {run['epoch']:g} epochs, {minutes:.1f} minutes", command]
+    return "\n".join(lines)
 
 
 def _loss_options(args: Arguments) -> str:
@@ -240,18 +280,18 @@ def _classes_table(results: Mapping, names, train_counts, eval_counts, eval_spli
     header = ["class", "training images", f"{eval_split} images", "precision", "recall", "F1"]
     rows = [
         [name, f"{train_counts[c]:,}", f"{eval_counts[c]:,}"]
-        + [f"{results[f'eval_{key}_{name}']:.3f}" for key in ("precision", "recall", "f1")]
+        + [f"{results[f'eval_{key}_{name}']:.3f}" for key in CLASS_FIGURES]
         for c, name in enumerate(names)
     ]
     return _table(header, rows)
 
 
-def _gpu_minutes(*runs: Mapping | None) -> str:
-    steps = sum(run["train_steps_per_second"] * run["train_runtime"] for run in runs if run)
+def _gpu_minutes(runs: Sequence[Mapping]) -> str:
+    steps = sum(run["train_steps_per_second"] * run["train_runtime"] for run in runs)
     return f"{max(1, round(steps / GPU_STEPS_PER_SECOND / 60))}"
 
 
-def _confusions(results: Mapping, names: list[str], most: int = 4) -> str:
+def _confusions(results: Mapping, names: Sequence[str], most: int = 4) -> str:
     """The largest shares of a class that get another label, in words."""
     counts = np.array(results["eval_confusion_matrix"], dtype=float)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

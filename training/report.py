@@ -25,6 +25,7 @@ from .arguments import Arguments  # noqa: E402
 from .checkpoints import TrainingError  # noqa: E402
 from .metrics import FerMetrics  # noqa: E402
 from .splits import RunData  # noqa: E402
+from .stages import finished_run  # noqa: E402
 
 BLUE, ORANGE, GREEN, GREY = (
     "#0072B2",
@@ -128,19 +129,9 @@ def write_run_yaml(path: Path, args: Arguments, data_fingerprint: str) -> None:
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in PACKAGES},
     }
-    if previous := previous_run(args.model.model_name_or_path):
+    if previous := finished_run(Path(args.model.model_name_or_path or "")):
         content["started_from"] = previous
     path.write_text(yaml.safe_dump(content, sort_keys=False, width=120))
-
-
-def previous_run(source: str | None) -> dict | None:
-    """run.yaml of the local folder that a run starts from, with what that training took."""
-    folder = Path(source or "")
-    if not source or not (folder / "run.yaml").is_file():
-        return None
-    results = json.loads((folder / "all_results.json").read_text())
-    took = {key: results[key] for key in ("epoch", "train_runtime", "train_steps_per_second")}
-    return yaml.safe_load((folder / "run.yaml").read_text()) | took
 
 
 def shell_command(argv: Sequence[str]) -> str:

@@ -1,0 +1,82 @@
+"""training/stages.py: a chain of runs, as run.yaml holds it, in words for somebody else."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from training.stages import commands, finished_run, portable, stages
+
+MODEL = Path(__file__).parents[1] / "model"
+
+
+def a_run(command, source=None, fingerprint="same", **more):
+    model = {"model_name_or_path": source}
+    return {
+        "command": command,
+        "data_fingerprint": fingerprint,
+        "arguments": {"model": model},
+    } | more
+
+
+def test_the_shipped_run_starts_a_chain_of_one_more(tmp_path):
+    shipped = finished_run(MODEL)
+    run = a_run("python train.py configs/next.yaml --output_dir model", "model")
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(run | {"started_from": shipped}))
+    shutil.copyfile(MODEL / "all_results.json", tmp_path / "all_results.json")
+    chain = stages(tmp_path)
+    assert chain[:-1] == stages(MODEL) and len(chain) > 2
+    assert "configs/fer2013.yaml" in chain[0]["command"] and "started_from" not in chain[0]
+    assert all(run["train_runtime"] > 0 and run["epoch"] > 0 for run in chain)
+    results = json.loads((MODEL / "all_results.json").read_text())
+    assert chain[-2]["train_runtime"] == results["train_runtime"]
+
+
+def test_each_stage_starts_where_the_one_before_wrote(tmp_path):
+    data = tmp_path / "secret place" / "fer2013.csv"
+    data.parent.mkdir()
+    data.touch()
+    runs = [
+        a_run(
+            "python train.py configs/one.yaml --dataset data/moved "
+            "--output_dir model --resume_from_checkpoint true"
+        ),
+        a_run(f"python /x/train.py configs/two.yaml --dataset={data} --overwrite", "runs/one"),
+        a_run(f"python train.py configs/two.yaml --dataset '{data}' --seed 3", "model"),
+    ]
+    assert commands(runs) == [
+        "python train.py configs/one.yaml --dataset fer2013.csv",
+        "python train.py configs/two.yaml --dataset fer2013.csv",
+        "python train.py configs/two.yaml --dataset fer2013.csv --seed 3 --output_dir runs/stage3 "
+        "--model_name_or_path runs/two",
+    ]
+
+
+def test_other_data_keep_their_name():
+    first = a_run("python train.py configs/one.yaml --dataset me/faces", fingerprint="other")
+    last = a_run("python train.py configs/two.yaml --dataset me/fer2013", "runs/one")
+    assert "--dataset me/faces" in commands([first, last])[0]
+
+
+@pytest.mark.parametrize(
+    "word, expected",
+    [
+        ("/home/me/fer2013.csv", "fer2013.csv"),
+        ("../fer/", "fer"),
+        ("~/fer2013", "fer2013"),
+        ("a/b/c", "c"),
+        ("me/fer2013", "me/fer2013"),
+        ("0.5", "0.5"),
+        ("", ""),
+    ],
+)
+def test_portable(word, expected):
+    assert portable(word) == expected
+
+
+def test_a_folder_of_the_working_folder_is_local(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "fer2013").mkdir(parents=True)
+    assert portable("data/fer2013") == "fer2013"
