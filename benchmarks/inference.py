@@ -197,15 +197,17 @@ def measure_start(args: argparse.Namespace) -> None:
 
 
 def measure_stream(args: argparse.Namespace) -> None:
-    header("photos streamed, 512 x 512 JPEG files of one face, haar", "seconds", "peak memory, MB")
+    header("photos streamed, 512 x 512 JPEG files of one face", "seconds", "peak memory, MB")
+    path = ["--detector_path", args.detector_path] if args.detector_path else []
     for photos in (20, 2000):
-        seconds, memory = run([sys.executable, __file__, "--stream", str(photos)])
+        seconds, memory = run([sys.executable, __file__, "--stream", str(photos), *path])
         row(f"{photos:,}", f"{seconds:.0f}", f"{memory:.0f}")
 
 
-def stream(photos: int) -> None:
+def stream(photos: int, detector_path: str | None) -> None:
     """In a process of its own: as many files, each with its own brightness, one generator."""
-    find = load("facial-emotion", detector="haar")
+    detector = "yunet" if detector_path else "haar"
+    find = load("facial-emotion", detector=detector, detector_path=detector_path)
     with tempfile.TemporaryDirectory() as folder:
 
         def files():
@@ -243,11 +245,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--part", choices=PARTS, help="default: all")
-    parser.add_argument("--detector_path", help="a YuNet file: measure it beside Haar")
+    parser.add_argument("--detector_path", help="a YuNet file: photos by it too, the stream by it")
     parser.add_argument("--stream", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.stream:
-        return stream(args.stream)
+        return stream(args.stream, args.detector_path)
     print(
         f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}, "
         f"{torch.get_num_threads()} threads"
