@@ -57,6 +57,11 @@ def create_backbone(config: FerEfficientNetConfig) -> EfficientNet:
 class CheckpointedStage(GradientCheckpointingLayer, nn.Sequential):
     """A stage of timm's blocks, with the same parameter names, that transformers can checkpoint."""
 
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        if not self.training and maps.is_cpu:  # a sixth faster there; training has its own flag
+            maps = maps.contiguous(memory_format=torch.channels_last)
+        return super().forward(maps)
+
 
 class CosineClassifier(nn.Linear):
     """Logits in [-scale, scale]: `scale` times the cosine of features and each class's weights."""

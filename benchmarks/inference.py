@@ -1,0 +1,264 @@
+"""
+Speed and memory of prediction on this machine; prints Markdown.
+
+    python benchmarks/inference.py                                    # all parts, about 6 minutes
+    python benchmarks/inference.py --part faces                       # or photos, start, stream
+    python benchmarks/inference.py --part photos --detector_path face_detection_yunet_2023mar.onnx
+
+faces   one tight face after another: the image-classification pipeline of model/, the bare network
+        on ready tensors in its faster memory format, ONNX Runtime, and a ViT-B/16 at 224 px (random
+        weights) in the same pipeline; in turn, medians of the rounds
+photos  whole photos by the facial-emotion pipeline: read, find, crop, classify
+start   a clean process, from its start to its first prediction
+stream  peak memory of a clean process through which 20 photos stream, and 2,000
+"""
+
+import argparse
+import itertools
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import skimage.data
+import torch
+from PIL import Image
+from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor, pipeline
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from publishing.onnx_export import export_onnx, quantize  # noqa: E402
+
+MODEL = str(Path(__file__).parents[1] / "model")
+FACE_SIDES = (48, 224)
+BATCHES = (1, 32)
+ROUNDS = 3
+PARTS = ("faces", "photos", "start", "stream")
+
+START = """
+import sys
+from transformers import pipeline
+classify = pipeline(sys.argv[1], model=sys.argv[2], trust_remote_code=True, device="cpu")
+classify(sys.argv[3], **({"detector": "haar"} if sys.argv[1] == "facial-emotion" else {}))
+"""
+
+
+def row(*cells) -> None:
+    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+
+
+def header(*cells: str) -> None:
+    print()
+    row(*cells)
+    row(*["---"] * len(cells))
+
+
+def images_per_second(predict: Callable, images: int) -> float:
+    start = time.perf_counter()
+    predict()
+    return images / (time.perf_counter() - start)
+
+
+def face(side: int) -> Image.Image:
+    return Image.fromarray(skimage.data.astronaut()[67:160, 177:270]).resize((side, side))
+
+
+def crowd() -> np.ndarray:
+    """Ten faces in two rows, uint8 (440, 1000, 3)."""
+    return np.tile(skimage.data.astronaut()[:220, 130:330], (2, 5, 1))
+
+
+def load(task: str, **options):
+    return pipeline(task, model=MODEL, trust_remote_code=True, device="cpu", **options)
+
+
+def onnx_sessions(network, pixel_values: torch.Tensor) -> dict[str, onnxruntime.InferenceSession]:
+    """float32 and 8 bits; what the activations' ranges are makes no difference to the speed."""
+    with tempfile.TemporaryDirectory() as folder:
+        exact, small = Path(folder) / "model.onnx", Path(folder) / "model_int8.onnx"
+        export_onnx(network, exact)
+        quantize(exact, small, pixel_values[:4].numpy())
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        return {
+            name: onnxruntime.InferenceSession(str(file), options, ["CPUExecutionProvider"])
+            for name, file in (("float32", exact), ("int8", small))
+        }
+
+
+def measure_faces(args: argparse.Namespace) -> None:
+    ours = load("image-classification")
+    vit = pipeline(
+        "image-classification",
+        model=ViTForImageClassification(ViTConfig(num_labels=7)).eval(),
+        image_processor=ViTImageProcessor(),
+        device="cpu",
+    )
+    images = [face(FACE_SIDES[0])] * max(BATCHES)
+    pixel_values = ours.image_processor(images, return_tensors="pt")["pixel_values"]
+    sessions = onnx_sessions(ours.model, pixel_values)
+
+    header("faces", "batch", "pipeline, images/s", "bare network", "pipeline / bare",
+           "ViT-B/16 pipeline", "pipeline / ViT", "ONNX Runtime float32", "int8")  # fmt: skip
+    for side, batch in itertools.product(FACE_SIDES, BATCHES):
+        faces = [face(side)] * 128
+        found = compare(ours, vit, sessions, faces, pixel_values[:batch])
+        median = {name: statistics.median(rates) for name, rates in found.items()}
+        bare = max(("contiguous", "channels last"), key=median.get)
+        row(f"{side} px", batch, f"{median['ours']:.0f}", f"{median[bare]:.0f} ({bare})",
+            f"{ratio(found['ours'], found[bare]):.2f}", f"{median['vit']:.1f}",
+            f"{ratio(found['ours'], found['vit']):.0f}", f"{median['float32']:.0f}",
+            f"{median['int8']:.0f}")  # fmt: skip
+
+
+def compare(
+    ours, vit, sessions: dict, faces: list, pixel_values: torch.Tensor
+) -> dict[str, list[float]]:
+    """Images/s of each round. pixel_values: (batch, C, H, W)."""
+    batch = len(pixel_values)
+    few = faces[: max(batch, 8)]  # for what is slow
+    passes = len(faces) // batch
+    network = ours.model
+
+    def bare(memory_format: torch.memory_format) -> None:
+        network.to(memory_format=memory_format)
+        ready = pixel_values.contiguous(memory_format=memory_format)
+        with torch.inference_mode():
+            for _ in range(passes):
+                network(ready)
+
+    def onnx(session: onnxruntime.InferenceSession) -> None:
+        for _ in range(passes):
+            session.run(None, {"pixel_values": pixel_values.numpy()})
+
+    contestants = {
+        "contiguous": (lambda: bare(torch.contiguous_format), len(faces)),
+        "ours": (lambda: ours(faces, batch_size=batch), len(faces)),
+        "channels last": (lambda: bare(torch.channels_last), len(faces)),
+        "float32": (lambda: onnx(sessions["float32"]), len(faces)),
+        "int8": (lambda: onnx(sessions["int8"]), len(faces)),
+        "vit": (lambda: vit(few, batch_size=batch), len(few)),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in contestants}
+    for number in range(ROUNDS + 1):  # the first warms up
+        for name, (predict, images) in contestants.items():
+            network.to(memory_format=torch.contiguous_format)  # as from_pretrained leaves it
+            rate = images_per_second(predict, images)
+            if number:
+                rates[name].append(rate)
+    return rates
+
+
+def ratio(ones: Sequence[float], others: Sequence[float]) -> float:
+    return statistics.median(one / other for one, other in zip(ones, others))
+
+
+def measure_photos(args: argparse.Namespace) -> None:
+    header("photo", "faces", "detector", "photos/s, one by one", "photos/s, 32 a call")
+    detectors = {"haar": {"detector": "haar"}}
+    if args.detector_path:
+        detectors["yunet"] = {"detector": "yunet", "detector_path": args.detector_path}
+    for name, options in detectors.items():
+        find = load("facial-emotion", **options)
+        for photo in (skimage.data.astronaut(), crowd()):
+            size = f"{photo.shape[1]} x {photo.shape[0]}"
+            alone, together = rates_of_photos(find, [photo] * 32)
+            row(size, len(find(photo)), name, f"{alone:.1f}", f"{together:.1f}")
+
+
+def rates_of_photos(find, photos: list) -> tuple[float, float]:
+    """Photos/s, one a call and all in one call; medians of three."""
+
+    def one_by_one() -> None:
+        for photo in photos:
+            find(photo)
+
+    ways = (one_by_one, lambda: find(photos))
+    return tuple(
+        statistics.median(images_per_second(way, len(photos)) for _ in range(3)) for way in ways
+    )
+
+
+def measure_start(args: argparse.Namespace) -> None:
+    header("from the start of a process to its first prediction", "seconds", "peak memory, MB")
+    with tempfile.TemporaryDirectory() as folder:
+        photo = f"{folder}/photo.png"
+        Image.fromarray(skimage.data.astronaut()).save(photo)
+        for task in ("image-classification", "facial-emotion"):
+            runs = [run([sys.executable, "-c", START, task, MODEL, photo]) for _ in range(3)]
+            seconds, memory = (statistics.median(column) for column in zip(*runs))
+            row(f'`pipeline("{task}")`', f"{seconds:.1f}", f"{memory:.0f}")
+
+
+def measure_stream(args: argparse.Namespace) -> None:
+    header("photos streamed, 512 x 512 JPEG files of one face", "seconds", "peak memory, MB")
+    path = ["--detector_path", args.detector_path] if args.detector_path else []
+    for photos in (20, 2000):
+        seconds, memory = run([sys.executable, __file__, "--stream", str(photos), *path])
+        row(f"{photos:,}", f"{seconds:.0f}", f"{memory:.0f}")
+
+
+def stream(photos: int, detector_path: str | None) -> None:
+    """In a process of its own: as many files, each with its own brightness, one generator."""
+    detector = "yunet" if detector_path else "haar"
+    find = load("facial-emotion", detector=detector, detector_path=detector_path)
+    with tempfile.TemporaryDirectory() as folder:
+
+        def files():
+            for number in range(photos):
+                dimmed = skimage.data.astronaut() * (1 - number % 20 / 100)
+                path = f"{folder}/{number}.jpg"
+                Image.fromarray(dimmed.astype(np.uint8)).save(path)
+                yield path
+
+        faces = sum(len(found) for found in find(files()))
+    if faces != photos:
+        raise RuntimeError(f"{faces} faces were found in {photos} photos of one face.")
+
+
+def run(command: list[str]) -> tuple[float, float]:
+    """Seconds, and peak memory in MB (of the largest process), of a command that must end well."""
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    start = time.perf_counter()
+    child = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(child.pid, 0)
+    seconds = time.perf_counter() - start
+    if status:
+        raise RuntimeError(f"{command} ended with status {os.waitstatus_to_exitcode(status)}.")
+    return seconds, peak_megabytes(usage)
+
+
+def peak_megabytes(usage: resource.struct_rusage) -> float:
+    return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--part", choices=PARTS, help="default: all")
+    parser.add_argument("--detector_path", help="a YuNet file: photos by it too, the stream by it")
+    parser.add_argument("--stream", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.stream:
+        return stream(args.stream, args.detector_path)
+    print(
+        f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}, "
+        f"{torch.get_num_threads()} threads"
+    )
+    measures = dict(zip(PARTS, (measure_faces, measure_photos, measure_start, measure_stream)))
+    for part, measure in measures.items():
+        if args.part in (None, part):
+            measure(args)
+
+
+if __name__ == "__main__":
+    main()

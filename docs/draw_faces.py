@@ -1,0 +1,58 @@
+"""
+The picture of README's "Faces in photos": docs/faces.png.
+
+    python docs/draw_faces.py
+
+It shows Eileen Collins (NASA, public domain), the portrait that scikit-image bundles.
+"""
+
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import skimage.data
+from transformers import pipeline
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+from prediction.annotation import COLORS, annotate  # noqa: E402
+
+
+def main() -> None:
+    photo = skimage.data.astronaut()
+    find = pipeline(
+        "facial-emotion", model=str(ROOT / "model"), trust_remote_code=True, detector="haar"
+    )
+    (face,), (uniform,) = find(photo, explain=True), find(photo, prior="uniform")
+    figure, (left, middle, right) = plt.subplots(
+        1, 3, figsize=(9, 3), width_ratios=(1, 1.2, 1), layout="constrained"
+    )
+    left.imshow(annotate(photo, [face])[:300, 80:380])
+    left.set_title("box, label, score", fontsize=9)
+    places = np.arange(len(face["scores"]))
+    for shares, color, name, shift in (
+        (face["scores"], [COLORS[label] for label in face["scores"]], 'prior="train"', -0.2),
+        (uniform["scores"], "#333333", 'prior="uniform"', 0.2),
+    ):
+        middle.barh(
+            places + shift, list(shares.values()), 0.38, color=color, label=name,
+            edgecolor="#333333", linewidth=0.5,
+        )  # fmt: skip
+    middle.set_yticks(places, face["scores"], fontsize=9)
+    middle.invert_yaxis()
+    middle.set_xlim(0, 1)
+    middle.set_title("scores, under two priors (dark: uniform)", fontsize=9)
+    right.imshow(face["crop"])
+    right.imshow(face["heatmap"], cmap="inferno", alpha=0.5)
+    right.set_title(f"crop and heatmap of {face['label']}", fontsize=9)
+    for axes in (left, right):
+        axes.set_axis_off()
+    figure.savefig(ROOT / "docs" / "faces.png", dpi=100)
+
+
+if __name__ == "__main__":
+    main()
