@@ -204,8 +204,14 @@ def _prior_choice(page: Page, **where) -> gr.Radio:
             f"Training: {shares[common]:.0%} {common} and {shares[rare]:.1%} {rare}, as in the "
             f"training images. {words}"
         )
-    return gr.Radio(PRIORS, value="train", label="Assume the classes to be spread as", info=words,
-                    **where)  # fmt: skip
+    return gr.Radio(
+        PRIORS,
+        value="train",
+        label="Assume the classes to be spread as",
+        info=words,
+        interactive=True,
+        **where,
+    )
 
 
 def _photo_tab(page: Page) -> None:
@@ -214,7 +220,7 @@ def _photo_tab(page: Page) -> None:
             photo = PhotoInput(
                 label="Photo",
                 sources=["upload", "webcam", "clipboard"],
-                height=230,
+                height=200,
                 buttons=[],
                 placeholder="Drop a photo here\nor click to choose one",
                 alt_text="The photo you sent",
@@ -228,17 +234,20 @@ def _photo_tab(page: Page) -> None:
                 example_labels=list(examples.values()),
                 api_visibility="private",
             )
-            gr.Checkbox(
-                label="Heat map",
-                info="Which parts of a face spoke for its label.",
-                elem_id="heat",
-            )
-            _prior_choice(page, elem_id="prior")
         with gr.Column(scale=5, min_width=320):
             shown = gr.HTML(panels.WAITING, elem_id="shown")
+            with gr.Row():
+                gr.Checkbox(
+                    label="Heat map",
+                    info="Which parts of a face spoke for its label.",
+                    elem_id="heat",
+                    interactive=True,
+                    min_width=200,
+                )
+                _prior_choice(page, elem_id="prior", scale=2, min_width=280)
     photo.change(
         page.show, photo, shown, api_visibility="private", concurrency_id="photos",
-        trigger_mode="always_last",
+        trigger_mode="always_last", scroll_to_output=True,
     )  # fmt: skip
 
 
@@ -277,7 +286,7 @@ def _video_tab(page: Page) -> None:
             video = VideoInput(
                 label=f"Video, up to {MAX_SECONDS} seconds and {MAX_VIDEO_BYTES >> 20} MB",
                 sources=["upload", "webcam"],
-                height=230,
+                height=200,
                 buttons=[],
             )
             table_file = gr.DownloadButton("Download the timeline as CSV")
@@ -353,6 +362,16 @@ def _api(page: Page) -> None:
     )  # fmt: skip
 
 
+def theme() -> gr.themes.Base:
+    """Fonts of the visitor's own machine, and greys that can be read."""
+    return gr.themes.Default(font="system-ui", font_mono="monospace").set(
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+    )
+
+
 def main() -> None:
     here = HERE.parent / "model"
     source = os.environ.get("MODEL_ID") or (str(here) if here.is_dir() else "")
@@ -365,7 +384,7 @@ def main() -> None:
         source, os.environ.get("MODEL_REVISION", ""), os.environ.get("DETECTOR_PATH") or None
     )
     build(served).launch(
-        theme=gr.themes.Default(font="system-ui", font_mono="monospace"),
+        theme=theme(),
         head=panels.STYLE,
         max_file_size=MAX_VIDEO_BYTES,
         footer_links=["api", "settings"],

@@ -21,7 +21,8 @@ STYLE = """<style>
 .result {display: flex; flex-wrap: wrap; gap: 16px; align-items: flex-start}
 .result figure {flex: 3 1 280px; margin: 0}
 .result figure img {width: 100%; border-radius: 8px; display: block}
-.result .faces {flex: 2 1 230px; display: grid; gap: 12px; max-height: 72vh; overflow-y: auto}
+.result .side {flex: 2 1 230px}
+.result .faces {display: grid; gap: 12px; max-height: 72vh; overflow-y: auto}
 .face {border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 8px 12px}
 .face h3 {margin: 0 0 4px; font-size: 1.1em}
 .face .unsure {font-weight: 400; font-style: normal; border: 1px dashed currentColor;
@@ -63,13 +64,14 @@ def result(photo: np.ndarray, by_prior: Mapping[str, Sequence[dict]], hint: str)
     if not any(by_prior.values()):
         words = "No face was found. A face should be at least 16 pixels wide and mostly visible."
         return message(words) + f"<figure>{_img(fit(photo), 'The photo without a face')}</figure>"
-    return '<div role="status">' + "".join(
-        f'<div class="result prior-{prior}"><figure>{_annotated(photo, faces)}</figure><div>'
-        f'<div class="faces" role="list" aria-label="Faces" tabindex="0">'
+    variants = "".join(
+        f'<div class="result prior-{prior}"><figure>{_annotated(photo, faces)}</figure>'
+        f'<div class="side"><div class="faces" role="list" aria-label="Faces" tabindex="0">'
         f"{''.join(_card(number, face) for number, face in enumerate(faces, 1))}</div>"
         f'<p class="hint">{html.escape(hint)}</p></div></div>'
         for prior, faces in by_prior.items()
-    ) + "</div>"  # fmt: skip
+    )
+    return f'<div role="status">{variants}</div>'
 
 
 def _annotated(photo: np.ndarray, faces: Sequence[dict]) -> str:
