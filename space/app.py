@@ -47,6 +47,11 @@ DELETE_AFTER_USE, DELETE_AT_AGE = 60, 600  # seconds
 SESSIONS = 200  # whose pages Gradio remembers
 PRIORS = [("training", "train"), ("uniform", "uniform")]
 TOO_MANY = f"At most {MAX_PHOTOS} photos at a time, but these are {{}}."
+TO_THE_FACES = """() => {
+    const faces = document.querySelector("#photo-shown .result, #photo-shown .message");
+    if (innerWidth <= 640 && document.querySelector("#photo-shown img"))
+        faces.scrollIntoView({behavior: "smooth"});
+}"""  # on a phone they are below
 PRIVACY = (
     "Photos and videos are read, answered and forgotten: an upload is deleted about a minute after "
     "its use, the clip and the tables that are made from it within ten minutes. No photo, name or "
@@ -215,8 +220,8 @@ def _prior_choice(page: Page, **where) -> gr.Radio:
 
 
 def _photo_tab(page: Page) -> None:
-    with gr.Row():
-        with gr.Column(scale=2, min_width=280):
+    with gr.Row(elem_id="photo-row"):
+        with gr.Column(scale=2, min_width=280, elem_id="photo-side"):
             photo = PhotoInput(
                 label="Photo",
                 sources=["upload", "webcam", "clipboard"],
@@ -234,21 +239,24 @@ def _photo_tab(page: Page) -> None:
                 example_labels=list(examples.values()),
                 api_visibility="private",
             )
-        with gr.Column(scale=5, min_width=320):
-            shown = gr.HTML(panels.WAITING, elem_id="shown")
-            with gr.Row():
+            with gr.Group(elem_id="options"):
                 gr.Checkbox(
                     label="Heat map",
                     info="Which parts of a face spoke for its label.",
                     elem_id="heat",
                     interactive=True,
-                    min_width=200,
                 )
-                _prior_choice(page, elem_id="prior", scale=2, min_width=280)
+                _prior_choice(page, elem_id="prior")
+        with gr.Column(scale=5, min_width=320, elem_id="photo-shown"):
+            shown = gr.HTML(panels.WAITING)
     photo.change(
-        page.show, photo, shown, api_visibility="private", concurrency_id="photos",
-        trigger_mode="always_last", scroll_to_output=True,
-    )  # fmt: skip
+        page.show,
+        photo,
+        shown,
+        api_visibility="private",
+        concurrency_id="photos",
+        trigger_mode="always_last",
+    ).then(None, js=TO_THE_FACES)
 
 
 def _many_tab(page: Page) -> None:

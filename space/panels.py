@@ -24,7 +24,7 @@ STYLE = """<style>
 .result .side {flex: 2 1 230px}
 .result .faces {display: grid; gap: 12px; max-height: 72vh; overflow-y: auto}
 .face {border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 8px 12px}
-.face h3 {margin: 0 0 4px; font-size: 1.1em}
+.result .face h3 {margin: 0 0 4px !important; font-size: 1.1em}
 .face .unsure {font-weight: 400; font-style: normal; border: 1px dashed currentColor;
                border-radius: 6px; padding: 0 6px; margin-left: 6px; font-size: .8em}
 .face .row {display: grid; grid-template-columns: 5.2em 1fr 2.8em; gap: 8px; align-items: center;
@@ -34,7 +34,7 @@ STYLE = """<style>
 .face .bar i {display: block; height: 100%}
 .face .share {text-align: right; font-variant-numeric: tabular-nums}
 .face .heat img {width: 100%; max-width: 200px; border-radius: 6px; margin: 8px 0 2px}
-.hint {font-size: .85em; color: var(--body-text-color-subdued); margin: 8px 0 0}
+.hint {font-size: .85em; color: var(--body-text-color-subdued); margin: 8px 0 0 !important}
 .message {padding: 14px; border-radius: 8px; border: 1px solid var(--border-color-primary)}
 .message + figure {margin: 12px 0 0} .message + figure img {max-width: 100%; border-radius: 8px}
 .face, .face h3, .face .row span, .message {color: var(--body-text-color)}
@@ -42,7 +42,11 @@ STYLE = """<style>
 body:not(:has(#prior input[value=uniform]:checked)) .prior-uniform {display: none}
 body:has(#heat input:checked) .heat {display: block}
 .report img {background: white; border-radius: 8px}
-@media (max-width: 640px) {.result .faces {max-height: none}}
+@media (max-width: 640px) {
+.result .faces {max-height: none}
+#photo-side {display: contents} #photo-shown {order: 2} #options {order: 3}
+h1 {font-size: 1.4em !important}
+}
 </style>"""
 
 WAITING = '<p class="message">The faces of your photo, and seven bars for each, will be here.</p>'
