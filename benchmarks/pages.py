@@ -1,6 +1,6 @@
 """
-Puts benchmarks/results/NAME.md between <!-- NAME --> and <!-- /NAME --> of README and RESULTS, and the
-comparison of treatments into the Space.
+Puts benchmarks/results/NAME.md between <!-- NAME --> and <!-- /NAME --> of README and RESULTS, and
+the comparison of treatments into the Space.
 
     python benchmarks/pages.py
 """

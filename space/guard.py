@@ -43,8 +43,14 @@ class Guard:
             got += len(message.get("body", b""))
             return message if got <= limit else {"type": "http.disconnect"}
 
+        async def answered(message: Message) -> None:
+            if got <= limit:
+                await send(message)
+
         try:
-            await self.app(scope, counted, send)
+            await self.app(scope, counted, answered)
         except ClientDisconnect:
-            if got > limit:
-                await too_large(scope, receive, send)
+            if got <= limit:
+                raise
+        if got > limit:
+            await too_large(scope, receive, send)

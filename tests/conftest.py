@@ -59,6 +59,7 @@ def space(tmp_path_factory):
         "HF_HOME": str(folder / "home"),
         "HF_HUB_OFFLINE": "1",
         "TMPDIR": str(folder),
+        "PYTHONUNBUFFERED": "1",
         "MODEL_ID": str(root / "model"),
         "GRADIO_SERVER_PORT": str(port),
     }
