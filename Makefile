@@ -15,7 +15,7 @@ run: $(VENV)/.train
 test: $(VENV)/.test $(TRANSFORMERS_TESTS)
 	$(BIN)/python -m pytest
 
-space: $(VENV)/.test
+space: $(VENV)/.space
 	$(BIN)/python space/app.py
 
 screenshots: $(VENV)/.test
@@ -37,6 +37,10 @@ $(BIN)/python:
 
 $(VENV)/.train: setup.py constraints.txt | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train]'
+	touch $@
+
+$(VENV)/.space: setup.py constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[space]'
 	touch $@
 
 $(VENV)/.test: setup.py constraints.txt | $(BIN)/python

@@ -6,9 +6,9 @@ The Space under load: many clients at once against the bare pipeline, on the sam
 
 Each client sends a photo of its own by plain HTTP (upload, call, answer), again and again, and
 compares every answer with what the pipeline said of that photo before: one that belongs to somebody
-else is counted. The bare pipeline reads the same files as one list, with PyTorch's own number of threads.
-Memory is the server's after the warm-up and `--flat_over` answers later; the clients go on until
-there are as many. They run on the same cores as the server.
+else is counted. The bare pipeline reads the same files as one list, with PyTorch's own number of
+threads. Memory is the server's after the warm-up and `--flat_over` answers later; the clients go on
+until there are as many. They run on the same cores as the server.
 """
 
 import argparse

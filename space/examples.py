@@ -16,7 +16,7 @@ def make_examples(folder: Path) -> dict[Path, str]:
     several = np.concatenate([face, np.asarray(grey), np.asarray(turned)], axis=1)
     pictures = {
         "One face": astronaut,
-        "Three: as she is, grey, tilted": several,
+        "Three faces": several,
         "No face": skimage.data.chelsea(),
     }
     paths = {}

@@ -146,7 +146,7 @@ def test_the_prior_is_switched_without_the_server(open_page):
 
 def test_examples_and_clearing(open_page):
     page = open_page()
-    page.get_by_role("button", name="Three: as she is").click()
+    page.get_by_role("button", name="Three faces").click()
     expect(shown(page).locator(".prior-train .face")).to_have_count(3)
     page.get_by_role("button", name="No face").click()
     expect(shown(page).get_by_text("No face was found.")).to_be_visible()
