@@ -1,18 +1,25 @@
 # make run      a virtual environment, then the quickstart: train, evaluate, save, load back
 # make test     the whole suite
+# make space    the page and the API on this machine, with model/
 # make quality  what CI checks of the style; make style mends it
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TRANSFORMERS_TESTS := $(VENV)/transformers-tests
 
-.PHONY: run test quality style clean
+.PHONY: run test space screenshots quality style clean
 
 run: $(VENV)/.train
 	$(BIN)/python train.py configs/quickstart.yaml --overwrite
 
 test: $(VENV)/.test $(TRANSFORMERS_TESTS)
 	$(BIN)/python -m pytest
+
+space: $(VENV)/.space
+	$(BIN)/python space/app.py
+
+screenshots: $(VENV)/.test
+	SCREENSHOTS=docs $(BIN)/python -m pytest tests/test_space_page.py
 
 quality: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -32,8 +39,12 @@ $(VENV)/.train: setup.py constraints.txt | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train]'
 	touch $@
 
+$(VENV)/.space: setup.py constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[space]'
+	touch $@
+
 $(VENV)/.test: setup.py constraints.txt | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,publish,photos,test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,publish,photos,space,test]'
 	touch $@
 
 # transformers' own model tests are in its source distribution, not in its wheel

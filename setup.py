@@ -25,10 +25,16 @@ EXTRAS = {
     ],
     "photos": ["matplotlib>=3.10", "opencv-python-headless>=4.10,<5", "tqdm>=4.67"],
     "publish": ["huggingface_hub>=2.0,<3", "onnx>=1.20", "onnxruntime>=1.23", "onnxscript>=0.5"],
-    "space": ["gradio>=6.0,<7"],
+    "space": [
+        "gradio>=6.31,<7",
+        "matplotlib>=3.10",
+        "opencv-python-headless>=4.10,<5",
+        "scikit-image>=0.25",
+    ],
     "test": [
         "imbalanced-learn>=0.13",
         "parameterized>=0.9",
+        "playwright>=1.50",
         "pytest>=8",
         "ruff>=0.17",
         "scikit-image>=0.25",

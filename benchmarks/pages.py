@@ -1,9 +1,11 @@
 """
-Puts benchmarks/results/NAME.md between <!-- NAME --> and <!-- /NAME --> of README and RESULTS.
+Puts benchmarks/results/NAME.md between <!-- NAME --> and <!-- /NAME --> of README and RESULTS, and
+the comparison of treatments into the Space.
 
     python benchmarks/pages.py
 """
 
+import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +26,8 @@ def main() -> None:
     for page in PAGES:
         for table in sorted((ROOT / "benchmarks" / "results").glob("*.md")):
             page.write_text(fill(page, table.stem, table.read_text()))
+    for made in (ROOT / "benchmarks" / "results").glob("imbalance_official.*"):
+        shutil.copyfile(made, ROOT / "space" / f"imbalance{made.suffix}")
 
 
 if __name__ == "__main__":

@@ -140,7 +140,9 @@ class Follower:
 
 
 class VideoFile:
-    """An .mp4 that frames are written into; opened at the first one, whose size it takes."""
+    """A video that frames are written into; opened at the first one, whose size it takes."""
+
+    CODECS = {".mp4": "mp4v", ".webm": "VP80"}  # browsers play the second
 
     def __init__(self, path: Path, rate: float):
         self.path, self.rate, self.writer = path, rate, None
@@ -149,9 +151,8 @@ class VideoFile:
         """picture: uint8 (H, W, 3) RGB."""
         if self.writer is None:
             size = (picture.shape[1], picture.shape[0])
-            self.writer = cv2.VideoWriter(
-                str(self.path), cv2.VideoWriter.fourcc(*"mp4v"), self.rate, size
-            )
+            codec = cv2.VideoWriter.fourcc(*self.CODECS[self.path.suffix])
+            self.writer = cv2.VideoWriter(str(self.path), codec, self.rate, size)
         self.writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
     def end(self) -> None:

@@ -1,5 +1,14 @@
 """Helpers that several test files share; no test reads the network or a foreign cache."""
 
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
 import datasets
 import numpy as np
 import pytest
@@ -28,3 +37,51 @@ def make_faces():
         return FaceDataset(images, torch.as_tensor(labels))
 
     return make
+
+
+@dataclass
+class SpaceServer:
+    url: str
+    log: Path
+    folder: Path  # a copy of space/: what a Space repository holds
+
+
+@pytest.fixture(scope="session")
+def space(tmp_path_factory):
+    """The Space, started once from a copy of space/ alone, without a network, with model/."""
+    root, folder = Path(__file__).parents[1], tmp_path_factory.mktemp("space")
+    shutil.copytree(root / "space", folder / "space", ignore=shutil.ignore_patterns("__pycache__"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {
+        "PATH": os.environ["PATH"],
+        "HF_HOME": str(folder / "home"),
+        "HF_HUB_OFFLINE": "1",
+        "TMPDIR": str(folder),
+        "PYTHONUNBUFFERED": "1",
+        "MODEL_ID": str(root / "model"),
+        "GRADIO_SERVER_PORT": str(port),
+    }
+    command = [sys.executable, folder / "space" / "app.py"]
+    with (folder / "log.txt").open("w") as log:
+        server = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(server, f"{url}/config", folder / "log.txt")
+        yield SpaceServer(url, folder / "log.txt", folder / "space")
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _wait_for(server: subprocess.Popen, url: str, log: Path) -> None:
+    while True:
+        try:
+            return urllib.request.urlopen(url, timeout=10).close()
+        except OSError:
+            try:
+                server.wait(0.2)
+            except subprocess.TimeoutExpired:
+                continue
+            pytest.fail(f"the Space ended: {log.read_text()}")

@@ -1,0 +1,56 @@
+"""What of the server can be reached: Gradio's doors that this page does not need are shut."""
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SHUT = (  # they fetch addresses, or take and keep files
+    "/file=http:",
+    "/file=https:",
+    "/proxy=",
+    "/process_recording",
+    "/component_server",
+    "/deep_link",
+    "/stream/",
+    "/run-history",
+    "/vibe-",
+)
+MAX_UPLOAD = 200 * 2**20  # bytes of one request that sends files
+MAX_BODY = 2**20  # of any other
+
+
+class Guard:
+    """ASGI middleware: 404 for what is shut, 413 for bodies that are too large."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        if any(door in scope["path"] for door in SHUT):
+            return await PlainTextResponse("Not here.", 404)(scope, receive, send)
+        limit = MAX_UPLOAD if scope["path"].rstrip("/").endswith("/upload") else MAX_BODY
+        too_large = PlainTextResponse(f"More than {limit >> 20} MB.", 413)
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if not announced.isdigit() or int(announced) > limit:
+            return await too_large(scope, receive, send)
+        got = 0
+
+        async def counted() -> Message:  # a body in chunks announces nothing
+            nonlocal got
+            message = await receive()
+            got += len(message.get("body", b""))
+            return message if got <= limit else {"type": "http.disconnect"}
+
+        async def answered(message: Message) -> None:
+            if got <= limit:
+                await send(message)
+
+        try:
+            await self.app(scope, counted, answered)
+        except ClientDisconnect:
+            if got <= limit:
+                raise
+        if got > limit:
+            await too_large(scope, receive, send)

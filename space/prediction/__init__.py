@@ -1,0 +1,1 @@
+"""The command line around the facial-emotion pipeline: photos, folders, videos and webcams."""

@@ -1,0 +1,60 @@
+"""Faces as lines of a table, as JSON and as CSV."""
+
+import csv
+import json
+from collections.abc import Sequence
+from typing import TextIO
+
+BOX = ("xmin", "ymin", "xmax", "ymax")
+
+
+def table_lines(name: str, faces: Sequence[dict]) -> list[str]:
+    """One line for each face of a photo, or one that says there is none."""
+    if not faces:
+        return [f"{name}  no face"]
+    return [
+        f"{name}  {number}  {face['label']:<8}  {face['score']:.2f}  "
+        f"{'uncertain' if face['uncertain'] else '':<9}  at {describe_box(face['box'])}"
+        for number, face in enumerate(faces, 1)
+    ]
+
+
+def describe_box(box: dict) -> str:
+    width, height = box["xmax"] - box["xmin"], box["ymax"] - box["ymin"]
+    return f"{box['xmin']},{box['ymin']} {width}x{height}"
+
+
+class JsonWriter:
+    """A JSON list of {"file", "faces"}; "faces" is null for a file that could not be read."""
+
+    def __init__(self, file: TextIO):
+        self.file, self.before = file, "[\n"
+
+    def write(self, name: str, faces: Sequence[dict] | None) -> None:
+        self.file.write(self.before + json.dumps({"file": name, "faces": faces}))
+        self.before = ",\n"
+
+    def end(self) -> None:
+        self.file.write("[]\n" if self.before == "[\n" else "\n]\n")
+
+
+class CsvWriter:
+    """One row for each face: file, number, box, scores, and a column for each class."""
+
+    def __init__(self, file: TextIO, label_names: Sequence[str]):
+        self.labels = list(label_names)
+        self.rows = csv.writer(file, lineterminator="\n")
+        self.rows.writerow(
+            ["file", "face", *BOX, "face_score", "label", "score", "uncertain", *self.labels]
+        )
+
+    def write(self, name: str, faces: Sequence[dict] | None) -> None:
+        for number, face in enumerate(faces or (), 1):
+            self.rows.writerow(
+                [name, number, *(face["box"][edge] for edge in BOX), f"{face['face_score']:.4f}"]
+                + [face["label"], f"{face['score']:.4f}", face["uncertain"]]
+                + [f"{face['scores'][label]:.4f}" for label in self.labels]
+            )
+
+    def end(self) -> None:
+        pass

@@ -1,0 +1,161 @@
+"""The model behind the page: loaded once, warm, shared by all who wait."""
+
+import copy
+import math
+import os
+import re
+import sys
+import threading
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from huggingface_hub import snapshot_download
+from transformers import pipeline
+
+MAX_PHOTO_BYTES = 20 * 2**20
+MAX_PHOTO_PIXELS = 25_000_000
+MAX_FACES = 50  # of a photo; the largest are kept
+MAX_BATCH = 8  # waiting photos that share a pass through the network
+REPORT_FILES = ["README.md", "all_results.json", "*.png"]
+
+
+class InputRefused(ValueError):
+    """Something a visitor sent that is not used; the message is for the visitor."""
+
+
+@dataclass
+class _Job:
+    photo: np.ndarray
+    options: dict
+    answer: Future = field(default_factory=Future)
+
+
+class Served:
+    """
+    One model in as many pipelines as there are workers. Photos that wait with the same options are
+    done together, shared out evenly among the workers: a pass of eight faces costs half as much
+    for each.
+
+    Args:
+        source: a local folder, or a Hub id. revision: the commit of a Hub id, 40 hex digits.
+        detector_path: a local YuNet file; default: from the Hub, or else OpenCV's own detector.
+
+    Attributes:
+        name: the Hub id, or the folder's name. revision: "" for a folder.
+        report: folder with the model's card, figures and pictures. labels: in the order of ids.
+
+    Raises:
+        SystemExit: the code of a Hub model is not pinned to a commit.
+    """
+
+    def __init__(self, source: str, revision: str = "", detector_path: str | None = None):
+        self.report, where = Path(source), {}
+        self.name, self.revision = self.report.resolve().name, ""
+        if not self.report.is_dir():
+            if not re.fullmatch(r"[0-9a-f]{40}", revision):
+                raise SystemExit(
+                    f"MODEL_REVISION must be a commit of {source} (40 hex digits), since the "
+                    f"model's code is run; found {revision!r}. `push_to_hub.py --space` sets it."
+                )
+            self.name, self.revision, where = source, revision, {"revision": revision}
+            self.report = Path(snapshot_download(source, allow_patterns=REPORT_FILES, **where))
+        cores = os.cpu_count() or 1
+        self.workers = min(cores, 4)
+        torch.set_num_threads(max(1, cores // self.workers))
+        cv2.setNumThreads(1)
+        first = pipeline(
+            "facial-emotion",
+            model=source,
+            trust_remote_code=True,
+            detector_path=detector_path,
+            **where,
+        )
+        self.config = first.model.config
+        self.labels = [self.config.id2label[i] for i in range(self.config.num_labels)]
+        reading = sys.modules[sys.modules[type(first).__module__].read_photo.__module__]
+        reading.MAX_PIXELS = MAX_PHOTO_PIXELS
+        self._read_photo, self._photo_error = reading.read_photo, reading.PhotoError
+        self._reading = threading.Semaphore(self.workers)  # unpacking takes memory
+        self._jobs: deque[_Job] = deque()
+        self._changed = threading.Condition()
+        for find in [first] + [_copy(first, detector_path) for _ in range(self.workers - 1)]:
+            for options in ({}, {"detector": "none", "explain": True}):  # warm
+                find(np.zeros((96, 96, 3), np.uint8), **options)
+            threading.Thread(target=self._work, args=(find,), daemon=True).start()
+        self.detector = type(next(iter(first._detectors.values()))).__name__
+
+    def read(self, content: bytes, name: str) -> np.ndarray:
+        """
+        An image file -> uint8 (H, W, 3), upright.
+
+        Raises:
+            InputRefused: too large, or not an image that can be read.
+        """
+        if len(content) > MAX_PHOTO_BYTES:
+            raise InputRefused(
+                f"{name}: larger than {MAX_PHOTO_BYTES >> 20} MB. Make it smaller, send it again."
+            )
+        try:
+            with self._reading:
+                return self._read_photo(content, name)
+        except self._photo_error as error:
+            raise InputRefused(str(error)) from None
+
+    def faces(self, photos: list[np.ndarray], **options) -> list[list[dict]]:
+        """The pipeline's answers, each of at most `MAX_FACES` faces: the largest."""
+        jobs = [_Job(photo, options) for photo in photos]
+        with self._changed:
+            self._jobs.extend(jobs)
+            self._changed.notify(len(jobs))
+        return [_largest(job.answer.result()) for job in jobs]
+
+    def _work(self, find) -> None:
+        while True:
+            _answer(find, self._take())
+
+    def _take(self) -> list[_Job]:
+        """A worker's share of those who wait with the same options."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs)
+            share = min(MAX_BATCH, math.ceil(len(self._jobs) / self.workers))
+            options = self._jobs[0].options
+            taken = [job for job in self._jobs if job.options == options][:share]
+            for job in taken:
+                self._jobs.remove(job)
+            return taken
+
+
+def _answer(find, jobs: list[_Job]) -> None:
+    try:
+        answers = find([job.photo for job in jobs], **jobs[0].options)
+    except Exception as error:  # whatever it is, it belongs to the one who sent that photo
+        if len(jobs) == 1:
+            return jobs[0].answer.set_exception(error)
+        for job in jobs:
+            _answer(find, [job])
+    else:
+        for job, answer in zip(jobs, answers):
+            job.answer.set_result(answer)
+
+
+def _copy(find, detector_path: str | None):
+    """Another pipeline: detectors and Grad-CAM's hooks serve one call at a time."""
+    return type(find)(
+        model=copy.deepcopy(find.model),
+        image_processor=find.image_processor,
+        task="facial-emotion",
+        device=find.device,
+        detector_path=detector_path,
+    )
+
+
+def _largest(faces: list[dict]) -> list[dict]:
+    """At most `MAX_FACES`, still from left to right."""
+    widths = [face["box"]["xmax"] - face["box"]["xmin"] for face in faces]
+    kept = sorted(range(len(faces)), key=lambda i: -widths[i])[:MAX_FACES]
+    return [faces[i] for i in sorted(kept)]

@@ -1,0 +1,108 @@
+"""
+What visitors send: the path of an upload and nothing else, read once, soon deleted.
+
+Gradio's own inputs open, convert and copy what is sent, and fetch an address in its place. Here the
+model's own reader opens a file, with its limits, and an address is refused.
+"""
+
+import threading
+import time
+from pathlib import Path
+
+import gradio as gr
+from gradio import component_meta
+from gradio_client.utils import is_http_url_like
+
+component_meta.create_or_modify_pyi = lambda *_: None  # it would write a file beside this one
+
+
+class _PathOnly:
+    is_template = True  # looks like its parent in the browser
+
+    def preprocess(self, payload) -> str | list[str] | None:
+        if payload is None:
+            return None
+        files = getattr(payload, "root", payload)
+        return [file.path for file in files] if isinstance(files, list) else files.path
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path):
+        if url_or_file_path is not None and is_http_url_like(str(url_or_file_path)):
+            raise gr.Error("Addresses are not fetched here: send the file.", print_exception=False)
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
+
+    def get_block_name(self) -> str:
+        return type(self).__bases__[1].__name__.lower()
+
+    def api_info(self) -> dict:
+        return super().api_info() | {"additional_description": "an upload; no address"}
+
+    def example_payload(self):
+        file = {"path": "PATH_THAT_UPLOAD_ANSWERED", "meta": {"_type": "gradio.FileData"}}
+        return [file] if getattr(self, "file_count", "single") == "multiple" else file
+
+    example_value = example_payload
+
+
+class PhotoInput(_PathOnly, gr.Image):
+    """A photo by upload, clipboard or webcam -> its path."""
+
+
+class VideoInput(_PathOnly, gr.Video):
+    """A video by upload or webcam -> its path."""
+
+
+class FileInput(_PathOnly, gr.File):
+    """A file or several -> path or paths."""
+
+
+class Uploads:
+    """
+    Deletes files of a folder `after_use` seconds after their last use, and in any case at an age of
+    `at_age` seconds.
+
+    Not at once after use: the same file sent by two visitors is one file on disk, and the second
+    may wait in the queue. (Gradio's `delete_cache` knows ages alone, and not what an upload that
+    broke off has left.)
+    """
+
+    def __init__(self, folder: Path, after_use: float, at_age: float):
+        self.folder, self.after_use, self.at_age = folder, after_use, at_age
+        self._used: dict[Path, float] = {}
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def read(self, path: str, most: int) -> bytes:
+        """
+        Its content, or the first `most` + 1 bytes of it; the file will be forgotten.
+
+        Raises:
+            FileNotFoundError: it has been forgotten.
+        """
+        with self.open(path) as file:
+            return file.read(most + 1)
+
+    def open(self, path: str):
+        file = Path(path).open("rb")
+        if Path(path).is_relative_to(self.folder):  # an example stays
+            self._used[Path(path)] = time.time()
+        return file
+
+    def forget(self, now: float) -> None:
+        for path in list(self.folder.rglob("*")):
+            try:
+                changed = path.stat().st_ctime  # of a file that is sent again: new
+                if path.is_dir():
+                    if now - changed > self.at_age:
+                        path.rmdir()
+                    continue
+                used = self._used.get(path)
+                idle = used is not None and now - max(used, changed) > self.after_use
+                if idle or now - changed > self.at_age:
+                    path.unlink()
+                    self._used.pop(path, None)
+            except OSError:  # gone already, or a folder in use
+                continue
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(self.after_use / 6)
+            self.forget(time.time())

@@ -1,0 +1,224 @@
+"""space/: what its folder holds, and its API by gradio_client and by plain HTTP."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import gradio_client
+import numpy as np
+import pytest
+import skimage.data
+import yaml
+from space_client import astronaut, call, predict, saved, upload
+from transformers import pipeline
+
+ROOT = Path(__file__).parents[1]
+RESULTS = json.loads((ROOT / "model" / "all_results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def find():
+    return pipeline(
+        "facial-emotion", str(ROOT / "model"), trust_remote_code=True, detector="haar", device="cpu"
+    )
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """With one face, three and none."""
+    face = astronaut()[:220, 130:330]
+    dim = (face * 0.7).astype(np.uint8)
+    photos = {"one": astronaut(), "three": np.concatenate([face, dim, face[:, ::-1]], 1),
+              "none": skimage.data.chelsea()}  # fmt: skip
+    folder = tmp_path_factory.mktemp("photos")
+    for name, photo in photos.items():
+        (folder / f"{name}.png").write_bytes(saved(photo))
+    return {name: str(folder / f"{name}.png") for name in photos}
+
+
+@pytest.fixture(scope="module")
+def client(space):
+    return gradio_client.Client(space.url, verbose=False)
+
+
+@pytest.fixture
+def modules(monkeypatch):
+    """Imports of space/'s own modules."""
+    monkeypatch.syspath_prepend(str(ROOT / "space"))
+    return __import__
+
+
+def assert_same(found, expected):
+    assert [face["box"] for face in found] == [face["box"] for face in expected]
+    for face, other in zip(found, expected):
+        assert set(face) == set(other)
+        assert (face["label"], face["uncertain"]) == (other["label"], other["uncertain"])
+        assert face["scores"] == pytest.approx(other["scores"], abs=1e-5)
+        for name in ("score", "face_score"):
+            assert face[name] == pytest.approx(other[name], abs=1e-5)
+
+
+@pytest.mark.parametrize("prior", ["train", "uniform"])
+def test_predict_is_the_pipelines_own_answer(client, find, files, prior):
+    for path in files.values():
+        found = client.predict(gradio_client.handle_file(path), prior, api_name="/predict")
+        assert_same(found, find(path, prior=prior))
+    assert len(find(files["three"])) == 3 and find(files["none"]) == []
+
+
+def test_predict_batch_is_the_pipelines_own_answer(client, find, files):
+    paths = list(files.values())
+    images = [gradio_client.handle_file(path) for path in paths]
+    found = client.predict(images, api_name="/predict_batch")
+    expected = find(paths)
+    assert len(found) == len(expected) == 3
+    for faces, others in zip(found, expected):
+        assert_same(faces, others)
+
+
+def test_info_is_the_report(client):
+    about = client.predict(api_name="/info")
+    assert about["model_id"] == "model" and about["revision"] is None
+    assert about["figures"] == RESULTS
+    assert about["detector"] == "Haar" and about["limits"]["photos"] == 50
+
+
+def test_plain_http(space, find, files):
+    content = Path(files["one"]).read_bytes()
+    assert_same(predict(space.url, content), find(files["one"]))
+    images = [upload(space.url, Path(path).read_bytes()) for path in files.values()]
+    event, (found,) = call(space.url, "predict_batch", images, "train")
+    assert event == "complete" and [len(faces) for faces in found] == [1, 3, 0]
+
+
+def test_the_api_is_documented_and_typed(client):
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(endpoints) == {"/predict", "/predict_batch", "/info"}
+    for endpoint in endpoints.values():
+        assert len(endpoint["description"]) > 40
+    image, prior = endpoints["/predict"]["parameters"]
+    assert image["parameter_name"] == "image" and "filepath" in image["python_type"]["type"]
+    assert prior["type"]["enum"] == ["train", "uniform"] and prior["parameter_default"] == "train"
+    (faces,) = endpoints["/predict"]["returns"]
+    assert set(faces["type"]["items"]["properties"]) >= {"box", "label", "scores", "uncertain"}
+
+
+def test_every_client_gets_its_own_answer(space, find):
+    """Many at once, so that batches are formed; each photo has its face elsewhere."""
+    photos = [np.roll(astronaut()[:256], 8 * number, axis=1) for number in range(-12, 12)]
+    contents = [saved(photo) for photo in photos]
+    with ThreadPoolExecutor(len(contents)) as clients:
+        found = list(clients.map(lambda content: predict(space.url, content), contents))
+    for faces, expected in zip(found, find(contents)):
+        assert_same(faces, expected)
+
+
+def test_a_photo_that_breaks_the_model_spoils_no_other(modules):
+    serving = modules("serving")
+
+    def find(photos):
+        if any(photo.sum() == 13 for photo in photos):
+            raise RuntimeError("unlucky")
+        return [int(photo.sum()) for photo in photos]
+
+    jobs = [serving._Job(np.array([number]), {}) for number in (3, 13, 5)]
+    serving._answer(find, jobs)
+    assert jobs[0].answer.result() == 3 and jobs[2].answer.result() == 5
+    with pytest.raises(RuntimeError, match="unlucky"):
+        jobs[1].answer.result()
+
+
+def test_the_largest_faces_are_kept_in_order(modules):
+    serving = modules("serving")
+    faces = [{"box": {"xmin": 0, "xmax": 10 + number}} for number in range(60)]
+    assert serving._largest(faces) == faces[10:]
+
+
+def test_uploads_are_deleted_after_use_and_by_age(modules, tmp_path):
+    folder, example = tmp_path / "uploads", tmp_path / "example.png"
+    (folder / "a").mkdir(parents=True)
+    used, unused = folder / "a" / "used.png", folder / "unused.png"
+    for file in (used, unused, example):
+        file.write_bytes(b"picture")
+    uploads = modules("uploads").Uploads(folder, after_use=60, at_age=600)
+    assert uploads.read(str(used), most=3) == b"pict"
+    assert uploads.read(str(example), most=100) == b"picture"
+    now = time.time()
+    uploads.forget(now + 30)
+    assert used.exists() and unused.exists()
+    uploads.forget(now + 61)
+    assert not used.exists() and unused.exists()
+    uploads.forget(now + 700)
+    assert list(folder.rglob("*")) == [] and example.exists()
+
+
+@pytest.mark.parametrize("revision", ["", "main", "v1", "0123abc"])
+def test_the_code_of_a_hub_model_is_run_at_a_commit_only(revision):
+    done = subprocess.run(
+        [sys.executable, ROOT / "space" / "app.py"],
+        env=os.environ
+        | {"MODEL_ID": "me/faces", "MODEL_REVISION": revision, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "MODEL_REVISION must be a commit of me/faces" in done.stderr.splitlines()[-1]
+
+
+def test_what_a_hub_model_is_loaded_from(modules, monkeypatch, tmp_path):
+    """Report and code at the commit, and at no other."""
+    serving, asked = modules("serving"), []
+
+    def download(source, **options):
+        asked.append((source, options["revision"]))
+        return str(tmp_path)
+
+    def load(task, **options):
+        asked.append((options["model"], options["revision"]))
+        raise InterruptedError
+
+    monkeypatch.setattr(serving, "snapshot_download", download)
+    monkeypatch.setattr(serving, "pipeline", load)
+    monkeypatch.setattr(serving, "torch", SimpleNamespace(set_num_threads=lambda count: None))
+    with pytest.raises(InterruptedError):
+        serving.Served("me/faces", "c" * 40)
+    assert asked == [("me/faces", "c" * 40)] * 2
+
+
+def test_copies_are_those_of_prediction():
+    copies = {path.name: path.read_text() for path in (ROOT / "space/prediction").glob("*.py")}
+    assert {"annotation.py", "output.py", "video.py"} < set(copies)
+    assert copies == {name: (ROOT / "prediction" / name).read_text() for name in copies}
+
+
+def test_requirements_are_pinned_to_tested_versions():
+    pins = (ROOT / "space" / "requirements.txt").read_text().split()
+    tested = (ROOT / "constraints.txt").read_text().lower()
+    for pin in pins:
+        assert f"\n{pin.replace('_', '-')}" in tested, pin
+
+
+def test_the_header_is_a_spaces():
+    header = yaml.safe_load((ROOT / "space" / "README.md").read_text().split("---\n")[1])
+    assert header["sdk"] == "gradio" and header["app_file"] == "app.py"
+    pins = dict(
+        pin.split("==") for pin in (ROOT / "space" / "requirements.txt").read_text().split()
+    )
+    assert header["sdk_version"] == pins["gradio"]
+    assert len(header["short_description"]) <= 60
+    colors = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    assert {header["colorFrom"], header["colorTo"]} <= colors
+
+
+def test_the_comparison_of_treatments_is_the_benchmarks():
+    results = ROOT / "benchmarks" / "results"
+    for suffix in (".md", ".png"):
+        made = results / f"imbalance_official{suffix}"
+        shown = ROOT / "space" / f"imbalance{suffix}"
+        assert made.exists() == shown.exists(), "run python benchmarks/pages.py"
+        assert not made.exists() or made.read_bytes() == shown.read_bytes()

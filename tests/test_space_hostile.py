@@ -1,0 +1,199 @@
+"""What must not work: each is refused, and the next visitor is served."""
+
+import http.client
+import http.server
+import struct
+import threading
+import zlib
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from space_client import astronaut, call, file_data, predict, saved, upload
+from transformers import pipeline
+
+ROOT = Path(__file__).parents[1]
+NOISE = np.random.default_rng(0).integers(0, 256, (60, 50, 3), dtype=np.uint8)
+
+
+def png_header(width, height):
+    """A PNG that says it is so large and holds nothing."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", b""), (b"IEND", b"")]
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.fixture(autouse=True)
+def the_next_visitor_is_served(space):
+    yield
+    (face,) = predict(space.url, saved(astronaut(), "JPEG"))
+    assert face["label"] == "happy"
+
+
+REFUSED = {
+    "text.jpg": (b"no picture", "text.jpg: not an image"),
+    "empty.jpg": (b"", "empty.jpg: not an image"),
+    "page.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "page.svg: not an image"),
+    "cut.jpg": (saved(astronaut(), "JPEG")[:9000], "cut.jpg: broken or cut off"),
+    "large.png": (png_header(6000, 5000), "large.png: 6000 x 5000 pixels, but at most 25,000,000"),
+    "bomb.png": (png_header(60_000, 60_000), "bomb.png: more than 25,000,000 pixels"),
+    "heavy.jpg": (saved(astronaut(), "JPEG") + bytes(20 * 2**20), "heavy.jpg: larger than 20 MB"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_files_that_are_no_usable_photo(space, name):
+    content, words = REFUSED[name]
+    assert words in predict(space.url, content, name)
+
+
+def test_odd_photos_are_answered_as_the_pipeline_does(space):
+    find = pipeline("facial-emotion", str(ROOT / "model"), trust_remote_code=True, detector="haar")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held a quarter turned
+    wide = Image.fromarray(astronaut()).resize((512, 512))
+    odd = [
+        saved(Image.new("RGB", (1, 1))),
+        saved(Image.new("L", (3000, 1))),
+        saved(np.tile(np.arange(500, dtype=np.uint16) * 131, (400, 1))),
+        saved(Image.fromarray(np.rot90(astronaut())), "JPEG", exif=exif),
+        saved(wide.convert("CMYK"), "JPEG"),
+        saved(wide.convert("P")),
+        saved(wide, "GIF", save_all=True, append_images=[Image.new("RGB", (512, 512))]),
+        saved(Image.fromarray(NOISE)),
+    ]
+    for content in odd:
+        found, expected = predict(space.url, content), find(content)
+        assert [face["box"] for face in found] == [face["box"] for face in expected]
+        for face, other in zip(found, expected):
+            assert face["scores"] == pytest.approx(other["scores"], abs=1e-5)
+
+
+def test_one_bad_photo_of_a_batch_is_named(space):
+    images = [upload(space.url, saved(NOISE)), upload(space.url, b"no picture", "text.jpg")]
+    event, found = call(space.url, "predict_batch", images, "train")
+    assert event == "error" and "text.jpg: not an image" in found["error"]
+    event, found = call(space.url, "predict_batch", images[:1] * 51, "train")
+    assert event == "error" and "At most 50 photos at a time, but these are 51" in found["error"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        "file:///etc/passwd",
+        "../../../../etc/passwd",
+        "UPLOADS/../../../../../../etc/passwd",
+        "SPACE/app.py",
+        "/proc/self/environ",
+        "MODEL/model.safetensors",
+    ],
+)
+def test_only_uploads_are_read(space, path):
+    folder = str(Path(upload(space.url, b"mine")["path"]).parents[1])
+    path = path.replace("UPLOADS", folder).replace("SPACE", str(space.folder))
+    path = path.replace("MODEL", str(ROOT / "model"))
+    event, found = call(space.url, "predict", file_data(path), "train")
+    assert event == "error" and "not an image" not in str(found)
+    event, found = call(space.url, "predict_batch", [file_data(path)], "train")
+    assert event == "error" and "not an image" not in str(found)
+    for door in ("file=", "file/"):
+        assert httpx.get(f"{space.url}/gradio_api/{door}{path}").status_code in (403, 404)
+
+
+def test_no_address_is_asked(space):
+    asked = []
+
+    class Internal(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(saved(astronaut()))
+
+        do_HEAD = do_POST = do_GET
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Internal) as internal:
+        threading.Thread(target=internal.serve_forever, daemon=True).start()
+        secret = f"http://127.0.0.1:{internal.server_port}/secret.png"
+        for data in (file_data(secret), file_data("x") | {"path": None, "url": secret}):
+            event, _ = call(space.url, "predict", data, "train")
+            assert event == "error"
+        event, found = call(space.url, "predict", file_data(secret), "train")
+        assert "Addresses are not fetched here" in found["error"]
+        event, _ = call(space.url, "predict_batch", [file_data(secret)], "train")
+        assert event == "error"
+        for door in ("file=", "proxy="):
+            assert httpx.get(f"{space.url}/gradio_api/{door}{secret}").status_code == 404
+        internal.shutdown()
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "door",
+    ["process_recording", "component_server", "deep_link", "run-history/connect", "vibe-edit",
+     "proxy=https://huggingface.co/", "file=https://huggingface.co/"],
+)  # fmt: skip
+def test_doors_that_are_not_needed_are_shut(space, door):
+    assert httpx.get(f"{space.url}/gradio_api/{door}").status_code == 404
+    assert httpx.post(f"{space.url}/gradio_api/{door}", json={}).status_code in (404, 405)
+
+
+def refused_as_too_large(url: str, **body) -> bool:
+    """By a status, or by hanging up while it is still sent."""
+    try:
+        return httpx.post(url, timeout=120, **body).status_code == 413
+    except httpx.TransportError:
+        return True
+
+
+def test_a_hundred_megabytes_are_not_taken(space):
+    url = f"{space.url}/gradio_api/upload"
+    assert refused_as_too_large(url, files={"files": ("large.mp4", bytes(100 * 2**20))})
+    announced = http.client.HTTPConnection(space.url.removeprefix("http://"), timeout=60)
+    announced.putrequest("POST", "/gradio_api/upload")
+    announced.putheader("Content-Length", str(2**40))
+    announced.endheaders()
+    assert announced.getresponse().status == 413
+    kept = Path(upload(space.url, b"mine")["path"]).parents[1]
+    assert sum(file.stat().st_size for file in kept.rglob("*") if file.is_file()) < 90 * 2**20
+
+
+def test_long_bodies_are_refused_announced_or_not(space):
+    url = f"{space.url}/gradio_api/call/predict"
+    long = b'{"data": ["' + b"x" * 2**21 + b'"]}'
+    headers = {"Content-Type": "application/json"}
+    assert refused_as_too_large(url, content=long, headers=headers)
+    assert refused_as_too_large(url, content=iter([long[:9], long[9:]]), headers=headers)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [[], [None, "train"], ["text", "train"], [{"path": 3}, "train"], [[], "train"],
+     [{"url": "data:image/png;base64,AAAA", "meta": {"_type": "gradio.FileData"}}, "train"]],
+)  # fmt: skip
+def test_payloads_of_another_shape(space, data):
+    event, _ = call(space.url, "predict", *data)
+    assert event == "error"
+
+
+def test_a_prior_that_is_not_offered(space):
+    event, found = call(space.url, "predict", upload(space.url, saved(NOISE)), "balanced")
+    assert event == "error" and "balanced" in found["error"]
+
+
+def test_the_log_has_no_photo_and_no_address(space):
+    predict(space.url, saved(astronaut()), "my-holiday.png")
+    predict(space.url, b"no picture", "my-secret.png")
+    said = space.log.read_text()
+    assert "my-holiday" not in said and "my-secret" not in said
+    assert said.count("127.0.0.1") == 1  # where it runs
