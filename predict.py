@@ -23,6 +23,7 @@ from pathlib import Path
 
 from PIL import Image
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 if __package__:  # installed, as fer_efficientnet.predict
     from . import modeling
@@ -139,19 +140,20 @@ def do_photos(args: argparse.Namespace, find, photos: list[str], writers: list) 
     counts = {"photos": 0, "faces": 0, "failed": 0}
     bar = tqdm(find(iter(photos), on_error="skip"), total=len(photos), unit="photo",
                disable=len(photos) < 2)  # fmt: skip
-    for name, faces in zip(photos, bar):
-        for writer in writers:
-            writer.write(name, faces)
-        if faces is None:  # the pipeline has said why
-            counts["failed"] += 1
-            continue
-        counts["photos"] += 1
-        counts["faces"] += len(faces)
-        if "-" not in (args.json, args.csv):
-            bar.write("\n".join(table_lines(name, faces)), file=sys.stdout)
-        if args.annotate:
-            drawn = annotate(read_photo(name), faces, numbers=len(faces) > 1)
-            Image.fromarray(drawn).save(free_path(args.annotate, Path(name).stem, ".png"))
+    with logging_redirect_tqdm():  # what the pipeline says does not break the bar
+        for name, faces in zip(photos, bar):
+            for writer in writers:
+                writer.write(name, faces)
+            if faces is None:  # the pipeline has said why
+                counts["failed"] += 1
+                continue
+            counts["photos"] += 1
+            counts["faces"] += len(faces)
+            if "-" not in (args.json, args.csv):
+                bar.write("\n".join(table_lines(name, faces)), file=sys.stdout)
+            if args.annotate:
+                drawn = annotate(read_photo(name), faces, numbers=len(faces) > 1)
+                Image.fromarray(drawn).save(free_path(args.annotate, Path(name).stem, ".png"))
     return counts
 
 
@@ -160,7 +162,8 @@ def do_video(args: argparse.Namespace, find, source: str | int) -> list[Path]:
     video = Video(source, 1 if isinstance(source, int) else args.every)
     stem = "webcam" if video.live else Path(source).stem
     timeline = Timeline(
-        free_path(args.timeline, f"{stem}_timeline", ".csv"), list(find.model.config.label2id)
+        free_path(args.timeline, f"{stem}_timeline", ".csv"),
+        list(find.model.config.id2label.values()),
     )
     drawn = None
     if args.annotate:
@@ -204,7 +207,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     started, failed, written = time.monotonic(), 0, []
     if photos:
-        with open_writers(args, list(find.model.config.label2id)) as writers:
+        with open_writers(args, list(find.model.config.id2label.values())) as writers:
             counts = do_photos(args, find, photos, writers)
         failed += counts["failed"]
         rate = len(photos) / (time.monotonic() - started)

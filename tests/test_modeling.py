@@ -193,3 +193,15 @@ def test_default_labels_are_fer2013s_and_others_stay():
     assert (
         FerEfficientNetConfig(id2label={0: "a", 1: "b"}, label2id={"a": 0, "b": 1}).num_labels == 2
     )
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_on_a_cpu_runs_channels_last_and_training_as_it_is_told(training):
+    model, formats = build().train(training), []
+    model.backbone.blocks[1].register_forward_hook(
+        lambda module, inputs, output: formats.append(
+            output.is_contiguous(memory_format=torch.channels_last)
+        )
+    )
+    model(images(model))
+    assert formats == [not training]

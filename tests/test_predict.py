@@ -89,6 +89,7 @@ def test_a_broken_file_is_skipped_and_the_status_says_so(album, tmp_path, capsys
     assert run(tmp_path / "broken.jpg", album / "a.png") == 1
     said = capsys.readouterr()
     assert "a.png  1  happy" in said.out and "1 could not be read" in said.out
+    assert any(line.startswith("Skipped: ") for line in said.err.replace("\r", "\n").splitlines())
 
 
 @pytest.mark.parametrize(
@@ -134,6 +135,7 @@ def test_a_video_gives_a_timeline_and_one_person(clip, tmp_path, capsys):
     assert float(rows[1]["time"]) == pytest.approx(0.2)
     assert (tmp_path / "clip_timeline.png").stat().st_size > 10_000
     assert Video(str(tmp_path / "drawn" / "clip.mp4"), 1).length == 10
+    assert list(rows[0])[-7:] == LABELS
     assert str(tmp_path / "clip_timeline.csv") in capsys.readouterr().out
 
 
@@ -143,6 +145,13 @@ def test_a_video_that_is_none(tmp_path, capsys):
         Video(str(tmp_path / "a.mp4"), 1)
     assert run(tmp_path / "a.mp4", "--timeline", tmp_path) == 1
     assert "Skipped: " in capsys.readouterr().err
+
+
+def test_a_webcam_that_is_not_there_is_one_line(tmp_path, capfd):
+    assert run("--webcam", "99", "--timeline", tmp_path) == 1
+    said = [line for line in capfd.readouterr().err.splitlines() if "Loading" not in line]
+    assert said == ["Skipped: webcam 99: OpenCV cannot open it as a video."]
+    assert list(tmp_path.iterdir()) == []
 
 
 def face(left, label="happy"):
