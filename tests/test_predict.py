@@ -149,7 +149,8 @@ def test_a_video_that_is_none(tmp_path, capsys):
 
 def test_a_webcam_that_is_not_there_is_one_line(tmp_path, capfd):
     assert run("--webcam", "99", "--timeline", tmp_path) == 1
-    said = [line for line in capfd.readouterr().err.splitlines() if "Loading" not in line]
+    said = capfd.readouterr().err.splitlines()
+    said = [line for line in said if line.strip() and "Loading" not in line]
     assert said == ["Skipped: webcam 99: OpenCV cannot open it as a video."]
     assert list(tmp_path.iterdir()) == []
 
