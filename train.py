@@ -42,12 +42,18 @@ from modeling import (
     FerEfficientNetImageProcessor,
 )
 from training import report
-from training.arguments import Arguments, ModelArguments, parse_arguments
+from training.arguments import FIXED_BY_CHECKPOINT, Arguments, ModelArguments, parse_arguments
 from training.audit import audit, summary_line
 from training.augmentation import BatchAugmentation, BatchMixing
 from training.calibration import calibrate, certainty_figures, prior_figures
 from training.card import write_model_card
-from training.checkpoints import TrainingError, resume_point
+from training.checkpoints import (
+    TrainingError,
+    read_run_state,
+    recipe_changes,
+    resume_point,
+    set_aside_newer,
+)
 from training.data import LABELS, DataError, decode_split, load_fer2013
 from training.ferplus import join_votes
 from training.losses import ImbalanceLoss
@@ -176,7 +182,9 @@ def imagenet_statistics(network: FerEfficientNetForImageClassification) -> tuple
     return mean, std
 
 
-def build_trainer(args: Arguments, network, processor, data: RunData) -> FerTrainer:
+def build_trainer(
+    args: Arguments, network, processor, data: RunData, data_fingerprint: str
+) -> FerTrainer:
     training, imbalance = args.training, args.imbalance
     augmentation = BatchAugmentation(
         flip=training.augment_flip,
@@ -210,6 +218,7 @@ def build_trainer(args: Arguments, network, processor, data: RunData) -> FerTrai
         augmentation=augmentation,
         mixing=BatchMixing(imbalance.mixup, imbalance.cutmix, len(LABELS)),
         weighted_sampling=imbalance.sampling == "weighted",
+        recipe=args.recipe(data_fingerprint),
     )
 
 
@@ -229,7 +238,9 @@ def write_report(
 ) -> None:
     report.write_json(folder / "all_results.json", results)
     report.write_json(folder / "data_report.json", audit_report | data.record)
-    report.write_run_yaml(folder / "run.yaml", args, audit_report["fingerprint"])
+    report.write_run_yaml(
+        folder / "run.yaml", args, audit_report["fingerprint"], trainer.recipe_changes
+    )
     title = f"{data.eval_split} split, {results['eval_samples']} images"
     report.plot_confusion_matrix(
         folder / "confusion_matrix.png", results["eval_confusion_matrix"], LABELS, title
@@ -312,6 +323,19 @@ def load_data(args: Arguments, processor: FerEfficientNetImageProcessor) -> tupl
     return data, audit(decoded, LABELS) | {"skipped_rows": skipped or []}
 
 
+def prepare_resume(
+    trainer: FerTrainer, folder: Path, checkpoint: Path, say: Callable[[str], None]
+) -> None:
+    """Says and notes what differs from the checkpoint's run; makes way for its checkpoints."""
+    changed = recipe_changes(checkpoint, trainer.recipe, FIXED_BY_CHECKPOINT)
+    trainer.recipe_changes = read_run_state(checkpoint).get("recipe_changes", [])
+    if changed:
+        say(f"Changed since {checkpoint}, from here on: {', '.join(changed)}")
+        trainer.recipe_changes += [f"{checkpoint.name}: {words}" for words in changed]
+    if trainer.args.should_save and (aside := set_aside_newer(folder, checkpoint)):
+        say(f"Newer checkpoints are set aside: {', '.join(aside)}")
+
+
 def train(args: Arguments, trainer: FerTrainer, say: Callable[[str], None]) -> dict:
     """
     Figures of the training; the weights stay in `trainer.model`, rounded to what will be saved.
@@ -323,6 +347,8 @@ def train(args: Arguments, trainer: FerTrainer, say: Callable[[str], None]) -> d
     checkpoint, words = resume_point(args.training.resume_from_checkpoint, folder)
     if words:
         say(words)
+    if checkpoint:
+        prepare_resume(trainer, folder, checkpoint, say)
     output = trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     if trainer.stop.received:
         say(
@@ -406,7 +432,7 @@ def main(argv: list[str] | None = None) -> None:
     if main_process and training.overwrite and not training.resume_from_checkpoint:
         remove_checkpoints_and_logs(folder)
 
-    trainer = build_trainer(args, network, processor, data)
+    trainer = build_trainer(args, network, processor, data, audit_report["fingerprint"])
     results = train(args, trainer, say) if data.train is not None else {}
     evaluated, logits = evaluate(trainer, data, say)
     results |= evaluated

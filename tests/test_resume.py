@@ -4,6 +4,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,11 +12,18 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
 import train
-from training.checkpoints import TrainingError, is_whole, last_whole_checkpoint, resume_point
+from training.checkpoints import (
+    TrainingError,
+    checkpoints,
+    is_whole,
+    last_whole_checkpoint,
+    resume_point,
+)
 from training.stopping import StopOnSignal
 from training.trainer import FerTrainer
 
@@ -26,7 +34,7 @@ RECIPE = [
     *["--sampling", "weighted", "--mixup", "0.2", "--ema_decay", "0.9", "--timm_optim", "nmuon"],
     *["--drop_path_rate", "0.2", "--augment_erasing", "0.5", "--progressive_sizes", "24", "32"],
     *["--save_strategy", "steps", "--save_steps", "2", "--eval_strategy", "steps"],
-    *["--eval_steps", "2", "--logging_steps", "1", "--load_best_model_at_end", "true"],
+    *["--eval_steps", "2", "--logging_steps", "3", "--load_best_model_at_end", "true"],
     *["--learning_rate", "1e-2", "--metric_for_best_model", "accuracy"],
     *["--disable_tqdm", "true", "--use_cpu"],
 ]
@@ -91,6 +99,11 @@ def assert_same_run(folder, undisturbed):
         second["best_metric"],
         second["best_global_step"],
     ]
+    figures, expected = (
+        json.loads((path / "all_results.json").read_text()) for path in (folder, undisturbed)
+    )
+    for name in ("train_loss", "epoch"):
+        assert figures[name] == pytest.approx(expected[name]), name
 
 
 def history(state):
@@ -132,6 +145,29 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, undisturbed):
     assert is_whole(tmp_path / "checkpoint-7")
     run(tmp_path, "--resume_from_checkpoint", "true")
     assert_same_run(tmp_path, undisturbed)
+
+
+def test_a_finished_run_resumed_reports_the_same_again(tmp_path, undisturbed):
+    shutil.copytree(undisturbed, tmp_path / "again")
+    run(tmp_path / "again", "--resume_from_checkpoint", "true")
+    assert_same_run(tmp_path / "again", undisturbed)
+
+
+def test_what_a_resume_changes_is_said_or_refused(tmp_path, undisturbed, capsys):
+    shutil.copytree(undisturbed, tmp_path / "run")
+    older = checkpoints(tmp_path / "run")[-1]
+    assert older.name != LAST
+    again = ["--resume_from_checkpoint", str(older)]
+    with pytest.raises(TrainingError, match="of another run: loss cross_entropy -> focal"):
+        run(tmp_path / "run", *again, "--loss", "focal", "--mixup", "0")
+    with pytest.raises(TrainingError, match="of another run: data_fingerprint"):
+        run(tmp_path / "run", *again, "--synthetic_seed", "1")
+    run(tmp_path / "run", *again, "--learning_rate", "2e-2")
+    printed = capsys.readouterr().out
+    assert f"Changed since {older}, from here on: learning_rate 0.01 -> 0.02" in printed
+    assert "Newer checkpoints are set aside: superseded-checkpoint-12" in printed
+    noted = yaml.safe_load((tmp_path / "run" / "run.yaml").read_text())["changed_on_resume"]
+    assert noted == [f"{older.name}: learning_rate 0.01 -> 0.02"]
 
 
 def test_only_a_later_ctrl_c_ends_at_once(monkeypatch):

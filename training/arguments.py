@@ -4,6 +4,7 @@ Arguments of train.py: dataclasses with help and cross-field checks, from a YAML
     python train.py configs/fer2013.yaml --dataset PATH --num_train_epochs 5
 """
 
+import dataclasses
 import difflib
 import json
 import sys
@@ -20,6 +21,27 @@ from transformers import HfArgumentParser, TrainingArguments
 from .data import DEFAULT_SOURCE
 from .losses import LOSSES, SOFT_LABEL_LOSSES
 from .sampling import SAMPLINGS
+
+# Beginnings of the names of arguments that do not change what a run learns.
+NOT_RECIPE = (
+    *("output_dir", "overwrite", "resume_from_checkpoint", "dataset", "skip_bad_rows"),
+    *(
+        "logging_",
+        "log_",
+        "report_to",
+        "run_name",
+        "project",
+        "trackio",
+        "disable_tqdm",
+        "local_rank",
+    ),
+    *("save_", "eval_s", "eval_delay", "push_to_hub", "hub_", "dataloader_", "skip_memory"),
+)
+# What a checkpoint does not fit if it differs.
+FIXED_BY_CHECKPOINT = (
+    *("data_fingerprint", "backbone", "num_channels", "image_size", "stem_stride"),
+    *("head_hidden_sizes", "loss", "optim", "timm_optim", "ema_decay"),
+)
 
 
 def arg(default, help: str, **metadata):
@@ -327,6 +349,26 @@ class Arguments:
             )
         if self.data.eval_split is None:
             self.data.eval_split = "test" if self.data.split == "paper" else "validation"
+
+    def to_dict(self) -> dict[str, dict]:
+        """Every resolved argument by group, without tokens, ready for JSON and YAML."""
+        groups = {
+            "data": dataclasses.asdict(self.data),
+            "imbalance": dataclasses.asdict(self.imbalance),
+            "model": dataclasses.asdict(self.model),
+            "training": self.training.to_dict(),
+        }
+        groups["training"] = {
+            name: value for name, value in groups["training"].items() if not name.endswith("_token")
+        }
+        return json.loads(json.dumps(groups, default=str))
+
+    def recipe(self, data_fingerprint: str) -> dict:
+        """What decides which weights come out, flat."""
+        groups = self.to_dict()
+        flat = groups["training"] | groups["data"] | groups["imbalance"] | groups["model"]
+        kept = {name: value for name, value in flat.items() if not name.startswith(NOT_RECIPE)}
+        return kept | {"data_fingerprint": data_fingerprint, "processes": self.training.world_size}
 
 
 def make_parser(description: str) -> HfArgumentParser:

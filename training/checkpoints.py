@@ -3,12 +3,14 @@
 import json
 import shutil
 import zipfile
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 STATE_FILE = "trainer_state.json"  # the Trainer writes it last
+RUN_STATE_FILE = "run_state.json"  # of FerTrainer: the recipe, and the loss up to here
 REQUIRED = ("model.safetensors", "optimizer.pt", "scheduler.pt", STATE_FILE)
 
 
@@ -19,7 +21,8 @@ class TrainingError(RuntimeError):
 def is_whole(checkpoint: Path) -> bool:
     """Whether every file is there and none is cut off, as a kill or a full disk leaves them."""
     try:
-        json.loads((checkpoint / STATE_FILE).read_text())
+        for file in checkpoint.glob("*.json"):
+            json.loads(file.read_text())
         for file in checkpoint.glob("*.safetensors"):
             with safe_open(file, "pt"):  # compares the sizes of header and file
                 pass
@@ -35,12 +38,13 @@ def is_whole(checkpoint: Path) -> bool:
 
 def checkpoints(folder: Path) -> list[Path]:
     """Newest first, whole or not."""
-    numbered = [
-        (int(path.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-")), path)
-        for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*")
-        if path.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-").isdigit()
-    ]
-    return [path for _, path in sorted(numbered, reverse=True)]
+    found = folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*")
+    return sorted((path for path in found if _number(path) >= 0), key=_number, reverse=True)
+
+
+def _number(checkpoint: Path) -> int:
+    step = checkpoint.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-")
+    return int(step) if step.isdigit() else -1
 
 
 def last_whole_checkpoint(folder: Path) -> Path | None:
@@ -77,6 +81,50 @@ def resume_point(wanted: str | None, folder: Path) -> tuple[Path | None, str]:
     if found is None:
         return None, f"No whole checkpoint in {folder}{passed_over}: starting from step 0"
     return found, f"Resuming from {found}{passed_over}"
+
+
+def read_run_state(checkpoint: str | Path) -> dict:
+    """Empty for a checkpoint of another Trainer."""
+    file = Path(checkpoint) / RUN_STATE_FILE
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def recipe_changes(checkpoint: Path, recipe: Mapping, fixed: Collection[str]) -> list[str]:
+    """
+    What a resumed run does differently from its checkpoint on: ["learning_rate 0.01 -> 0.02", ...].
+
+    Raises:
+        TrainingError: one of the `fixed` names differs: the checkpoint does not fit.
+    """
+    before = read_run_state(checkpoint).get("recipe", {})
+    now = json.loads(json.dumps(recipe))  # as the checkpoint's: tuples are lists
+    changed = {
+        name: f"{name} {before.get(name)} -> {now.get(name)}"
+        for name in {**before, **now}
+        if before and before.get(name) != now.get(name)
+    }
+    if misfits := [words for name, words in changed.items() if name in fixed]:
+        raise TrainingError(
+            f"{checkpoint} is of another run: {', '.join(misfits)}. Resume with the arguments and "
+            "the data that it was trained with, or begin a new run in another --output_dir (from "
+            f"these weights: --model_name_or_path {checkpoint})."
+        )
+    return list(changed.values())
+
+
+def set_aside_newer(folder: Path, checkpoint: Path) -> list[str]:
+    """
+    Renames whole checkpoints of `folder` that are newer than the one a run is resumed from: the
+    next resume must not take them for this run's. Returns their new names.
+    """
+    step = json.loads((checkpoint / STATE_FILE).read_text())["global_step"]
+    renamed = []
+    for path in checkpoints(folder):
+        if _number(path) > step and is_whole(path):
+            aside = path.with_name(f"superseded-{path.name}")
+            remove(aside)
+            renamed.append(path.rename(aside).name)
+    return renamed
 
 
 def remove(checkpoint: Path) -> None:

@@ -1,7 +1,6 @@
 """What a run leaves behind: figures, pictures, resolved arguments, and the model card from them."""
 
 import contextlib
-import dataclasses
 import json
 import os
 import platform
@@ -109,26 +108,20 @@ def write_json(path: Path, content: Mapping) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def write_run_yaml(path: Path, args: Arguments, data_fingerprint: str) -> None:
+def write_run_yaml(
+    path: Path, args: Arguments, data_fingerprint: str, recipe_changes: Sequence[str] = ()
+) -> None:
     """Resolved arguments, versions, seed and data fingerprint: what is needed to run it again."""
-    training = {
-        name: value
-        for name, value in args.training.to_dict().items()
-        if not name.endswith("_token")
-    }
     content = {
         "command": shell_command(sys.argv),
         "seed": args.training.seed,
         "data_fingerprint": data_fingerprint,
-        "arguments": {
-            "data": dataclasses.asdict(args.data),
-            "imbalance": dataclasses.asdict(args.imbalance),
-            "model": dataclasses.asdict(args.model),
-            "training": json.loads(json.dumps(training, default=str)),
-        },
+        "arguments": args.to_dict(),
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in PACKAGES},
     }
+    if recipe_changes:
+        content["changed_on_resume"] = list(recipe_changes)
     if previous := finished_run(Path(args.model.model_name_or_path or "")):
         content["started_from"] = previous
     path.write_text(yaml.safe_dump(content, sort_keys=False, width=120))

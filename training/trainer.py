@@ -1,5 +1,6 @@
 """transformers' Trainer with losses for imbalance, batch augmentation and averaged weights."""
 
+import json
 import time
 from pathlib import Path
 
@@ -15,7 +16,13 @@ from torch import nn
 from transformers import EvalPrediction, Trainer, TrainerCallback, set_seed
 
 from .augmentation import BatchAugmentation, BatchMixing
-from .checkpoints import TrainingError, last_whole_checkpoint, remove
+from .checkpoints import (
+    RUN_STATE_FILE,
+    TrainingError,
+    last_whole_checkpoint,
+    read_run_state,
+    remove,
+)
 from .data import first_line
 from .depthwise import use_small_map_gradient
 from .metrics import FerMetrics
@@ -35,6 +42,7 @@ class EpochScheduleCallback(TrainerCallback):
         # Each process draws its own dropout and augmentation; the order of rows does not come from
         # this generator.
         set_seed(args.seed + args.process_index)
+        self.trainer.go_on_with_loss()
 
     def on_epoch_begin(self, args, state, control, **kwargs):
         epoch = int((state.epoch or 0) + 1e-6)  # a resumed epoch starts at a fraction
@@ -77,6 +85,8 @@ class FerTrainer(Trainer):
             None: none.
         mixing: images, labels -> images, (N, C) probabilities. None: none.
         weighted_sampling: draw rows with replacement, each class equally likely.
+        recipe: what decides which weights come out (`Arguments.recipe`), kept in each checkpoint
+            to be compared on resume.
 
     Batches are uint8 images and labels (`training.data.FaceDataset`). Of `args` it reads, beside
     TrainingArguments, `ema_decay` (0: off), `freeze_backbone_epochs`, `progressive_sizes`,
@@ -93,6 +103,7 @@ class FerTrainer(Trainer):
         augmentation: BatchAugmentation | None = None,
         mixing: BatchMixing | None = None,
         weighted_sampling: bool = False,
+        recipe: dict | None = None,
         **kwargs,
     ):
         super().__init__(*args, data_collator=_whole_batch, **kwargs)
@@ -105,6 +116,8 @@ class FerTrainer(Trainer):
         self.criterion = criterion.to(self.args.device)
         self.augmentation, self.mixing = augmentation, mixing
         self.weighted_sampling = weighted_sampling
+        self.recipe, self.recipe_changes = recipe or {}, []
+        self.loss_before: dict | None = None  # of the steps before a resume
         self.ema: ModelEmaV3 | None = None
         self.train_size: int | None = None  # None: the processor's
         if self.args.channels_last:
@@ -151,7 +164,19 @@ class FerTrainer(Trainer):
         """All processes evaluate the batch statistics of the main one: they are what is saved."""
         network = self.model if self.ema is None else self.ema.module
         broadcast(list(network.buffers()))
-        return super().evaluation_loop(*args, **kwargs)
+        output = super().evaluation_loop(*args, **kwargs)
+        self._set_loss(output)
+        return output
+
+    @staticmethod
+    def _set_loss(output) -> None:
+        """
+        Of the gathered logits, each image once: in the Trainer's own mean of batch means
+        the images that fill up the last batch of several processes count twice.
+        """
+        for name in [key for key in output.metrics if key.endswith("_loss")]:
+            logits, labels = torch.as_tensor(output.predictions), torch.as_tensor(output.label_ids)
+            output.metrics[name] = F.cross_entropy(logits.double(), labels).item()
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         if self.ema is not None:
@@ -200,10 +225,37 @@ class FerTrainer(Trainer):
         super()._save_optimizer_and_scheduler(output_dir)
         if self.ema is not None and self.args.should_save:
             save_model(self.ema.module, str(Path(output_dir) / EMA_FILE))
+        loss = self.accelerator.reduce(self._tr_loss, "mean").item()
+        state = {
+            "recipe": self.recipe,
+            "recipe_changes": self.recipe_changes,
+            "loss": {
+                "_tr_loss": loss,
+                "_total_loss_scalar": self._total_loss_scalar,
+                "_globalstep_last_logged": self._globalstep_last_logged,
+            },
+        }
+        if self.args.should_save:
+            (Path(output_dir) / RUN_STATE_FILE).write_text(json.dumps(state, indent=2))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         self._load_ema(checkpoint)
+        self.loss_before = read_run_state(checkpoint).get("loss") if checkpoint else None
+
+    def go_on_with_loss(self) -> None:
+        """After a resume, the loss that is logged and returned is that of the whole run."""
+        if self.loss_before is not None:
+            self._tr_loss += self.loss_before["_tr_loss"]
+            self._total_loss_scalar = self.loss_before["_total_loss_scalar"]
+            self._globalstep_last_logged = self.loss_before["_globalstep_last_logged"]
+            self._initial_global_step = 0
+
+    def _run_epoch(self, **kwargs):
+        if self.state.global_step >= self.state.max_steps:  # resumed after the last step
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(**kwargs)
 
     def _load_best_model(self) -> None:
         super()._load_best_model()
