@@ -40,7 +40,7 @@ from prediction.output import CsvWriter, describe_box  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 MAX_PHOTOS = 50  # at a time
-PHOTOS_AT_ONCE = 16  # requests in work; those beyond wait in the queue
+PHOTOS_AT_ONCE = 32  # requests in work; those beyond wait in the queue
 VIDEOS_AT_ONCE = 1
 QUEUE = 256  # requests that may wait; more are told to come later
 DELETE_AFTER_USE, DELETE_AT_AGE = 60, 600  # seconds
@@ -394,6 +394,7 @@ def main() -> None:
     build(served).launch(
         theme=theme(),
         head=panels.STYLE,
+        max_threads=2 * PHOTOS_AT_ONCE,
         max_file_size=MAX_VIDEO_BYTES,
         footer_links=["api", "settings"],
         run_history=False,
