@@ -272,11 +272,9 @@ def _many_tab(page: Page) -> None:
             table_file = gr.DownloadButton("Download the table as CSV")
         with gr.Column(scale=5, min_width=320):
             words = gr.Markdown(elem_id="many-words")
-            gallery = gr.Gallery(
-                label="Photos with their faces", columns=3, format="jpeg", buttons=["fullscreen"]
-            )
+            gallery = gr.Gallery(show_label=False, columns=3, format="jpeg", buttons=["fullscreen"])
             table = gr.Dataframe(
-                headers=["file", "face", "label", "score", "", "box"],
+                headers=["file", "face", "label", "score", "note", "box"],
                 label="Faces",
                 interactive=False,
                 wrap=True,
@@ -327,7 +325,7 @@ def _report_tab(report: panels.Report) -> None:
 def _picture(path: Path, words: str) -> None:
     gr.set_static_paths([str(path)])
     gr.Image(
-        str(path), label=words, alt_text=words, interactive=False, buttons=["fullscreen"],
+        str(path), show_label=False, alt_text=words, interactive=False, buttons=["fullscreen"],
         elem_classes="report",
     )  # fmt: skip
 
