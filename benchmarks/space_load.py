@@ -4,11 +4,12 @@ The Space under load: many clients at once against the bare pipeline, on the sam
     python benchmarks/space_load.py
     python benchmarks/space_load.py --clients 64 --seconds 60 --detector_path yunet.onnx
 
-Each client sends a photo of its own by plain HTTP (upload, call, answer), again and again, and
-compares every answer with what the pipeline said of that photo before: one that belongs to somebody
-else is counted. The bare pipeline reads the same files as one list, with PyTorch's own number of
-threads. Memory is the server's after the warm-up and `--flat_over` answers later; the clients go on
-until there are as many. They run on the same cores as the server.
+Each client is a session, as a page or a gradio_client is, and sends a photo of its own by plain
+HTTP (upload, call, answer), again and again, and compares every answer with what the pipeline
+said of that photo before: one that belongs to somebody else is counted. The bare pipeline reads
+the same files as one list, with PyTorch's own number of threads. Memory is the server's after the
+warm-up and `--flat_over` answers later; the clients go on until there are as many. They run on
+the same cores as the server.
 """
 
 import argparse
@@ -112,7 +113,8 @@ class Load:
             (path,) = await answer.json()
         image = {"path": path, "meta": {"_type": "gradio.FileData"}}
         call = f"{self.api}/call/predict"
-        async with session.post(call, json={"data": [image, "train"]}) as answer:
+        body = {"data": [image, "train"], "session_hash": f"client-{number}"}
+        async with session.post(call, json=body) as answer:
             event = (await answer.json())["event_id"]
         async with session.get(f"{call}/{event}") as answer:
             name, content = (await answer.text()).strip().split("\n\n")[-1].split("\n")

@@ -40,7 +40,7 @@ from prediction.output import CsvWriter, describe_box  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 MAX_PHOTOS = 50  # at a time
-PHOTOS_AT_ONCE = 16  # requests in work; those beyond wait in the queue
+PHOTOS_AT_ONCE = 32  # requests in work; those beyond wait in the queue
 VIDEOS_AT_ONCE = 1
 QUEUE = 256  # requests that may wait; more are told to come later
 DELETE_AFTER_USE, DELETE_AT_AGE = 60, 600  # seconds
@@ -272,11 +272,9 @@ def _many_tab(page: Page) -> None:
             table_file = gr.DownloadButton("Download the table as CSV")
         with gr.Column(scale=5, min_width=320):
             words = gr.Markdown(elem_id="many-words")
-            gallery = gr.Gallery(
-                label="Photos with their faces", columns=3, format="jpeg", buttons=["fullscreen"]
-            )
+            gallery = gr.Gallery(show_label=False, columns=3, format="jpeg", buttons=["fullscreen"])
             table = gr.Dataframe(
-                headers=["file", "face", "label", "score", "", "box"],
+                headers=["file", "face", "label", "score", "note", "box"],
                 label="Faces",
                 interactive=False,
                 wrap=True,
@@ -327,7 +325,7 @@ def _report_tab(report: panels.Report) -> None:
 def _picture(path: Path, words: str) -> None:
     gr.set_static_paths([str(path)])
     gr.Image(
-        str(path), label=words, alt_text=words, interactive=False, buttons=["fullscreen"],
+        str(path), show_label=False, alt_text=words, interactive=False, buttons=["fullscreen"],
         elem_classes="report",
     )  # fmt: skip
 
@@ -394,6 +392,7 @@ def main() -> None:
     build(served).launch(
         theme=theme(),
         head=panels.STYLE,
+        max_threads=2 * PHOTOS_AT_ONCE,
         max_file_size=MAX_VIDEO_BYTES,
         footer_links=["api", "settings"],
         run_history=False,
