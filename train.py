@@ -113,6 +113,9 @@ def build_model(
         network, processor = load_saved_model(model.model_name_or_path, cosine_scale=cosine_scale)
         if training:
             forget_calibration(network.config)
+        if side := model.new_image_size:
+            network.config.image_size = side
+            processor.size = {"height": side, "width": side}
         return network, processor
     config = FerEfficientNetConfig(
         backbone=model.backbone,

@@ -213,6 +213,11 @@ class ModelArguments:
     )
     num_channels: int = arg(1, "1 (grey) or 3 (RGB).")
     image_size: int = arg(48, "Side of the input in pixels.")
+    new_image_size: int | None = arg(
+        None,
+        "Side of the input from now on, for a saved model: a little larger than it was trained at "
+        "often pays (Touvron et al., Fixing the train-test resolution discrepancy, 2019).",
+    )
     stem_stride: int = arg(
         2, "2 as published, or 1 to keep the detail of 48 px faces at about four times the cost."
     )
@@ -341,6 +346,11 @@ class Arguments:
             raise ValueError(
                 "--pretrained and --model_name_or_path exclude each other: "
                 "both say where weights come from."
+            )
+        if self.model.new_image_size and not self.model.model_name_or_path:
+            raise ValueError(
+                "--new_image_size is for a saved model (--model_name_or_path); a new one takes "
+                "--image_size."
             )
         if self.data.split == "paper" and self.data.eval_split not in (None, "test"):
             raise ValueError(
