@@ -133,7 +133,9 @@ def difference(found: list[dict], baseline: list[dict], key: str) -> str:
         return (
             f"{text}, less than twice {over} ({spread(paired):.3f}): not a difference to build on"
         )
-    return f"{text}, {abs(mean) / max(spread(paired), 1e-9):.1f} times {over}"
+    if spread(paired) < 1e-6:
+        return f"{text}, the same with each of {len(paired)} seeds"
+    return f"{text}, {abs(mean) / spread(paired):.1f} times {over}"
 
 
 def plot_measures(path: Path, runs: Runs) -> None:
@@ -189,15 +191,16 @@ def write_report(folder: Path, protocol: str) -> None:
     runs = read_runs(folder / stem, list(NAMES))
     if not runs:
         return
-    first = next(iter(runs.values()))[0]
     every = [run["arguments"] for found in runs.values() for run in found]
+    evaluated = [run["results"] for found in runs.values() for run in found]
+    sizes = sorted({results["eval_samples"] for results in evaluated})
     shared = [word for word in every[0] if all(word in arguments for arguments in every)]
     machines = sorted({run["machine"] for found in runs.values() for run in found})
     text = "\n\n".join(
         [
             table(runs, protocol),
-            f"Over {first['results']['eval_samples']:,} images of the "
-            f"{first['results']['eval_split']} split, figures of the last step, "
+            f"Over {' or '.join(f'{size:,}' for size in sizes)} images of the "
+            f"{evaluated[0]['eval_split']} split, figures of the last step, "
             f"mean ± standard deviation over seeds; on {'; '.join(machines)}. Every run: "
             f"`train.py {' '.join([*shared, '...'])}`.",
             conclusions(runs),

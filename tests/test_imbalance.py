@@ -72,6 +72,14 @@ def test_conclusions_weigh_differences_by_the_spread_over_seeds(runs):
     assert lines[-1].endswith("costs in recall: happy -0.100.")
 
 
+def test_a_difference_without_spread_is_not_divided_by_it(runs):
+    for run in runs["focal"]:
+        run["results"]["eval_balanced_accuracy"] = 0.75
+    assert "0.250 above the baseline, the same with each of 2 seeds" in (
+        imbalance_report.conclusions(runs)
+    )
+
+
 def test_one_seed_is_no_comparison(runs):
     runs["focal"].pop()
     assert "no comparison is made" in imbalance_report.conclusions(runs)
