@@ -220,6 +220,16 @@ def test_image_tree_of_another_shape_is_refused_by_name(tmp_path, file, text):
         load_fer2013(str(write_images(tmp_path, {file: 0})))
 
 
+def test_file_that_is_no_image_is_refused_in_a_class_folder_alone(tmp_path):
+    write_images(tmp_path, {"train/angry/a.png": 0, "train/sad/b.png": 1})
+    for name in ("README.txt", "train/angry/.DS_Store"):
+        (tmp_path / name).write_text("words")
+    assert len(load_fer2013(str(tmp_path))["train"]) == 2
+    (tmp_path / "train/sad/notes.txt").write_text("words")
+    with pytest.raises(DataError, match=r"sad/notes\.txt: not an image; expected \.bmp, "):
+        load_fer2013(str(tmp_path))
+
+
 def test_truncated_image_is_refused_with_split_row_and_file(tmp_path):
     write_images(tmp_path, {"train/angry/a.png": 0, "train/angry/b.png": 1})
     path = tmp_path / "train/angry/b.png"

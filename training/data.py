@@ -189,8 +189,8 @@ def _named_splits(found: dict[str, Dataset], source) -> dict[str, Dataset]:
 def _load_image_tree(path: Path, skipped: list[str] | None) -> dict[str, Dataset]:
     """root/[split/]class/image; Kaggle's copies keep the split in names (PublicTest_123.jpg)."""
     rows: dict[str, dict[str, list]] = defaultdict(lambda: {"image": [], "label": []})
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
-    if not files:
+    files = sorted(file for file in path.rglob("*") if file.is_file() and file.name[0] != ".")
+    if not any(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
         found = sorted(entry.name for entry in path.iterdir())[:8]
         raise DataError(
             f"{path}: expected parquet files, fer2013.csv or images in folders named by class, "
@@ -198,6 +198,8 @@ def _load_image_tree(path: Path, skipped: list[str] | None) -> dict[str, Dataset
             f"{', '.join(found) or 'nothing'}."
         )
     for file in files:
+        if file.parent == path and file.suffix.lower() not in IMAGE_SUFFIXES:
+            continue  # a licence, a list, ...
         try:
             split, label = _place_in_tree(file, path)
         except BadRow as error:
@@ -215,6 +217,11 @@ def _load_image_tree(path: Path, skipped: list[str] | None) -> dict[str, Dataset
 def _place_in_tree(file: Path, root: Path) -> tuple[str, int]:
     """Split and label id that a file's folders and name give."""
     parts = file.relative_to(root).parts
+    if file.suffix.lower() not in IMAGE_SUFFIXES:
+        raise BadRow(
+            f"{file}: not an image; expected {', '.join(sorted(IMAGE_SUFFIXES))}. Take it out of "
+            "the folder."
+        )
     if len(parts) not in (2, 3):
         raise BadRow(
             f"{file}: expected {root.name}/[split/]class/image, but found {len(parts) - 1} folders."
