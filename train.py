@@ -5,15 +5,16 @@ ready for the Hub.
   drawn faces, no data needed
     python train.py configs/quickstart.yaml
   FER-2013 from Kaggle's CSV
-    python train.py configs/fer2013.yaml --dataset fer2013.csv
+    python train.py configs/fer2013.yaml --dataset fer2013.csv --ferplus_csv fer2013new.csv
   the paper's three treatments
     python train.py configs/paper_undersampling.yaml --dataset fer2013.csv
     python train.py configs/paper_weighted.yaml --dataset fer2013.csv
     python train.py configs/paper_focal.yaml --dataset fer2013.csv
   any loss with any sampling
-    python train.py configs/fer2013.yaml --loss logit_adjusted --sampling oversample
+    python train.py configs/imbalance.yaml --dataset fer2013.csv --loss logit_adjusted
   several GPUs
-    accelerate launch --multi_gpu train.py configs/fer2013.yaml --dataset fer2013.csv
+    accelerate launch --multi_gpu train.py configs/fer2013.yaml --dataset fer2013.csv \\
+      --ferplus_csv fer2013new.csv
   go on with a run that was stopped or killed: the same command and
     --resume_from_checkpoint true
   measure a saved model
@@ -101,7 +102,7 @@ def check_output_dir(args: Arguments) -> None:
 
 def remove_checkpoints_and_logs(folder: Path) -> None:
     """Of a run that is replaced; its other files are replaced when the new run is done."""
-    for path in [*folder.glob("checkpoint-*"), folder / "runs"]:
+    for path in [*folder.glob("*checkpoint-*"), folder / "runs"]:
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -113,9 +114,6 @@ def build_model(
         network, processor = load_saved_model(model.model_name_or_path, cosine_scale=cosine_scale)
         if training:
             forget_calibration(network.config)
-        if side := model.new_image_size:
-            network.config.image_size = side
-            processor.size = {"height": side, "width": side}
         return network, processor
     config = FerEfficientNetConfig(
         backbone=model.backbone,

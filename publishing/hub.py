@@ -44,6 +44,9 @@ def publish(
     hub.check_tag(files, head, change)
     if change:
         hub.check_nobody_else_committed(head, change)
+    if variables and target.create_pr:
+        say(f"A pull request leaves the Space's variables as they are; it needs {variables}.")
+        variables = None
     for key, value in (variables or {}).items():
         hub.set_variable(key, value)
     commit = hub.commit(files, head, change, message)

@@ -162,12 +162,16 @@ def test_what_a_resume_changes_is_said_or_refused(tmp_path, undisturbed, capsys)
         run(tmp_path / "run", *again, "--loss", "focal", "--mixup", "0")
     with pytest.raises(TrainingError, match="of another run: data_fingerprint"):
         run(tmp_path / "run", *again, "--synthetic_seed", "1")
-    run(tmp_path / "run", *again, "--learning_rate", "2e-2")
+    with pytest.raises(TrainingError, match="of another run: learning_rate 0.01 -> 0.02"):
+        run(tmp_path / "run", *again, "--learning_rate", "2e-2")
+    with pytest.raises(SystemExit, match="holds another run"):
+        run(tmp_path / "run", "--resume_from_checkpoint", "False")
+    run(tmp_path / "run", *again, "--augment_erasing", "0.25")
     printed = capsys.readouterr().out
-    assert f"Changed since {older}, from here on: learning_rate 0.01 -> 0.02" in printed
+    assert f"Changed since {older}, from here on: augment_erasing 0.5 -> 0.25" in printed
     assert "Newer checkpoints are set aside: superseded-checkpoint-12" in printed
     noted = yaml.safe_load((tmp_path / "run" / "run.yaml").read_text())["changed_on_resume"]
-    assert noted == [f"{older.name}: learning_rate 0.01 -> 0.02"]
+    assert noted == [f"{older.name}: augment_erasing 0.5 -> 0.25"]
 
 
 def test_only_a_later_ctrl_c_ends_at_once(monkeypatch):

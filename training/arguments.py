@@ -41,6 +41,7 @@ NOT_RECIPE = (
 FIXED_BY_CHECKPOINT = (
     *("data_fingerprint", "backbone", "num_channels", "image_size", "stem_stride"),
     *("head_hidden_sizes", "loss", "optim", "timm_optim", "ema_decay"),
+    *("learning_rate", "weight_decay"),  # optimizer and scheduler restore their own
 )
 
 
@@ -213,11 +214,6 @@ class ModelArguments:
     )
     num_channels: int = arg(1, "1 (grey) or 3 (RGB).")
     image_size: int = arg(48, "Side of the input in pixels.")
-    new_image_size: int | None = arg(
-        None,
-        "Side of the input from now on, for a saved model: a little larger than it was trained at "
-        "often pays (Touvron et al., Fixing the train-test resolution discrepancy, 2019).",
-    )
     stem_stride: int = arg(
         2, "2 as published, or 1 to keep the detail of 48 px faces at about four times the cost."
     )
@@ -291,6 +287,8 @@ class FerTrainingArguments(TrainingArguments):
     )
 
     def __post_init__(self):
+        if str(self.resume_from_checkpoint).lower() == "false":
+            self.resume_from_checkpoint = None
         self.output_dir = self.output_dir or (
             "runs/evaluation" if self.evaluate_only else "runs/train"
         )
@@ -346,11 +344,6 @@ class Arguments:
             raise ValueError(
                 "--pretrained and --model_name_or_path exclude each other: "
                 "both say where weights come from."
-            )
-        if self.model.new_image_size and not self.model.model_name_or_path:
-            raise ValueError(
-                "--new_image_size is for a saved model (--model_name_or_path); a new one takes "
-                "--image_size."
             )
         if self.data.split == "paper" and self.data.eval_split not in (None, "test"):
             raise ValueError(

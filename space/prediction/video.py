@@ -60,7 +60,9 @@ class Video:
     def __init__(self, source: str | int, every: int):
         self.name = f"webcam {source}" if isinstance(source, int) else source
         self.every, self.live = every, isinstance(source, int)
-        self.capture = cv2.VideoCapture(source)
+        before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        self.capture = cv2.VideoCapture(source)  # VideoError says it, in one line
+        cv2.utils.logging.setLogLevel(before)
         if not self.capture.isOpened():
             raise VideoError(f"{self.name}: OpenCV cannot open it as a video.")
         self.rate = self.capture.get(cv2.CAP_PROP_FPS) or 25.0
