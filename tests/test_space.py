@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -131,6 +133,17 @@ def test_a_photo_that_breaks_the_model_spoils_no_other(modules):
     assert jobs[0].answer.result() == 3 and jobs[2].answer.result() == 5
     with pytest.raises(RuntimeError, match="unlucky"):
         jobs[1].answer.result()
+
+
+def test_photos_with_other_options_between_wait_for_their_turn(modules):
+    serving = modules("serving")
+    served = object.__new__(serving.Served)
+    served.workers, served._changed = 1, threading.Condition()
+    priors = ("train", "uniform", "train")
+    jobs = [serving._Job(np.zeros((4, 4, 3)), {"prior": prior}) for prior in priors]
+    served._jobs = deque(jobs)
+    assert served._take() == [jobs[0], jobs[2]]
+    assert served._take() == [jobs[1]]
 
 
 def test_the_largest_faces_are_kept_in_order(modules):

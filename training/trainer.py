@@ -155,8 +155,8 @@ class FerTrainer(Trainer):
         if not torch.isfinite(loss):  # before the optimizer's step: the weights are still good
             raise TrainingError(
                 f"The loss of step {self.state.global_step + 1} is {loss.item()}, learning rate "
-                f"{self._get_learning_rate():.3g}. {self._way_on()} --max_grad_norm 1 may help, or a "
-                "new run from its weights (--model_name_or_path) with a smaller --learning_rate."
+                f"{self._get_learning_rate():.3g}. {self._way_on()} --max_grad_norm 1 may help, or "
+                "a new run from its weights (--model_name_or_path) with a smaller --learning_rate."
             )
         return loss
 
