@@ -79,6 +79,7 @@ def training_arguments(kind, args, folder: str) -> TrainingArguments:
         bf16=args.bf16,
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
+        dataloader_drop_last=True,  # a last batch of one image has no batch statistics
     )
 
 
