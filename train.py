@@ -93,10 +93,17 @@ def check_output_dir(args: Arguments) -> None:
             f"{folder} holds files that are no run's ({', '.join(held[:3])}). "
             "Choose another --output_dir."
         )
-    if not (args.training.overwrite or args.training.resume_from_checkpoint):
+    if args.training.overwrite:
+        return
+    if not args.training.resume_from_checkpoint:
         raise SystemExit(
             f"{folder} holds another run ({', '.join(held[:3])}). Choose another --output_dir, or "
             "replace it with --overwrite, or go on with it by --resume_from_checkpoint true."
+        )
+    if "run.yaml" in held and not resume_point(args.training.resume_from_checkpoint, folder)[0]:
+        raise SystemExit(
+            f"{folder} holds a finished run and no whole checkpoint to go on from. Choose another "
+            "--output_dir, or replace it with --overwrite."
         )
 
 
@@ -455,7 +462,8 @@ if __name__ == "__main__":
     try:
         main()
     except (DataError, TrainingError) as error:
-        if isinstance(error, DataError) and os.environ.get("RANK", "0") != "0":
+        of_all = isinstance(error, DataError) or error.__cause__ is None
+        if of_all and os.environ.get("RANK", "0") != "0":
             raise SystemExit(1) from None  # the main process says the same
         raise SystemExit(f"train.py: {error}") from None
     except KeyboardInterrupt:

@@ -66,10 +66,10 @@ def run(folder, *flags):
     train.main([*RECIPE, "--output_dir", str(folder), *flags])
 
 
-def run_and_end(folder, method, number, how):
+def run_and_end(folder, method, number, how, *flags):
     return subprocess.run(
         [sys.executable, "-c", KILLED, method, str(number), how]
-        + [*RECIPE, "--output_dir", str(folder)],
+        + [*RECIPE, "--output_dir", str(folder), *flags],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -145,6 +145,19 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, undisturbed):
     assert is_whole(tmp_path / "checkpoint-7")
     run(tmp_path, "--resume_from_checkpoint", "true")
     assert_same_run(tmp_path, undisturbed)
+
+
+def test_ctrl_c_in_the_last_evaluation_saves_too(tmp_path):
+    flags = ["--load_best_model_at_end", "false", "--save_strategy", "no", "--max_steps", "2"]
+    done = run_and_end(tmp_path, "prediction_step", 1, "stop", *flags)
+    assert done.returncode == 128 + signal.SIGINT, done.stderr
+    assert is_whole(tmp_path / "checkpoint-2")
+
+
+def test_a_finished_run_without_checkpoint_is_not_resumed_over(tmp_path):
+    (tmp_path / "run.yaml").write_text("of another run")
+    with pytest.raises(SystemExit, match="a finished run and no whole checkpoint"):
+        run(tmp_path, "--resume_from_checkpoint", "true")
 
 
 def test_a_finished_run_resumed_reports_the_same_again(tmp_path, undisturbed):

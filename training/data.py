@@ -21,8 +21,8 @@ from pathlib import Path
 import datasets
 import numpy as np
 import torch
+from accelerate.utils import tqdm
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image
-from tqdm.auto import tqdm
 
 from .synthetic import draw_split, encode_png
 

@@ -37,6 +37,8 @@ class StopOnSignal(TrainerCallback):
         if self._any_process_received():
             control.should_save = control.should_training_stop = True
 
+    on_evaluate = on_step_end  # its checkpoint, if any, comes after the evaluation
+
     def on_train_end(self, args, state, control, **kwargs):
         for number, handler in self.previous.items():
             signal.signal(number, handler)

@@ -152,11 +152,13 @@ class FerTrainer(Trainer):
 
     def training_step(self, *args, **kwargs):
         loss = super().training_step(*args, **kwargs)
-        if not torch.isfinite(loss):  # before the optimizer's step: the weights are still good
+        loss_of_all = self.accelerator.reduce(loss, "mean")  # all processes stop, or none
+        if not torch.isfinite(loss_of_all):  # before the optimizer's step: weights still good
             raise TrainingError(
-                f"The loss of step {self.state.global_step + 1} is {loss.item()}, learning rate "
-                f"{self._get_learning_rate():.3g}. {self._way_on()} --max_grad_norm 1 may help, or "
-                "a new run from its weights (--model_name_or_path) with a smaller --learning_rate."
+                f"The loss of step {self.state.global_step + 1} is {loss_of_all.item()}, "
+                f"learning rate {self._get_learning_rate():.3g}. {self._way_on()} "
+                "--max_grad_norm 1 may help, or a new run from its weights (--model_name_or_path) "
+                "with a smaller --learning_rate."
             )
         return loss
 
