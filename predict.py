@@ -175,7 +175,7 @@ def do_video(args: argparse.Namespace, find, source: str | int) -> list[Path]:
             waiting.append(frame)
             yield frame.photo
 
-    follower = Follower()
+    follower = Follower(find.model.config.uncertain_below)
     found = find(photos(), batch_size=1 if video.live else min(args.batch_size, 8))
     bar = tqdm(found, total=video.length, unit="frame", desc=video.name)
     try:

@@ -101,8 +101,12 @@ class Follower:
 
     (Greedy matching by overlap: trackers with motion models are for people who cross; faces in
     front of a camera seldom do, and no further package is needed.)
+
+    Args:
+        uncertain_below: the config's, applied to smoothed scores; None: no face is uncertain.
     """
 
+    uncertain_below: float | None
     people: list[Person] = field(default_factory=list)
     known: int = 0
 
@@ -133,11 +137,13 @@ class Follower:
         }
         person.box, person.time = face["box"], now
         label = max(person.scores, key=person.scores.get)
+        score = person.scores[label]
         return face | {
             "person": person.id,
             "label": label,
-            "score": person.scores[label],
+            "score": score,
             "scores": person.scores,
+            "uncertain": score < (self.uncertain_below or 0),
         }
 
 

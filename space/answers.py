@@ -2,7 +2,6 @@
 
 import gradio as gr
 
-EDGES = ("xmin", "ymin", "xmax", "ymax")
 NUMBER = {"type": "number"}
 FACES = {
     "type": "array",

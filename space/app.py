@@ -92,12 +92,7 @@ class Page:
         if not paths:
             return [], [], None, ""
         if len(paths) > MAX_PHOTOS:
-            return (
-                [],
-                [],
-                None,
-                f"At most {MAX_PHOTOS} photos at a time, but these are {len(paths)}.",
-            )
+            return [], [], None, TOO_MANY.format(len(paths))
         folder = Path(tempfile.mkdtemp(dir=UPLOADS))
         pictures, rows, refused, count = [], [], [], 0
         with (folder / "faces.csv").open("w", newline="") as file:

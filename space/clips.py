@@ -66,7 +66,7 @@ def follow_faces(
     rate = video.rate / video.every
     clip = VideoFile(folder / "annotated.webm", rate)
     timeline = Timeline(folder / "timeline.csv", served.labels)
-    follower = Follower()
+    follower = Follower(served.config.uncertain_below)
 
     def look(frames: list[Frame]) -> None:
         for frame, faces in zip(frames, served.faces([frame.photo for frame in frames])):
