@@ -119,13 +119,15 @@ def build_model(
     """A saved model, or a new one from the flags, with its image processor."""
     if model.model_name_or_path:
         network, processor = load_saved_model(model.model_name_or_path, cosine_scale=cosine_scale)
+        if model.image_size:
+            set_image_size(network.config, processor, model.image_size)
         if training:
             forget_calibration(network.config)
         return network, processor
     config = FerEfficientNetConfig(
         backbone=model.backbone,
         num_channels=model.num_channels,
-        image_size=model.image_size,
+        image_size=model.image_size or 48,
         stem_stride=model.stem_stride,
         drop_path_rate=model.drop_path_rate,
         head_hidden_sizes=model.head_hidden_sizes,
@@ -136,7 +138,7 @@ def build_model(
     )
     network = FerEfficientNetForImageClassification(config)
     processor = FerEfficientNetImageProcessor(
-        size=model.image_size, num_channels=model.num_channels
+        size=network.config.image_size, num_channels=model.num_channels
     )
     if model.pretrained:
         load_imagenet_weights(network, model.pretrained)
@@ -156,6 +158,13 @@ def load_saved_model(source: str, *, cosine_scale: float | None):
             "--ldam_scale."
         )
     return network, FerEfficientNetImageProcessor.from_pretrained(source)
+
+
+def set_image_size(
+    config: FerEfficientNetConfig, processor: FerEfficientNetImageProcessor, side: int
+) -> None:
+    """Of a saved model: the same weights convolve images of any size."""
+    config.image_size, processor.size = side, {"height": side, "width": side}
 
 
 def forget_calibration(config: FerEfficientNetConfig) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from huggingface_hub import ModelCard
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import train
@@ -192,6 +193,15 @@ def test_a_folder_with_other_files_is_refused_even_with_overwrite(tmp_path):
 def test_a_saved_model_that_does_not_fit_the_loss_is_refused(finished, tmp_path):
     with pytest.raises(SystemExit, match="needs a model with a cosine classifier of scale 30"):
         run(tmp_path, "--model_name_or_path", str(finished[0]), "--loss", "ldam")
+
+
+def test_a_saved_model_keeps_its_image_size_or_takes_another(finished):
+    face = Image.new("L", (48, 48), 128)
+    for image_size, expected in ((None, 32), (40, 40)):
+        saved = train.ModelArguments(model_name_or_path=str(finished[0]), image_size=image_size)
+        network, processor = train.build_model(saved, cosine_scale=None, training=True)
+        assert network.config.image_size == expected
+        assert processor(face, return_tensors="pt").pixel_values.shape == (1, 1, expected, expected)
 
 
 def test_too_large_an_undersample_names_the_classes(tmp_path):

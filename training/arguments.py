@@ -201,7 +201,9 @@ class ModelArguments:
     _argument_group_name = "model"
 
     model_name_or_path: str | None = arg(
-        None, "A saved model to evaluate or fine-tune; its config replaces the flags below."
+        None,
+        "A saved model to evaluate or fine-tune; its config replaces the flags below, except "
+        "--image_size.",
     )
     backbone: str = arg("efficientnet_b0", "An EfficientNet of timm: b0 to b7, v2, lite, es.")
     pretrained: str | None = arg(
@@ -213,7 +215,9 @@ class ModelArguments:
         const="imagenet",
     )
     num_channels: int = arg(1, "1 (grey) or 3 (RGB).")
-    image_size: int = arg(48, "Side of the input in pixels.")
+    image_size: int | None = arg(
+        None, "Side of the input in pixels; default: 48, or the saved model's."
+    )
     stem_stride: int = arg(
         2, "2 as published, or 1 to keep the detail of 48 px faces at about four times the cost."
     )

@@ -186,7 +186,11 @@ def _start(run: Mapping) -> str:
     model = run["arguments"]["model"]
     if model["model_name_or_path"]:
         return f"fine-tuned from {portable(model['model_name_or_path'])}"
-    return "from ImageNet weights of timm" if model["pretrained"] else "from random weights"
+    if not model["pretrained"]:
+        return "from random weights"
+    if Path(model["pretrained"]).suffix == ".safetensors":
+        return f"from the ImageNet weights in {Path(model['pretrained']).name}"
+    return "from ImageNet weights of timm"
 
 
 def _runtime(runs: Sequence[Mapping], results: Mapping) -> str:
