@@ -165,6 +165,7 @@ def set_image_size(
 ) -> None:
     """Of a saved model: the same weights convolve images of any size."""
     config.image_size, processor.size = side, {"height": side, "width": side}
+    config.validate_fer_efficientnet()
 
 
 def forget_calibration(config: FerEfficientNetConfig) -> None:

@@ -202,6 +202,8 @@ def test_a_saved_model_keeps_its_image_size_or_takes_another(finished):
         network, processor = train.build_model(saved, cosine_scale=None, training=True)
         assert network.config.image_size == expected
         assert processor(face, return_tensors="pt").pixel_values.shape == (1, 1, expected, expected)
+    with pytest.raises(ValueError, match="`image_size` must be at least 32"):
+        train.set_image_size(network.config, processor, 8)
 
 
 def test_too_large_an_undersample_names_the_classes(tmp_path):
