@@ -260,7 +260,8 @@ def test_pretrained_from_a_local_file(tmp_path, monkeypatch, capsys):
     torch.testing.assert_close(trained.conv_stem.weight, expected)
     processor = json.loads((tmp_path / "run" / "preprocessor_config.json").read_text())
     assert processor["image_mean"] == pytest.approx([0.449], abs=0.06)
-    assert "from ImageNet weights" in (tmp_path / "run" / "README.md").read_text()
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "from the ImageNet weights in timm.safetensors" in card
 
 
 def test_pretrained_without_network_names_both_ways_on(tmp_path, monkeypatch):
