@@ -56,6 +56,7 @@ from training.checkpoints import (
     set_aside_newer,
 )
 from training.data import LABELS, DataError, decode_split, load_fer2013
+from training.distillation import Teachers
 from training.ferplus import join_votes
 from training.losses import ImbalanceLoss
 from training.splits import RunData, prepare_run_data
@@ -160,6 +161,19 @@ def load_saved_model(source: str, *, cosine_scale: float | None):
     return network, FerEfficientNetImageProcessor.from_pretrained(source)
 
 
+def load_teachers(args: Arguments, num_channels: int) -> Teachers | None:
+    teachers = [load_saved_model(name, cosine_scale=None) for name in args.imbalance.teachers]
+    for name, (teacher, _) in zip(args.imbalance.teachers, teachers):
+        if teacher.config.num_channels != num_channels:
+            raise SystemExit(
+                f"--teachers {name} takes images of {teacher.config.num_channels} channels; "
+                f"expected {num_channels}, as the model that is trained."
+            )
+    if not teachers:
+        return None
+    return Teachers(teachers, args.imbalance.distillation_weight, args.training.device)
+
+
 def set_image_size(
     config: FerEfficientNetConfig, processor: FerEfficientNetImageProcessor, side: int
 ) -> None:
@@ -235,6 +249,7 @@ def build_trainer(
         criterion=criterion,
         augmentation=augmentation,
         mixing=BatchMixing(imbalance.mixup, imbalance.cutmix, len(LABELS)),
+        teachers=load_teachers(args, network.config.num_channels),
         weighted_sampling=imbalance.sampling == "weighted",
         recipe=args.recipe(data_fingerprint),
     )
@@ -387,7 +402,7 @@ def evaluate(
     logits, labels = prediction.predictions, prediction.label_ids
     fitted: dict = {}
     if data.train is not None:
-        config.train_distribution = presented_distribution(trainer.criterion, data)
+        config.train_distribution = presented_distribution(trainer, data)
         if data.eval_split == "validation":
             logits, fitted = calibrate(config, logits, labels)
         else:
@@ -401,12 +416,14 @@ def evaluate(
     return results | fitted | {"eval_split": data.eval_split}, logits
 
 
-def presented_distribution(criterion: ImbalanceLoss, data: RunData) -> list[float]:
-    """Of the classes as the loss saw them: votes, sampling and weights included."""
+def presented_distribution(trainer: FerTrainer, data: RunData) -> list[float]:
+    """Of the classes as the loss saw them: votes, teachers, sampling and weights included."""
     shares, targets = data.drawn_counts, data.train.targets
     if targets.ndim == 2 and (shares == torch.tensor(data.train_counts)).all():
         shares = targets.mean(0)
-    return criterion.presented_distribution(shares.cpu()).tolist()
+    if trainer.teachers is not None:
+        shares = trainer.teachers.presented_shares(shares)
+    return trainer.criterion.presented_distribution(shares.cpu()).tolist()
 
 
 def publish(

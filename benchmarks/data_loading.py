@@ -8,6 +8,7 @@ turn, five times. The CSV has FER-2013's size (35,887 rows of 2,304 random pixel
 made in a temporary folder.
 """
 
+import argparse
 import os
 import platform
 import statistics
@@ -77,6 +78,9 @@ def time_csv(folder: Path) -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     print(f"Python {platform.python_version()}, numpy {np.__version__}, {os.cpu_count()} CPU cores")
     compare_undersampling()
     with tempfile.TemporaryDirectory() as folder:

@@ -5,6 +5,7 @@ and with ours, in turn.
     python benchmarks/depthwise_backward.py
 """
 
+import argparse
 import statistics
 import sys
 import time
@@ -27,6 +28,9 @@ def images_per_second(model, images, labels, steps: int = 4) -> float:
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     print(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, batch {BATCH}, "
         "forward and backward, images/s"

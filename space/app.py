@@ -16,6 +16,7 @@ UPLOADS = Path(tempfile.mkdtemp(prefix="space-")).resolve()
 os.environ |= {
     "GRADIO_TEMP_DIR": str(UPLOADS),
     "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_ANALYTICS_MAX_EVENTS": "64",  # requests that it keeps a record of
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
 

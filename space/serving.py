@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,7 +80,7 @@ class Served:
         reading = sys.modules[sys.modules[type(first).__module__].read_photo.__module__]
         reading.MAX_PIXELS = MAX_PHOTO_PIXELS
         self._read_photo, self._photo_error = reading.read_photo, reading.PhotoError
-        self._reading = threading.Semaphore(self.workers)  # unpacking takes memory
+        self._readers = ThreadPoolExecutor(self.workers)  # unpacking takes memory
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
         for find in [first] + [_copy(first, detector_path) for _ in range(self.workers - 1)]:
@@ -101,8 +101,7 @@ class Served:
                 f"{name}: larger than {MAX_PHOTO_BYTES >> 20} MB. Make it smaller, send it again."
             )
         try:
-            with self._reading:
-                return self._read_photo(content, name)
+            return self._readers.submit(self._read_photo, content, name).result()
         except self._photo_error as error:
             raise InputRefused(str(error)) from None
 

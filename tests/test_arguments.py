@@ -110,6 +110,8 @@ def test_every_recipe_of_the_paper_ships():
         ("progressive_sizes: [8, 48]", "--progressive_sizes must be at least 16 pixels each"),
         ("ferplus_weight: 1.5", "--ferplus_weight must be in [0, 1"),
         ("{loss: focal, ferplus_weight: 0.5}", "--ferplus_weight makes soft labels"),
+        ("{loss: ldam, teachers: [model]}", "--teachers makes soft labels"),
+        ("distillation_weight: 2", "--distillation_weight must be in [0, 1"),
     ],
 )
 def test_wrong_recipe_is_refused(tmp_path, refused, text, message):

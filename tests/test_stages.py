@@ -12,13 +12,17 @@ from training.stages import commands, finished_run, portable, stages
 MODEL = Path(__file__).parents[1] / "model"
 
 
-def a_run(command, source=None, fingerprint="same", **more):
-    model = {"model_name_or_path": source}
+def a_run(command, source=None, started_from=None, fingerprint="same", teachers=(), taught_by=()):
     return {
         "command": command,
         "data_fingerprint": fingerprint,
-        "arguments": {"model": model},
-    } | more
+        "arguments": {
+            "model": {"model_name_or_path": source},
+            "imbalance": {"teachers": list(teachers)},
+        },
+        "started_from": started_from,
+        "taught_by": list(taught_by),
+    }
 
 
 def test_the_shipped_run_starts_a_chain_of_one_more(tmp_path):
@@ -38,14 +42,15 @@ def test_each_stage_starts_where_the_one_before_wrote(tmp_path):
     data = tmp_path / "secret place" / "fer2013.csv"
     data.parent.mkdir()
     data.touch()
-    runs = [
-        a_run(
-            "python train.py configs/one.yaml --dataset data/moved "
-            "--output_dir model --resume_from_checkpoint true"
-        ),
-        a_run(f"python /x/train.py configs/two.yaml --dataset={data} --overwrite", "runs/one"),
-        a_run(f"python train.py configs/two.yaml --dataset '{data}' --seed 3", "model"),
-    ]
+    one = a_run(
+        "python train.py configs/one.yaml --dataset data/moved "
+        "--output_dir model --resume_from_checkpoint true"
+    )
+    two = a_run(
+        f"python /x/train.py configs/two.yaml --dataset={data} --overwrite", "runs/one", one
+    )
+    three = a_run(f"python train.py configs/two.yaml --dataset '{data}' --seed 3", "model", two)
+    runs = [one, two, three]
     assert commands(runs) == [
         "python train.py configs/one.yaml --dataset fer2013.csv",
         "python train.py configs/two.yaml --dataset fer2013.csv",
@@ -56,8 +61,33 @@ def test_each_stage_starts_where_the_one_before_wrote(tmp_path):
 
 def test_other_data_keep_their_name():
     first = a_run("python train.py configs/one.yaml --dataset me/faces", fingerprint="other")
-    last = a_run("python train.py configs/two.yaml --dataset me/fer2013", "runs/one")
+    last = a_run("python train.py configs/two.yaml --dataset me/fer2013", "runs/one", first)
     assert "--dataset me/faces" in commands([first, last])[0]
+
+
+def test_teachers_come_before_their_pupil_and_only_once(tmp_path):
+    first = a_run("python train.py configs/first.yaml")
+    good = a_run("python train.py configs/good.yaml", "runs/first", first)
+    pupil = a_run(
+        "python train.py configs/pupil.yaml --teachers /x/first model me/teacher",
+        *("runs/first", first),
+        teachers=["/x/first", "model", "me/teacher"],
+        taught_by=[first, good, None],
+    )
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(pupil))
+    shutil.copyfile(MODEL / "all_results.json", tmp_path / "all_results.json")
+    chain = stages(tmp_path)
+    assert chain[:-1] == [first, good]
+    assert commands(chain) == [
+        "python train.py configs/first.yaml",
+        "python train.py configs/good.yaml",
+        "python train.py configs/pupil.yaml --teachers runs/first runs/good me/teacher",
+    ]
+
+
+def test_a_folder_that_is_no_run_is_named_without_its_place(tmp_path):
+    run = a_run(f"python train.py --model_name_or_path {tmp_path}", str(tmp_path))
+    assert commands([run]) == [f"python train.py --model_name_or_path {tmp_path.name}"]
 
 
 @pytest.mark.parametrize(

@@ -245,6 +245,29 @@ def test_card_tells_every_stage_of_a_chain(finished, tmp_path, monkeypatch):
     assert str(tmp_path) not in card.split("## Training")[1]
 
 
+def test_teachers_are_in_weights_prior_record_and_card(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "load_back", lambda *args: "")
+    teacher = str(finished[0])
+    results = run(tmp_path / "taught", "--teachers", teacher, "--distillation_weight", "1")
+    alone = run(tmp_path / "alone")
+    assert results["eval_loss"] != alone["eval_loss"]
+    shares = [
+        json.loads((folder / "config.json").read_text())["train_distribution"]
+        for folder in (finished[0], tmp_path / "taught", tmp_path / "alone")
+    ]
+    assert shares[1] == pytest.approx(shares[0]) and shares[2] != pytest.approx(shares[0], abs=0.01)
+    record = yaml.safe_load((tmp_path / "taught" / "run.yaml").read_text())["taught_by"]
+    assert [run["train_runtime"] for run in record] == [finished[1]["train_runtime"]]
+    card = (tmp_path / "taught" / "README.md").read_text()
+    assert "# stage 2, from random weights, taught by stage 1: " in card
+    assert "distillation_weight 1" in card
+
+
+def test_a_teacher_of_other_channels_is_refused(finished, tmp_path):
+    with pytest.raises(SystemExit, match="takes images of 1 channels; expected 3"):
+        run(tmp_path, "--teachers", str(finished[0]), "--num_channels", "3")
+
+
 def test_pretrained_from_a_local_file(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(train, "load_back", lambda *args: "")
     source = train.FerEfficientNetForImageClassification(

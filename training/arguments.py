@@ -132,6 +132,14 @@ class ImbalanceArguments:
         "Share in the target of what the FER+ votes say of the label, in [0, 1]; the label has the "
         "rest. Needs data with the column ferplus_votes, and the same losses as label smoothing.",
     )
+    teachers: list[str] = arg(
+        [],
+        "Saved models, folders or Hub ids, whose mean probabilities for each augmented image go "
+        "into its target (distillation); with the same losses as label smoothing.",
+    )
+    distillation_weight: float = arg(
+        0.5, "Share of the --teachers in the target, in [0, 1]; label and votes have the rest."
+    )
     mixup: float = arg(
         0.0,
         "alpha of mixup's Beta distribution, 0 is off; with the same losses as label smoothing.",
@@ -159,12 +167,12 @@ class ImbalanceArguments:
         elif self.sampling == "undersample":
             self.undersample = "min"
         if self.loss not in SOFT_LABEL_LOSSES:
-            for name in ("label_smoothing", "ferplus_weight", "mixup", "cutmix"):
+            for name in ("label_smoothing", "ferplus_weight", "teachers", "mixup", "cutmix"):
                 if getattr(self, name):
                     raise ValueError(
                         f"--{name} makes soft labels, "
                         f"for which the {self.loss} loss is not defined; "
-                        f"set --{name} 0 or use one of {', '.join(SOFT_LABEL_LOSSES)}."
+                        f"leave --{name} out or use one of {', '.join(SOFT_LABEL_LOSSES)}."
                     )
         if self.deferred_reweighting_epoch is not None and self.loss != "ldam":
             raise ValueError(
@@ -174,6 +182,7 @@ class ImbalanceArguments:
             raise ValueError(f"--ldam_scale must be above 0, but it is {self.ldam_scale}.")
         _check_range(self, "label_smoothing", 0, 1)
         _check_range(self, "ferplus_weight", 0, 1.000001)
+        _check_range(self, "distillation_weight", 0, 1.000001)
         _check_range(self, "class_balanced_beta", 0, 1)
         for name in ("focal_gamma", "logit_adjustment_tau", "ldam_max_margin", "mixup", "cutmix"):
             _check_range(self, name, 0, float("inf"))

@@ -85,7 +85,7 @@ def write_model_card(
         learning_rate=training.learning_rate,
         scheduler=str(training.lr_scheduler_type.value),
         seed=training.seed,
-        start=_start(runs[0]),
+        start=_start(runs[-1], runs),
         runs=len(runs),
         runtime=_runtime(runs, results),
         device=device,
@@ -182,7 +182,17 @@ def _dataset_name(args: Arguments) -> str:
     return "synthetic faces drawn by code" if args.data.dataset == "synthetic" else "FER-2013"
 
 
-def _start(run: Mapping) -> str:
+def _start(run: Mapping, runs: Sequence[Mapping]) -> str:
+    """What `run`, one of `runs`, started from and who taught it."""
+    start, taught_by = _weights(run, runs), run.get("taught_by", ())
+    numbers = [str(runs.index(teacher) + 1) for teacher in taught_by if teacher is not None]
+    stages = "stage" if len(numbers) == 1 else "stages"
+    return start + (f", taught by {stages} {' and '.join(numbers)}" if numbers else "")
+
+
+def _weights(run: Mapping, runs: Sequence[Mapping]) -> str:
+    if previous := run.get("started_from"):
+        return f"on from stage {runs.index(previous) + 1}"
     model = run["arguments"]["model"]
     if model["model_name_or_path"]:
         return f"fine-tuned from {portable(model['model_name_or_path'])}"
@@ -206,7 +216,7 @@ def _commands(runs: Sequence[Mapping]) -> str:
     """A shell script of all stages."""
     lines = []
     for i, (run, command) in enumerate(zip(runs, commands(runs))):
-        start = f"on from stage {i}" if i else _start(run)
+        start = _start(run, runs)
         stage = f"stage {i + 1}, {start}" if len(runs) > 1 else start
         minutes = run["train_runtime"] / 60
         lines += [f"# {stage}: {run['epoch']:g} epochs, {minutes:.1f} minutes", command]
@@ -220,6 +230,7 @@ def _loss_options(args: Arguments) -> str:
         for name in ("label_smoothing", "ferplus_weight", "mixup", "cutmix")
         if getattr(args.imbalance, name)
     ]
+    options += ["distillation_weight"] if args.imbalance.teachers else []
     values = {name: getattr(args.imbalance, name) for name in options}
     shown = [f"{name} {_shown(value)}" for name, value in values.items() if value is not None]
     return f" ({', '.join(shown)})" if shown else ""

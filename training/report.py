@@ -124,6 +124,8 @@ def write_run_yaml(
         content["changed_on_resume"] = list(recipe_changes)
     if previous := finished_run(Path(args.model.model_name_or_path or "")):
         content["started_from"] = previous
+    if teachers := args.imbalance.teachers:
+        content["taught_by"] = [finished_run(Path(teacher)) for teacher in teachers]
     path.write_text(yaml.safe_dump(content, sort_keys=False, width=120))
 
 

@@ -1,4 +1,4 @@
-"""The runs that led to a folder: a run may start from the weights that another one left."""
+"""The runs that led to a folder: a run starts from weights that another one left, or is taught."""
 
 import json
 import shlex
@@ -20,12 +20,21 @@ def finished_run(folder: Path) -> dict | None:
 
 
 def stages(folder: Path) -> list[dict]:
-    """Runs as `finished_run` gives them: first the one that started it all, last `folder`'s own."""
-    runs, run = [], finished_run(folder)
-    while run:
-        runs.insert(0, run)
-        run = run.get("started_from")
-    return runs
+    """
+    Runs as `finished_run` gives them, each after those it needs: the one whose weights it starts
+    from, and those of its teachers. Last `folder`'s own.
+    """
+    run = finished_run(folder)
+    return _in_order(run, []) if run else []
+
+
+def _in_order(run: dict, before: list[dict]) -> list[dict]:
+    for needed in (run.get("started_from"), *run.get("taught_by", ())):
+        if needed is not None:
+            _in_order(needed, before)
+    if run not in before:
+        before.append(run)
+    return before
 
 
 def commands(runs: Sequence[dict]) -> list[str]:
@@ -33,8 +42,8 @@ def commands(runs: Sequence[dict]) -> list[str]:
     The command of each of `stages`, as it works for somebody else in a clone of this repository.
 
     Files and folders of this machine are shortened to their names; data that are the same as the
-    last run's are named as there. Each run writes to its default folder, and the next one starts
-    from there.
+    last run's are named as there. Each run writes to its default folder, and those that need it
+    find it there.
     """
     lines, folders = [], []
     last = _split(runs[-1]["command"])[1]
@@ -47,13 +56,27 @@ def commands(runs: Sequence[dict]) -> list[str]:
         if folder in folders:
             folder = f"runs/stage{len(folders) + 1}"
             flags["output_dir"] = [folder]
-        source = "model_name_or_path"
-        if folders and (source in flags or run["arguments"]["model"][source] != folders[-1]):
-            flags[source] = [folders[-1]]
+        for name, given, needed in _needed(run):
+            found = [
+                folders[runs.index(one)] if one else portable(word)
+                for one, word in zip(needed, given)
+            ]
+            if name in flags or found != given:
+                flags[name] = found
         folders.append(folder)
         words = [word for name, values in flags.items() for word in (f"--{name}", *values)]
         lines.append(shlex.join(head + words))
     return lines
+
+
+def _needed(run: dict) -> list[tuple[str, list[str], list[dict | None]]]:
+    """Flags that name other runs' folders, the folders, and the runs (None: not known)."""
+    groups, needed = run["arguments"], []
+    if source := groups["model"]["model_name_or_path"]:
+        needed.append(("model_name_or_path", [source], [run.get("started_from")]))
+    if teachers := groups["imbalance"].get("teachers"):
+        needed.append(("teachers", teachers, run["taught_by"]))
+    return needed
 
 
 def _split(command: str) -> tuple[list[str], dict[str, list[str]]]:

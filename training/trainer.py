@@ -25,6 +25,7 @@ from .checkpoints import (
 )
 from .data import first_line
 from .depthwise import use_small_map_gradient
+from .distillation import Teachers
 from .metrics import FerMetrics
 from .sampling import EpochSampler
 from .stopping import StopOnSignal
@@ -84,6 +85,7 @@ class FerTrainer(Trainer):
         augmentation: images (N, C, H, W) -> images, applied to training batches on their device.
             None: none.
         mixing: images, labels -> images, (N, C) probabilities. None: none.
+        teachers: images, labels -> (N, C) probabilities, after the mixing. None: none.
         weighted_sampling: draw rows with replacement, each class equally likely.
         recipe: what decides which weights come out (`Arguments.recipe`), kept in each checkpoint
             to be compared on resume.
@@ -102,6 +104,7 @@ class FerTrainer(Trainer):
         criterion: nn.Module,
         augmentation: BatchAugmentation | None = None,
         mixing: BatchMixing | None = None,
+        teachers: Teachers | None = None,
         weighted_sampling: bool = False,
         recipe: dict | None = None,
         **kwargs,
@@ -114,7 +117,7 @@ class FerTrainer(Trainer):
                 defaults | {"lr": self.args.learning_rate},
             )
         self.criterion = criterion.to(self.args.device)
-        self.augmentation, self.mixing = augmentation, mixing
+        self.augmentation, self.mixing, self.teachers = augmentation, mixing, teachers
         self.weighted_sampling = weighted_sampling
         self.recipe, self.recipe_changes = recipe or {}, []
         self.loss_before: dict | None = None  # of the steps before a resume
@@ -131,7 +134,7 @@ class FerTrainer(Trainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """
-        Training: augment, mix, normalise, forward, the criterion. Evaluation: plain cross-entropy,
+        Training: augment, mix, ask the teachers, normalise, forward, the criterion. Evaluation: plain cross-entropy,
         so that the curves of different treatments compare.
 
         `num_items_in_batch` is not used: a mean over samples needs no correction for equal batches.
@@ -141,6 +144,8 @@ class FerTrainer(Trainer):
             images = self.augmentation(images)
         if model.training and self.mixing is not None:
             images, labels = self.mixing(images, labels)
+        if model.training and self.teachers is not None:
+            labels = self.teachers(images, labels)
         side = self.train_size if model.training else None
         pixel_values = self.processing_class.normalize_batch(images, side)  # float32 (N, C, h, w)
         if self.args.channels_last:
