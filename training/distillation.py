@@ -1,4 +1,4 @@
-"""Knowledge distillation: trained models say what they see in the images that the student is shown."""
+"""Knowledge distillation: trained models say what they see in the images of the student."""
 
 from collections.abc import Sequence
 

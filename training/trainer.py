@@ -134,8 +134,8 @@ class FerTrainer(Trainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """
-        Training: augment, mix, ask the teachers, normalise, forward, the criterion. Evaluation: plain cross-entropy,
-        so that the curves of different treatments compare.
+        Training: augment, mix, ask the teachers, normalise, forward, the criterion. Evaluation:
+        plain cross-entropy, so that the curves of different treatments compare.
 
         `num_items_in_batch` is not used: a mean over samples needs no correction for equal batches.
         """
