@@ -395,7 +395,7 @@ def main() -> None:
         ssr_mode=False,
         share=False,
         state_session_capacity=SESSIONS,
-        app_kwargs={"middleware": [Middleware(Guard)]},
+        app_kwargs={"middleware": [Middleware(Guard, uploads=UPLOADS)]},
     )
 
 

@@ -1,5 +1,8 @@
 """What of the server can be reached: Gradio's doors that this page does not need are shut."""
 
+import shutil
+from pathlib import Path
+
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,20 +20,28 @@ SHUT = (  # they fetch addresses, or take and keep files
 )
 MAX_UPLOAD = 200 * 2**20  # bytes of one request that sends files
 MAX_BODY = 2**20  # of any other
+LEAST_FREE = 2**30  # bytes of the disk that uploads leave to others
 
 
 class Guard:
-    """ASGI middleware: 404 for what is shut, 413 for bodies that are too large."""
+    """
+    ASGI middleware: 404 for what is shut, 413 for bodies that are too large, 503 for uploads while
+    the disk of `uploads` is nearly full.
+    """
 
-    def __init__(self, app: ASGIApp):
-        self.app = app
+    def __init__(self, app: ASGIApp, uploads: Path):
+        self.app, self.uploads = app, uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         if any(door in scope["path"] for door in SHUT):
             return await PlainTextResponse("Not here.", 404)(scope, receive, send)
-        limit = MAX_UPLOAD if scope["path"].rstrip("/").endswith("/upload") else MAX_BODY
+        is_upload = scope["path"].rstrip("/").endswith("/upload")
+        if is_upload and shutil.disk_usage(self.uploads).free < LEAST_FREE:
+            full = PlainTextResponse("No room just now. Come again in some minutes.", 503)
+            return await full(scope, receive, send)
+        limit = MAX_UPLOAD if is_upload else MAX_BODY
         too_large = PlainTextResponse(f"More than {limit >> 20} MB.", 413)
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if not announced.isdigit() or int(announced) > limit:

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from space_client import astronaut, call, file_data, predict, saved, upload
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 from transformers import pipeline
 
 ROOT = Path(__file__).parents[1]
@@ -166,6 +168,19 @@ def test_a_hundred_megabytes_are_not_taken(space):
     assert announced.getresponse().status == 413
     kept = Path(upload(space.url, b"mine")["path"]).parents[1]
     assert sum(file.stat().st_size for file in kept.rglob("*") if file.is_file()) < 90 * 2**20
+
+
+def test_a_full_disk_takes_no_upload_and_goes_on_answering(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "space"))
+    import guard
+
+    visitor = TestClient(guard.Guard(PlainTextResponse("taken"), uploads=tmp_path))
+    monkeypatch.setattr(guard, "LEAST_FREE", 2**80)
+    answer = visitor.post("/gradio_api/upload", files={"files": b"photo"})
+    assert (answer.status_code, "No room just now" in answer.text) == (503, True)
+    assert visitor.get("/config").text == "taken"
+    monkeypatch.setattr(guard, "LEAST_FREE", 0)
+    assert visitor.post("/gradio_api/upload", files={"files": b"photo"}).text == "taken"
 
 
 def test_long_bodies_are_refused_announced_or_not(space):
