@@ -38,9 +38,9 @@ from publishing.hub import Hub, publish  # noqa: E402
 from publishing.secrets import check_no_secret, masked  # noqa: E402
 
 OF_ONE_KIND = {
-    "run_dir": ("no_onnx", "dataset_for_onnx", "private"),
+    "run_dir": ("repo_id", "no_onnx", "dataset_for_onnx", "private"),
     "dataset": ("dataset_repo_id", "ferplus_csv", "public", "right_to_publish"),
-    "space": ("space_repo_id", "private"),
+    "space": ("space_repo_id", "repo_id", "private"),
 }
 
 
@@ -98,9 +98,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
             "--public needs --right_to_publish '...': FER-2013's pictures are other people's; say "
             "on what right you publish them"
         )
-    if args.create_pr and (args.tag or args.revision):
+    if args.create_pr and (args.tag or args.revision or args.parent_commit):
         parser.error(
-            "--create_pr proposes a change to main: it goes without --tag and without --revision"
+            "--create_pr proposes a change to main: it goes without --tag, --revision and "
+            "--parent_commit"
         )
     return args
 

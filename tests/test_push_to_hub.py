@@ -278,7 +278,9 @@ def test_a_run_that_is_not_fit_is_refused(run, tmp_path, harm, words):
         ),
         (["--space", "space", "--repo_id", "me/x"], "--space_repo_id USER/NAME is needed"),
         (["run", "--repo_id", "me/x", "--public"], "--public has no meaning with RUN_DIR"),
+        (["--dataset", "x", "--dataset_repo_id", "me/x", "--repo_id", "me/y"], "--repo_id has no"),
         (["run", "--repo_id", "me/x", "--create_pr", "--tag", "v1"], "goes without --tag"),
+        (["run", "--repo_id", "me/x", "--create_pr", "--parent_commit", "a"], "--parent_commit"),
         (["run", "--token", f"hf_{'a' * 34}"], "unrecognized arguments: --token (token)"),
     ],
 )
