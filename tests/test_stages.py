@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from training.card import _base_model
 from training.stages import commands, finished_run, portable, stages
 
 MODEL = Path(__file__).parents[1] / "model"
@@ -83,6 +84,15 @@ def test_teachers_come_before_their_pupil_and_only_once(tmp_path):
         "python train.py configs/good.yaml",
         "python train.py configs/pupil.yaml --teachers runs/first runs/good me/teacher",
     ]
+
+
+def test_the_base_model_is_the_pupils_own_and_no_teachers():
+    teacher = a_run("python train.py configs/teacher.yaml", "their/model")
+    pupil = a_run("python train.py configs/pupil.yaml", teachers=["x"], taught_by=[teacher])
+    pupil["arguments"]["model"] |= {"pretrained": "imagenet", "backbone": "tf_efficientnet_lite2"}
+    assert _base_model(pupil) == "timm/tf_efficientnet_lite2.in1k"
+    assert _base_model(a_run("python train.py", "runs/pupil", pupil)) == _base_model(pupil)
+    assert _base_model(teacher) == "their/model"
 
 
 def test_a_folder_that_is_no_run_is_named_without_its_place(tmp_path):

@@ -54,7 +54,7 @@ def write_model_card(
     rarest = int(data.counts_before.argmin())
     evaluated = np.bincount(data.eval.labels, minlength=len(label_names))
     card = ModelCard.from_template(
-        card_data=_card_data(args, results, model_id, _base_model(runs[0])),
+        card_data=_card_data(args, results, model_id, _base_model(runs[-1])),
         template_path=str(TEMPLATE),
         usage=usage(model_id),
         backbone=config.backbone,
@@ -167,9 +167,11 @@ def _card_data(
     )
 
 
-def _base_model(first: Mapping) -> str | None:
-    """Hub id of the weights that the first run started from."""
-    model = first["arguments"]["model"]
+def _base_model(run: Mapping) -> str | None:
+    """Hub id of the weights that the chain of runs started from; those of teachers are none."""
+    while previous := run.get("started_from"):
+        run = previous
+    model = run["arguments"]["model"]
     if source := model["model_name_or_path"]:
         return None if Path(source).exists() else source
     if not model["pretrained"] or Path(model["pretrained"]).is_file():
