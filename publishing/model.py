@@ -60,10 +60,9 @@ def stage_model(
         shutil.copyfile(run / picture, folder / picture)
     _fill_in_card(card, run, repo_id, revision)
     if onnx:
-        card.content = card.content.replace(
-            "## What it is bad at",
-            f"## ONNX\n\n{_export(run, folder, dataset)}\n\n## What it is bad at",
-        )
+        parts = _export(run, folder, dataset), _onnx_usage(folder, repo_id, revision)
+        heading = "## What it is bad at"
+        card.content = card.content.replace(heading, "\n\n".join(("## ONNX", *parts, heading)))
     card.save(folder / "README.md")
     _check_predictions(run, folder)
 
@@ -165,6 +164,28 @@ def _export(run: Path, folder: Path, dataset: str | None) -> str:
         "probability from PyTorch's, accuracy, and the recall of each class.\n\n"
         + parity_table(probabilities, labels, names)
     )
+
+
+def _onnx_usage(folder: Path, repo_id: str, revision: str | None) -> str:
+    """A snippet without PyTorch: one face after another goes several times as fast."""
+    processor = FerEfficientNetImageProcessor.from_pretrained(folder)
+    height, width = processor.size["height"], processor.size["width"]
+    mode = "L" if processor.num_channels == 1 else "RGB"
+    pinned = f', revision="{revision}"' if revision else ""
+    return f"""One tight face, without PyTorch:
+
+```python
+import numpy as np
+import onnxruntime
+from huggingface_hub import hf_hub_download
+from PIL import Image
+
+session = onnxruntime.InferenceSession(hf_hub_download("{repo_id}", "onnx/model.onnx"{pinned}))
+face = Image.open("face.png").convert("{mode}").resize(({width}, {height}), Image.BILINEAR)
+pixels = np.float32(face).reshape({height}, {width}, {processor.num_channels}).transpose(2, 0, 1)
+mean, std = np.float32([{processor.image_mean}, {processor.image_std}])[:, :, None, None]
+logits = session.run(["logits"], {{"pixel_values": ((pixels / 255 - mean) / std)[None]}})[0]
+```"""
 
 
 def _faces(run: Path, dataset: str | None) -> tuple[str, FaceDataset]:

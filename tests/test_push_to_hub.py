@@ -11,12 +11,14 @@ import datasets
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 from huggingface_hub import DatasetCard, ModelCard
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import push_to_hub
 import train
+from modeling import FerEfficientNetForImageClassification, FerEfficientNetImageProcessor
 from publishing.hub import PublishError
 from tests.hub_server import HubServer
 from training.data import LABELS
@@ -142,6 +144,28 @@ def test_onnx_takes_any_number_of_faces(staged):
         for number in (1, 5):
             faces = np.zeros((number, 1, 32, 32), np.float32)
             assert session.run(["logits"], {"pixel_values": faces})[0].shape == (number, 7)
+
+
+def test_onnx_snippet_of_the_card_gives_the_models_logits(staged, run, tmp_path, monkeypatch):
+    card = ModelCard.load(staged / "README.md").text
+    code = card.split("## ONNX")[1].split("```python\n")[1].split("```")[0]
+    asked = []
+    monkeypatch.setattr(
+        "huggingface_hub.hf_hub_download",
+        lambda *args, **options: asked.append((*args, options)) or str(staged / args[1]),
+    )
+    monkeypatch.chdir(tmp_path)
+    face = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 40, 3), np.uint8))
+    face.save("face.png")
+    found = {}
+    exec(code, found)
+    assert asked == [("me/faces", "onnx/model.onnx", {"revision": "v1"})]
+    network = FerEfficientNetForImageClassification.from_pretrained(run).eval()
+    pixel_values = FerEfficientNetImageProcessor.from_pretrained(run)(face)["pixel_values"]
+    with torch.no_grad():
+        expected = network(pixel_values).logits.numpy()
+    difference = np.abs(found["logits"] - expected).max()
+    assert difference < 0.02 * np.ptp(expected), difference  # Pillow rounds to whole grey levels
 
 
 def test_model_goes_up_and_comes_back(at_hub, hub, run, staged, tmp_path):
