@@ -52,5 +52,7 @@ $(TRANSFORMERS_TESTS): $(VENV)/.test
 	rm -rf $@ $@.partial && mkdir $@.partial
 	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --no-binary transformers -d $@.partial \
 		transformers==$$($(BIN)/python -c 'from importlib.metadata import version; print(version("transformers"))')
-	tar xzf $@.partial/transformers-*.tar.gz -C $@.partial --strip-components=1 --wildcards '*/tests/test_*.py'
-	rm $@.partial/transformers-*.tar.gz && mv $@.partial $@ && touch $@
+	$(BIN)/python -m tarfile -e $@.partial/transformers-*.tar.gz $@.partial
+	rm -rf $@ && mkdir -p $@/tests
+	mv $@.partial/transformers-*/tests/test_*.py $@/tests
+	rm -rf $@.partial && touch $@

@@ -25,22 +25,25 @@ from PIL import Image
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-if __package__:  # installed, as fer_efficientnet.predict
-    from . import modeling
-    from .modeling.face_detection import DETECTORS
-    from .modeling.photo_reading import read_photo
-    from .prediction.annotation import annotate, free_path
-    from .prediction.inputs import InputError, collect
-    from .prediction.output import CsvWriter, JsonWriter, table_lines
-    from .prediction.video import Follower, Timeline, Video, VideoError, VideoFile
-else:
-    import modeling
-    from modeling.face_detection import DETECTORS
-    from modeling.photo_reading import read_photo
-    from prediction.annotation import annotate, free_path
-    from prediction.inputs import InputError, collect
-    from prediction.output import CsvWriter, JsonWriter, table_lines
-    from prediction.video import Follower, Timeline, Video, VideoError, VideoFile
+try:
+    if __package__:  # installed, as fer_efficientnet.predict
+        from . import modeling
+        from .modeling.face_detection import DETECTORS
+        from .modeling.photo_reading import PhotoError, read_photo
+        from .prediction.annotation import annotate, free_path
+        from .prediction.inputs import InputError, collect
+        from .prediction.output import CsvWriter, JsonWriter, table_lines
+        from .prediction.video import Follower, Timeline, Video, VideoError, VideoFile
+    else:
+        import modeling
+        from modeling.face_detection import DETECTORS
+        from modeling.photo_reading import PhotoError, read_photo
+        from prediction.annotation import annotate, free_path
+        from prediction.inputs import InputError, collect
+        from prediction.output import CsvWriter, JsonWriter, table_lines
+        from prediction.video import Follower, Timeline, Video, VideoError, VideoFile
+except ImportError as error:
+    raise SystemExit(f"predict.py: {error}. It needs pip install '.[photos]'.") from error
 
 MODEL = Path(__file__).with_name("model")
 
@@ -55,7 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--json", metavar="FILE", help="write all faces as JSON; - is the screen")
     add("--csv", metavar="FILE", help="write a row for each face; - is the screen")
     add("--annotate", type=Path, metavar="DIR", help="write pictures and videos with boxes there")
-    add("--every", type=int, default=5, metavar="N", help="look at every Nth frame (default: 5)")
+    add("--every", type=int, metavar="N", help="look at every Nth frame of a video (default: 5)")
     add("--timeline", type=Path, default=Path(), metavar="DIR", help="of videos (default: here)")
     add = parser.add_argument_group("model").add_argument
     add("--model", default=str(MODEL), help="folder or Hub id (default: the one that ships)")
@@ -79,6 +82,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("give a photo, a video, a folder or --webcam N.")
     if args.json == args.csv == "-":
         parser.error("only one of --json and --csv can go to the screen.")
+    if args.every is not None and not args.inputs:
+        parser.error("--every is of a video file; a webcam is looked at as fast as it goes.")
+    args.every = 5 if args.every is None else args.every
     if args.every < 1 or args.batch_size < 1:
         parser.error("--every and --batch_size must be at least 1.")
     if args.prior:
@@ -94,8 +100,16 @@ def build_pipeline(args: argparse.Namespace) -> "modeling.FacialEmotionPipeline"
     By this package's own classes: whatever the model, no code that came with it is run.
 
     Raises:
-        OSError, ValueError: the model cannot be loaded, or an option is out of range.
+        OSError, ValueError, RuntimeError: the model cannot be loaded, an option is out of range, or
+            the device is not there.
     """
+    config, _ = modeling.FerEfficientNetConfig.get_config_dict(args.model, revision=args.revision)
+    expected, found = modeling.FerEfficientNetConfig.model_type, config.get("model_type")
+    if found != expected:
+        raise ValueError(
+            f"--model {args.model}: expected a model of type {expected}, but found "
+            f"{f'type {found}' if found else 'no config.json of a model'}."
+        )
     network = modeling.FerEfficientNetForImageClassification.from_pretrained(
         args.model, revision=args.revision, use_safetensors=True
     )
@@ -152,8 +166,14 @@ def do_photos(args: argparse.Namespace, find, photos: list[str], writers: list) 
             if "-" not in (args.json, args.csv):
                 bar.write("\n".join(table_lines(name, faces)), file=sys.stdout)
             if args.annotate:
-                drawn = annotate(read_photo(name), faces, numbers=len(faces) > 1)
-                Image.fromarray(drawn).save(free_path(args.annotate, Path(name).stem, ".png"))
+                try:
+                    drawn = annotate(read_photo(name), faces, numbers=len(faces) > 1)
+                except PhotoError as error:  # no longer what it was
+                    bar.write(f"Not drawn: {error}", file=sys.stderr)
+                    counts["failed"] += 1
+                    continue
+                path = free_path(args.annotate, Path(name).stem[:100], ".png")
+                Image.fromarray(drawn).save(path)
     return counts
 
 
@@ -185,7 +205,7 @@ def do_video(args: argparse.Namespace, find, source: str | int) -> list[Path]:
             timeline.add(frame, people)
             bar.set_postfix_str(", ".join(f"{p['person']}: {p['label']}" for p in people)[:60])
             if drawn:
-                drawn.add(annotate(frame.photo, people))
+                drawn.add(annotate(frame.photo, people), frame.time if video.live else 0.0)
     except KeyboardInterrupt:
         bar.write("Stopped.")
     finally:
@@ -201,8 +221,13 @@ def main(argv: list[str] | None = None) -> int:
     say = (lambda words: print(words, file=sys.stderr)) if "-" in (args.json, args.csv) else print
     try:
         photos, videos = collect(args.inputs)
+        if (args.json or args.csv) and not photos:
+            raise InputError(
+                "--json and --csv are of photos, and there is none; a video's faces are in its "
+                "timeline, in the folder of --timeline."
+            )
         find = build_pipeline(args)
-    except (InputError, OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, AssertionError) as error:
         print(f"predict.py: {error}", file=sys.stderr)
         return 2
     started, failed, written = time.monotonic(), 0, []

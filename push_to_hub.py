@@ -39,7 +39,7 @@ from publishing.secrets import check_no_secret, masked  # noqa: E402
 
 OF_ONE_KIND = {
     "run_dir": ("repo_id", "no_onnx", "dataset_for_onnx", "private"),
-    "dataset": ("dataset_repo_id", "ferplus_csv", "public", "right_to_publish"),
+    "dataset": ("dataset_repo_id", "ferplus_csv", "label_names", "public", "right_to_publish"),
     "space": ("space_repo_id", "repo_id", "private"),
 }
 
@@ -69,6 +69,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--dataset", help="publish this source of FER-2013 as a data entry")
     add("--dataset_repo_id", help="USER/NAME of the data entry")
     add("--ferplus_csv", help="FER+ votes to join to the data entry: fer2013new.csv")
+    add("--label_names", nargs="+", help="of integer labels without names, in their order")
     add("--public", action="store_true", help="make the data entry public")
     add("--right_to_publish", default="", help="on what right, in your words; goes into the card")
     add("--space", type=Path, metavar="DIR", help="publish this folder as a Space")
@@ -122,6 +123,7 @@ def stage(args: argparse.Namespace, folder: Path) -> tuple[Target, str]:
             folder,
             repo_id=args.dataset_repo_id,
             ferplus_csv=args.ferplus_csv,
+            label_names=args.label_names,
             statement=args.right_to_publish,
         )
         print(words)

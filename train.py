@@ -27,12 +27,13 @@ class_distribution.png, training_curves.png.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import set_seed
 from transformers.dynamic_module_utils import custom_object_save
 
@@ -55,10 +56,10 @@ from training.checkpoints import (
     resume_point,
     set_aside_newer,
 )
-from training.data import LABELS, DataError, decode_split, load_fer2013
+from training.data import LABELS, DataError, decode_split, first_line, load_fer2013
 from training.distillation import Teachers
 from training.ferplus import join_votes
-from training.losses import ImbalanceLoss
+from training.losses import ImbalanceLoss, one_hot
 from training.splits import RunData, prepare_run_data
 from training.synthetic import encode_png
 from training.trainer import FerTrainer, epoch_metrics
@@ -89,9 +90,15 @@ def check_output_dir(args: Arguments) -> None:
     held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     if not held:
         return
-    if not any(name == "run.yaml" or name.startswith(("checkpoint-", "runs")) for name in held):
+    of_a_run = any(re.fullmatch(r"run\.yaml|checkpoint-\d+", name) for name in held)
+    if not of_a_run and held != ["runs"]:  # logs, of a run that was stopped early
         raise SystemExit(
             f"{folder} holds files that are no run's ({', '.join(held[:3])}). "
+            "Choose another --output_dir."
+        )
+    if args.training.evaluate_only and "model.safetensors" in held:
+        raise SystemExit(
+            f"{folder} holds a trained model, whose report would be replaced by this evaluation's. "
             "Choose another --output_dir."
         )
     if args.training.overwrite:
@@ -101,7 +108,13 @@ def check_output_dir(args: Arguments) -> None:
             f"{folder} holds another run ({', '.join(held[:3])}). Choose another --output_dir, or "
             "replace it with --overwrite, or go on with it by --resume_from_checkpoint true."
         )
-    if "run.yaml" in held and not resume_point(args.training.resume_from_checkpoint, folder)[0]:
+    checkpoint = resume_point(args.training.resume_from_checkpoint, folder)[0]
+    if checkpoint is not None and checkpoint.resolve().parent != folder.resolve():
+        raise SystemExit(
+            f"{folder} holds another run than {checkpoint}. Choose another --output_dir, or "
+            "replace it with --overwrite."
+        )
+    if "run.yaml" in held and checkpoint is None:
         raise SystemExit(
             f"{folder} holds a finished run and no whole checkpoint to go on from. Choose another "
             "--output_dir, or replace it with --overwrite."
@@ -199,7 +212,7 @@ def load_imagenet_weights(network: FerEfficientNetForImageClassification, pretra
     ) as error:  # timm, huggingface_hub and safetensors raise many kinds; all mean: no weights
         raise SystemExit(
             f"--pretrained {pretrained}: the weights could not be loaded ({type(error).__name__}: "
-            f"{str(error).splitlines()[0][:200]}).\n"
+            f"{first_line(error)}).\n"
             "Without network, pass a local timm weights file "
             "(--pretrained path/to/model.safetensors), "
             "or start from random weights with --no_pretrained."
@@ -272,7 +285,11 @@ def write_report(
     report.write_json(folder / "all_results.json", results)
     report.write_json(folder / "data_report.json", audit_report | data.record)
     report.write_run_yaml(
-        folder / "run.yaml", args, audit_report["fingerprint"], trainer.recipe_changes
+        folder / "run.yaml",
+        args,
+        trainer.model.config,
+        audit_report["fingerprint"],
+        trainer.recipe_changes,
     )
     title = f"{data.eval_split} split, {results['eval_samples']} images"
     report.plot_confusion_matrix(
@@ -315,12 +332,16 @@ def round_weights(network, dtype: torch.dtype) -> None:
                 value.copy_(value.to(dtype))
 
 
-def load_back(folder: Path, data: RunData, logits) -> str:
+@torch.no_grad()
+def load_back(folder: Path, data: RunData, trainer: FerTrainer) -> str:
     """Predicts an evaluation image by the saved folder in a clean process; checks it by the run."""
+    image, network = data.eval.images[:1], trainer.model.eval()
     scores = predict_in_clean_process(
-        folder, encode_png(data.eval.images[0].permute(1, 2, 0).squeeze(-1).numpy())
+        folder, encode_png(image[0].permute(1, 2, 0).squeeze(-1).numpy())
     )
-    expected = torch.tensor(logits[0]).softmax(0)
+    pixel_values = trainer.processing_class.normalize_batch(image.to(network.device))
+    # the class's: the network's own may be accelerate's, in bf16
+    expected = type(network).forward(network, pixel_values).logits[0].softmax(0)
     largest = max(abs(scores[name] - expected[i].item()) for i, name in enumerate(LABELS))
     if largest > 1e-2:
         raise RuntimeError(
@@ -394,10 +415,8 @@ def train(args: Arguments, trainer: FerTrainer, say: Callable[[str], None]) -> d
     return output.metrics | {"epoch": trainer.state.epoch}
 
 
-def evaluate(
-    trainer: FerTrainer, data: RunData, say: Callable[[str], None]
-) -> tuple[dict, np.ndarray]:
-    """Figures of the evaluation, after a training with calibration, and logits (N, C)."""
+def evaluate(trainer: FerTrainer, data: RunData, say: Callable[[str], None]) -> dict:
+    """Figures of the evaluation, after a training with calibration."""
     prediction, config = trainer.predict(data.eval), trainer.model.config
     logits, labels = prediction.predictions, prediction.label_ids
     fitted: dict = {}
@@ -413,14 +432,14 @@ def evaluate(
     if config.train_distribution is not None and config.prior == "train":
         shift = trainer.model.prior_shift("uniform").numpy()
         results |= prior_figures(logits, labels, shift, LABELS)
-    return results | fitted | {"eval_split": data.eval_split}, logits
+    return results | fitted | {"eval_split": data.eval_split}
 
 
 def presented_distribution(trainer: FerTrainer, data: RunData) -> list[float]:
     """Of the classes as the loss saw them: votes, teachers, sampling and weights included."""
-    shares, targets = data.drawn_counts, data.train.targets
-    if targets.ndim == 2 and (shares == torch.tensor(data.train_counts)).all():
-        shares = targets.mean(0)
+    drawn = data.drawn_counts / torch.tensor(data.train_counts)  # times, of an image of each class
+    targets = one_hot(data.train.targets, len(LABELS))
+    shares = (targets * drawn[data.train.labels][:, None]).mean(0)
     if trainer.teachers is not None:
         shares = trainer.teachers.presented_shares(shares)
     return trainer.criterion.presented_distribution(shares.cpu()).tolist()
@@ -447,9 +466,12 @@ def main(argv: list[str] | None = None) -> None:
     check_output_dir(args)
     set_seed(training.seed)
     scale = args.imbalance.ldam_scale if args.imbalance.loss == "ldam" else None
-    network, processor = build_model(
-        args.model, cosine_scale=scale, training=not training.evaluate_only
-    )
+    try:
+        network, processor = build_model(
+            args.model, cosine_scale=scale, training=not training.evaluate_only
+        )
+    except (ValueError, StrictDataclassError) as error:  # of timm's name, or of the config
+        raise SystemExit(f"train.py: {error.__cause__ or error}") from None
     data, audit_report = load_data(args, processor)
 
     main_process = training.process_index == 0
@@ -469,8 +491,7 @@ def main(argv: list[str] | None = None) -> None:
 
     trainer = build_trainer(args, network, processor, data, audit_report["fingerprint"])
     results = train(args, trainer, say) if data.train is not None else {}
-    evaluated, logits = evaluate(trainer, data, say)
-    results |= evaluated
+    results |= evaluate(trainer, data, say)
     if main_process:
         publish(args, trainer, data, audit_report, results)
         say(report.recall_table(results, data, LABELS))
@@ -478,7 +499,7 @@ def main(argv: list[str] | None = None) -> None:
         if data.eval_copies is None:
             say("No training split to compare with: the figures without copies are left out.")
         if data.train is not None:
-            say(load_back(folder, data, logits))
+            say(load_back(folder, data, trainer))
     trainer.accelerator.wait_for_everyone()  # gloo aborts a process whose peer has gone before
     trainer.accelerator.end_training()
     what = "Report" if data.train is None else "Model, card and report"

@@ -108,6 +108,8 @@ class FerEfficientNetImageProcessor(BaseImageProcessor):
         if isinstance(image, Image.Image):
             image = _pil_to_numpy(image, "L" if self.num_channels == 1 else "RGB")
             input_data_format = "channels_last"
+        if isinstance(image, torch.Tensor) and image.dtype in (torch.bool, torch.uint16):
+            image = image.cpu().numpy()
         if isinstance(image, np.ndarray):
             image = _numpy_to_torch(image)
         if not isinstance(image, torch.Tensor):
@@ -187,6 +189,7 @@ def _numpy_to_torch(image: np.ndarray) -> torch.Tensor:
         image = image.astype(np.uint8) * 255
     if image.dtype.kind not in "uif":
         raise TypeError(f"Expected an array of numbers, but found one of dtype {image.dtype}.")
+    image = image.astype(image.dtype.newbyteorder("="), copy=False)
     if image.dtype == np.uint16:
         image = image.astype(np.int32) // 257  # 65535 -> 255
     return torch.from_numpy(np.array(image))  # a copy: Pillow's arrays are read-only

@@ -17,6 +17,10 @@ from .image_processing_fer_efficientnet import FerEfficientNetImageProcessor
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 50 * 2**20  # of a download
 TIMEOUT = 20.0  # seconds for a whole download
+Image.init()
+FORMATS = tuple(  # others of Pillow's unpack before their size is known, or start Ghostscript
+    {"JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM"} & {*Image.OPEN}
+)
 
 _TO_RGB = FerEfficientNetImageProcessor(num_channels=3)
 
@@ -28,7 +32,8 @@ class PhotoError(ValueError):
 def read_photo(source, name: str | None = None) -> np.ndarray:
     """
     Args:
-        source: path; http(s) URL, of at most `MAX_BYTES` within `TIMEOUT`; bytes of an image file;
+        source: path of a file in one of `FORMATS`; http(s) URL, of at most `MAX_BYTES` within
+            `TIMEOUT`; bytes of an image file;
             `PIL.Image`; uint8, uint16 or float array or tensor (H, W), (H, W, C) or (C, H, W) with
             C 1, 3 or 4; or a dict of `datasets.Image(decode=False)`. Of an animation, the first
             frame; EXIF's rotation is applied.
@@ -51,13 +56,20 @@ def read_photo(source, name: str | None = None) -> np.ndarray:
         return _unpack(source, name)
     if isinstance(source, str) and source.startswith(("http://", "https://")):
         source = _download(source)
-    if isinstance(source, (str, Path)) and not Path(source).is_file():
+    if isinstance(source, (str, Path)) and not _is_file(source):
         raise PhotoError(f"{name}: no such file.")
     if not isinstance(source, (str, Path, bytes)):
         raise TypeError(
             f"{name}: expected a path, URL, PIL image or array, but found {type(source).__name__}."
         )
     return _open(source, name)
+
+
+def _is_file(path: str | Path) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:  # longer than a name may be
+        return False
 
 
 def _name(source) -> str:
@@ -70,14 +82,19 @@ def _open(source: str | Path | bytes, name: str) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is lower
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            with Image.open(file, formats=FORMATS) as image:
                 return _unpack(image, name)
+    except PhotoError:
+        raise
     except UnidentifiedImageError:
-        raise PhotoError(f"{name}: not an image in a format that Pillow reads.") from None
+        raise PhotoError(
+            f"{name}: not an image; expected one of {', '.join(sorted(FORMATS))}."
+        ) from None
     except Image.DecompressionBombError:
         raise PhotoError(f"{name}: more than {MAX_PIXELS:,} pixels.") from None
-    except OSError as error:
-        raise PhotoError(f"{name}: {error}.") from error
+    except Exception as error:  # Pillow raises any kind for a broken file
+        raise PhotoError(f"{name}: broken or cut off ({error}).") from error
 
 
 def _unpack(image: Image.Image, name: str) -> np.ndarray:
@@ -100,7 +117,7 @@ def _to_rgb(image, name: str) -> np.ndarray:
         raise PhotoError(f"{name}: {error}") from error
     if rgb.shape[1] * rgb.shape[2] > MAX_PIXELS:
         raise PhotoError(f"{name}: more than {MAX_PIXELS:,} pixels.")
-    return np.ascontiguousarray(rgb.permute(1, 2, 0).numpy())
+    return np.ascontiguousarray(rgb.permute(1, 2, 0).cpu().numpy())
 
 
 def _download(url: str) -> bytes:

@@ -4,9 +4,13 @@ import glob
 from collections.abc import Iterable
 from pathlib import Path
 
-from PIL import Image
-
-VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"}
+PHOTO_SUFFIXES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp"),
+    *(".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm"),
+}
+VIDEO_SUFFIXES = {
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp"),
+}
 
 
 class InputError(ValueError):
@@ -44,7 +48,7 @@ def _files(word: str) -> list[str]:
 
 
 def _known(paths: Iterable[Path], otherwise: str) -> list[str]:
-    suffixes = set(Image.registered_extensions()) | VIDEO_SUFFIXES
+    suffixes = PHOTO_SUFFIXES | VIDEO_SUFFIXES
     found = sorted(
         str(path) for path in paths if path.is_file() and path.suffix.lower() in suffixes
     )

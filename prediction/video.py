@@ -50,7 +50,8 @@ class Video:
     Every `every`-th frame of a video file, or of a webcam by its number.
 
     Attributes:
-        rate: frames a second, those passed over included. length: frames that are looked at; None
+        rate: frames a second, those passed over included; 30 where the file's is unbelievable, as
+            that of a browser's recording. length: frames that are looked at; None
             where it is not known.
 
     Raises:
@@ -65,7 +66,8 @@ class Video:
         cv2.utils.logging.setLogLevel(before)
         if not self.capture.isOpened():
             raise VideoError(f"{self.name}: OpenCV cannot open it as a video.")
-        self.rate = self.capture.get(cv2.CAP_PROP_FPS) or 25.0
+        rate = self.capture.get(cv2.CAP_PROP_FPS)
+        self.rate = rate if 1 <= rate <= 120 else 30.0
         frames = int(self.capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.length = -(-frames // every) if frames > 0 else None
 
@@ -153,15 +155,27 @@ class VideoFile:
     CODECS = {".mp4": "mp4v", ".webm": "VP80"}  # browsers play the second
 
     def __init__(self, path: Path, rate: float):
-        self.path, self.rate, self.writer = path, rate, None
+        self.path, self.rate, self.writer, self.frames = path, rate, None, 0
 
-    def add(self, picture: np.ndarray) -> None:
-        """picture: uint8 (H, W, 3) RGB."""
+    def add(self, picture: np.ndarray, seconds: float = 0.0) -> None:
+        """
+        Args:
+            picture: uint8 (H, W, 3) RGB.
+            seconds: when it was taken, of a live picture: it is repeated up to then, so that the
+                file plays as fast as it was.
+
+        Raises:
+            VideoError: the file cannot be written.
+        """
         if self.writer is None:
             size = (picture.shape[1], picture.shape[0])
             codec = cv2.VideoWriter.fourcc(*self.CODECS[self.path.suffix])
             self.writer = cv2.VideoWriter(str(self.path), codec, self.rate, size)
-        self.writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            if not self.writer.isOpened():
+                raise VideoError(f"{self.path}: OpenCV cannot write this video.")
+        for _ in range(max(1, round(seconds * self.rate) - self.frames)):
+            self.writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            self.frames += 1
 
     def end(self) -> None:
         if self.writer is not None:

@@ -26,19 +26,25 @@ TEMPLATE = Path(__file__).with_name("dataset_card_template.md")
 
 
 def stage_dataset(
-    source: str, folder: Path, *, repo_id: str, ferplus_csv: str | None, statement: str
+    source: str,
+    folder: Path,
+    *,
+    repo_id: str,
+    ferplus_csv: str | None,
+    label_names: list[str] | None,
+    statement: str,
 ) -> str:
     """
     Writes data/<split>.parquet and README.md.
 
     Args:
-        source: anything that `load_fer2013` reads. ferplus_csv: FER+ votes to join.
+        source, label_names: of `load_fer2013`. ferplus_csv: FER+ votes to join.
         statement: of the right to publish, for the card; "" for a private entry.
 
     Returns:
         The audit in one line.
     """
-    splits = load_fer2013(source)
+    splits = load_fer2013(source, label_names=label_names)
     if ferplus_csv:
         splits = join_votes(splits, ferplus_csv)
     processor = FerEfficientNetImageProcessor()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from modeling import FerEfficientNetForImageClassification, FerEfficientNetImageProcessor
 from training.card import figures, usage
 from training.data import FaceDataset, decode_split, load_fer2013
+from training.splits import paper_split
 from training.synthetic import encode_png
 from training.verify import predict_in_clean_process
 
@@ -54,6 +56,8 @@ def stage_model(
     shutil.copyfile(run / "model.safetensors", folder / "model.safetensors")
     for name in FILES[1:]:
         (folder / name).write_text(FOLDERS.sub("", (run / name).read_text()))
+    record = _without_folders(yaml.safe_load((run / "run.yaml").read_text()))
+    (folder / "run.yaml").write_text(yaml.safe_dump(record, sort_keys=False, width=120))
     for file in CODE.glob("[!_]*.py"):
         shutil.copyfile(file, folder / file.name)
     for picture in re.findall(r"!\[[^\]]*\]\(([\w.-]+)\)", card.text):
@@ -65,6 +69,22 @@ def stage_model(
         card.content = card.content.replace(heading, "\n\n".join(("## ONNX", *parts, heading)))
     card.save(folder / "README.md")
     _check_predictions(run, folder)
+
+
+def _without_folders(value):
+    """Of run.yaml: absolute paths become names, spaces in them or not."""
+    if isinstance(value, dict):
+        cleaned = {key: _without_folders(one) for key, one in value.items()}
+        if "command" in value:
+            words = map(_without_folders, shlex.split(value["command"]))
+            cleaned["command"] = shlex.join(words)
+        return cleaned
+    if isinstance(value, list):
+        return [_without_folders(one) for one in value]
+    if isinstance(value, str):
+        is_path = Path(value).expanduser().is_absolute()
+        return Path(value).name if is_path else FOLDERS.sub("", value)
+    return value
 
 
 def _check_run(run: Path) -> ModelCard:
@@ -190,8 +210,9 @@ logits = session.run(["logits"], {{"pixel_values": ((pixels / 255 - mean) / std)
 
 def _faces(run: Path, dataset: str | None) -> tuple[str, FaceDataset]:
     """The evaluation split of the data that the run had, and its name."""
-    arguments = yaml.safe_load((run / "run.yaml").read_text())["arguments"]["data"]
-    source = dataset or arguments["dataset"]
+    groups = yaml.safe_load((run / "run.yaml").read_text())["arguments"]
+    arguments, seed = groups["data"], groups["training"]["seed"]
+    source, skipped = dataset or arguments["dataset"], [] if arguments["skip_bad_rows"] else None
     processor = FerEfficientNetImageProcessor.from_pretrained(run)
     try:
         splits = load_fer2013(
@@ -200,9 +221,17 @@ def _faces(run: Path, dataset: str | None) -> tuple[str, FaceDataset]:
             label_names=arguments["label_names"] or None,
             synthetic_images=arguments["synthetic_images"],
             synthetic_seed=arguments["synthetic_seed"],
+            skipped=skipped,
         )
+        if arguments["split"] == "paper":  # its test part is of the pooled splits
+            decoded = {
+                name: decode_split(split, processor, name, skipped)
+                for name, split in splits.items()
+            }
+            parts = paper_split(decoded, arguments["paper_samples_per_class"], seed=seed)
+            return "test", parts["test"]
         name = arguments["eval_split"] if arguments["eval_split"] in splits else [*splits][-1]
-        return name, decode_split(splits[name], processor, name)
+        return name, decode_split(splits[name], processor, name, skipped)
     except ValueError as error:
         raise PublishError(
             f"ONNX in 8 bits needs faces to set its ranges and to measure parity. {error}\n"

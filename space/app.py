@@ -8,11 +8,19 @@ commit, since the model's code is run), DETECTOR_PATH (a local YuNet file; defau
 OpenCV's own detector without network), GRADIO_SERVER_NAME, GRADIO_SERVER_PORT.
 """
 
+import atexit
 import os
+import shutil
+import signal
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 UPLOADS = Path(tempfile.mkdtemp(prefix="space-")).resolve()
+EXAMPLES = Path(tempfile.mkdtemp(prefix="space-examples-"))
+for folder in (UPLOADS, EXAMPLES):
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
 os.environ |= {
     "GRADIO_TEMP_DIR": str(UPLOADS),
     "GRADIO_ANALYTICS_ENABLED": "False",
@@ -26,7 +34,7 @@ import panels  # noqa: E402
 from answers import FACES, answer  # noqa: E402
 from clips import MAX_SECONDS, MAX_VIDEO_BYTES, check_container, follow_faces  # noqa: E402
 from examples import make_examples  # noqa: E402
-from guard import Guard  # noqa: E402
+from guard import MAX_UPLOAD, Guard  # noqa: E402
 from serving import (  # noqa: E402
     MAX_FACES,
     MAX_PHOTO_BYTES,
@@ -41,6 +49,7 @@ from prediction.output import CsvWriter, describe_box  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 MAX_PHOTOS = 50  # at a time
+PHOTOS_TOGETHER, BYTES_TOGETHER = 8, 2**25  # of one request, unpacked at a time
 PHOTOS_AT_ONCE = 32  # requests in work; those beyond wait in the queue
 VIDEOS_AT_ONCE = 1
 QUEUE = 256  # requests that may wait; more are told to come later
@@ -143,13 +152,25 @@ class Page:
         if len(paths) > MAX_PHOTOS:
             raise gr.Error(TOO_MANY.format(len(paths)), print_exception=False)
         try:
-            found = []
-            for start in range(0, len(paths), 8):
-                photos = [self.photo(path) for path in paths[start : start + 8]]
-                found += self.served.faces(photos, prior=prior)
-            return found
+            return [
+                faces
+                for photos in self.a_few_at_a_time(paths)
+                for faces in self.served.faces(photos, prior=prior)
+            ]
         except InputRefused as error:
             raise gr.Error(str(error), print_exception=False) from None
+
+    def a_few_at_a_time(self, paths: list[str]) -> Iterator[list[np.ndarray]]:
+        """Up to `PHOTOS_TOGETHER` photos, or fewer large ones; they are forgotten one by one."""
+        photos: list[np.ndarray] = []
+        for path in paths:
+            photos.append(self.photo(path))
+            large = sum(photo.size for photo in photos) > BYTES_TOGETHER
+            if large or len(photos) == PHOTOS_TOGETHER:
+                yield photos
+                photos.clear()
+        if photos:
+            yield photos
 
     def info(self) -> dict:
         return {
@@ -162,6 +183,7 @@ class Page:
                 "photo_bytes": MAX_PHOTO_BYTES,
                 "photo_pixels": MAX_PHOTO_PIXELS,
                 "photos": MAX_PHOTOS,
+                "upload_bytes": MAX_UPLOAD,
                 "faces_of_a_photo": MAX_FACES,
                 "video_bytes": MAX_VIDEO_BYTES,
                 "video_seconds": MAX_SECONDS,
@@ -226,7 +248,7 @@ def _photo_tab(page: Page) -> None:
                 placeholder="Drop a photo here\nor click to choose one",
                 alt_text="The photo you sent",
             )
-            examples = make_examples(Path(tempfile.mkdtemp(prefix="space-examples-")))
+            examples = make_examples(EXAMPLES)
             gr.set_static_paths([str(path) for path in examples])
             gr.Examples(
                 [str(path) for path in examples],
@@ -259,7 +281,7 @@ def _many_tab(page: Page) -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             photos = FileInput(
-                label=f"Photos, up to {MAX_PHOTOS}",
+                label=f"Photos, up to {MAX_PHOTOS} and {MAX_UPLOAD >> 20} MB together",
                 file_count="multiple",
                 file_types=["image"],
                 height=200,
@@ -375,6 +397,7 @@ def theme() -> gr.themes.Base:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of atexit
     here = HERE.parent / "model"
     source = os.environ.get("MODEL_ID") or (str(here) if here.is_dir() else "")
     if not source:

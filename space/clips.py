@@ -115,6 +115,4 @@ def _opened(path: str, name: str) -> Video:
     if width * height > MAX_FRAME_PIXELS:
         video.capture.release()
         raise InputRefused(f"{name}: frames of {width:.0f} x {height:.0f} pixels are too large.")
-    if not 1 <= video.rate <= 120:  # browsers record without a rate
-        video.rate = 30.0
     return video

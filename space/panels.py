@@ -176,5 +176,5 @@ class Report:
         return (
             f"Uncertain: under {self.figures['uncertain_below']:.0%}. Of the labels over it "
             f"{self.figures['eval_certain_accuracy']:.0%} were right on FER-2013's "
-            f"{self.figures['eval_split']} split."
+            f"{self.figures['eval_split']} split, under the training prior."
         )

@@ -59,8 +59,9 @@ class Served:
         if not self.report.is_dir():
             if not re.fullmatch(r"[0-9a-f]{40}", revision):
                 raise SystemExit(
-                    f"MODEL_REVISION must be a commit of {source} (40 hex digits), since the "
-                    f"model's code is run; found {revision!r}. `push_to_hub.py --space` sets it."
+                    f"{source} is no folder here; for a Hub id, MODEL_REVISION must be a commit of "
+                    f"{source} (40 hex digits), since the model's code is run; found {revision!r}. "
+                    "`push_to_hub.py --space` sets it."
                 )
             self.name, self.revision, where = source, revision, {"revision": revision}
             self.report = Path(snapshot_download(source, allow_patterns=REPORT_FILES, **where))

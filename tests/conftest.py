@@ -73,6 +73,7 @@ def space(tmp_path_factory):
     finally:
         server.terminate()
         server.wait(30)
+        assert not list(folder.glob("space-*")), "what visitors sent is still there"
 
 
 def _wait_for(server: subprocess.Popen, url: str, log: Path) -> None:

@@ -60,6 +60,13 @@ def test_recipe_then_flags_override_it(recipe):
     assert args.data.dataset == "synthetic" and args.training.seed == 7
 
 
+def test_what_decides_the_weights_is_in_the_recipe_and_the_rest_is_not():
+    recipe = parse().recipe("fingerprint")
+    assert {"eval_split", "dataloader_drop_last", "learning_rate", "loss"} <= set(recipe)
+    others = {"eval_strategy", "eval_steps", "dataloader_num_workers", "save_steps", "output_dir"}
+    assert not others & set(recipe)
+
+
 def test_no_arguments_give_the_defaults():
     args = parse()
     assert args.data.dataset == DEFAULT_SOURCE and args.data.eval_split == "validation"
@@ -112,6 +119,12 @@ def test_every_recipe_of_the_paper_ships():
         ("{loss: focal, ferplus_weight: 0.5}", "--ferplus_weight makes soft labels"),
         ("{loss: ldam, teachers: [model]}", "--teachers makes soft labels"),
         ("distillation_weight: 2", "--distillation_weight must be in [0, 1"),
+        ("push_to_hub: true", "Publish the finished run by push_to_hub.py"),
+        ("hub_token: hf_secret", "the token in HF_TOKEN"),
+        ("save_only_model: true", "--save_only_model leaves out what resuming"),
+        ("prediction_loss_only: true", "--prediction_loss_only leaves out what"),
+        ("{eval_split: train, drop_eval_copies: true}", "would drop every training image"),
+        ("{eval_split: test, load_best_model_at_end: true}", "choose the checkpoint by the test"),
     ],
 )
 def test_wrong_recipe_is_refused(tmp_path, refused, text, message):

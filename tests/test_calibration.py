@@ -15,7 +15,7 @@ from training.calibration import (
     fit_temperature,
     prior_figures,
 )
-from training.losses import ImbalanceLoss
+from training.losses import SOFT_LABEL_LOSSES, ImbalanceLoss
 
 RNG = np.random.default_rng(0)
 
@@ -93,6 +93,32 @@ def test_what_a_loss_presents():
     for name in ("weighted_cross_entropy", "logit_adjusted"):
         presented = ImbalanceLoss(name, shares).presented_distribution(shares)
         assert presented.tolist() == pytest.approx([0.5, 0.5])
+    smoothed = ImbalanceLoss("cross_entropy", shares, label_smoothing=0.2)
+    assert smoothed.presented_distribution(shares).tolist() == pytest.approx([0.7, 0.3])
+    softened = torch.tensor([0.6, 0.4])  # by votes: the loss knows the labels' counts alone
+    presented = ImbalanceLoss("logit_adjusted", shares).presented_distribution(softened)
+    assert presented.tolist() == pytest.approx([1 / 3, 2 / 3])
+
+
+@pytest.mark.parametrize("name", [*SOFT_LABEL_LOSSES])
+def test_what_a_loss_presents_is_what_it_learns_without_evidence(name):
+    """Logits alone, fitted to labels: what is learned where nothing tells the classes apart."""
+    counts = torch.tensor([900.0, 300.0, 100.0])
+    labels = torch.repeat_interleave(torch.arange(3), counts.long())
+    criterion = ImbalanceLoss(name, counts, label_smoothing=0.1)
+    logits = torch.zeros(3, requires_grad=True)
+    optimizer = torch.optim.LBFGS([logits], lr=0.5, max_iter=200)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = criterion(logits.expand(len(labels), 3), labels)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    learned = logits.sigmoid() if name == "weighted_bce" else logits.softmax(0)
+    presented = criterion.presented_distribution(counts)
+    torch.testing.assert_close(learned, presented, atol=2e-3, rtol=0)
 
 
 def test_the_model_applies_it_in_eval_mode_only():

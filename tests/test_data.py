@@ -247,8 +247,15 @@ def test_bad_rows_of_a_csv_are_left_out_and_listed_if_asked(tmp_path):
         assert labels_of(load_fer2013(str(path), skipped=skipped)) == {"train": [0, 1]}
         assert [words.split(": ")[0].split(", ")[1] for words in skipped] == ["line 4", "line 5"]
         assert "Holdout" in skipped[1]
-    with pytest.raises(DataError, match="line 4(.|\n)*go on without such rows by --skip_bad_rows"):
+    with pytest.raises(DataError, match="line 4(.|\n)*--skip_bad_rows leaves such rows out"):
         load_fer2013(str(path))
+
+
+def test_a_lone_quotation_mark_in_a_csv_is_told_with_its_line(tmp_path):
+    path, row = tmp_path / "fer2013.csv", f"0,{PIXELS},Training\n"
+    path.write_text(f'emotion,pixels,Usage\n{row}0,"{PIXELS},Training\n{row * 30}')
+    with pytest.raises(DataError, match="line [0-9]+: .*quotation mark"):
+        load_fer2013(str(path), skipped=[])
 
 
 def test_bad_files_of_a_tree_are_left_out_and_listed_if_asked(tmp_path):

@@ -8,7 +8,9 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from modeling import photo_reading
 from modeling.photo_reading import PhotoError, read_photo
@@ -44,6 +46,15 @@ def test_sixteen_bits_span_their_range():
     expected = np.array([[[0] * 3, [100] * 3, [255] * 3]])
     np.testing.assert_array_equal(read_photo(saved(Image.fromarray(grey))), expected)
     np.testing.assert_array_equal(read_photo(grey), expected)
+
+
+@pytest.mark.parametrize("kind", [np.bool_, np.uint16, np.dtype(">u2")])
+def test_tensors_and_arrays_of_a_type_are_read_alike(kind):
+    grey = np.array([[0, 1, 1]]).astype(kind) * (257 * 100 if kind is not np.bool_ else True)
+    expected = read_photo(grey.astype(kind))
+    assert expected.max() == (255 if kind is np.bool_ else 100)
+    native = np.ascontiguousarray(grey).astype(np.dtype(kind).newbyteorder("="))
+    np.testing.assert_array_equal(read_photo(torch.from_numpy(native)), expected)
 
 
 def test_exif_turns_the_picture_upright():
@@ -87,6 +98,24 @@ def test_too_many_pixels_are_refused_before_they_are_unpacked(tmp_path, side, re
     with pytest.raises(PhotoError, match="bomb.png: .*50,000,000"):
         read_photo(tmp_path / "bomb.png")
     assert not recwarn
+
+
+def test_formats_that_unpack_before_their_size_is_known_are_refused():
+    picture = saved(Image.new("L", (256, 256)), "PNG")
+    entry = struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 8, len(picture), 22)
+    for content in (struct.pack("<HHH", 0, 1, 1) + entry + picture, b"%!PS-Adobe-3.0 EPSF-3.0\n"):
+        with pytest.raises(PhotoError, match="not an image; expected one of .*JPEG"):
+            read_photo(content)
+
+
+def test_whatever_pillow_raises_names_the_photo(tmp_path):
+    text = PngInfo()
+    text.add_text("comment", "a" * 2**21, zip=True)  # Pillow: ValueError
+    (tmp_path / "chatty.png").write_bytes(saved(Image.new("L", (9, 9)), pnginfo=text))
+    with pytest.raises(PhotoError, match="chatty.png: broken or cut off"):
+        read_photo(tmp_path / "chatty.png")
+    with pytest.raises(PhotoError, match="no such file"):
+        read_photo("data:image/png;base64," + "A" * 5000)
 
 
 def test_a_large_array_is_refused():

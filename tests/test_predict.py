@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,9 +12,10 @@ from PIL import Image
 
 import predict
 from modeling import FerEfficientNetConfig
+from modeling.photo_reading import PhotoError
 from prediction.annotation import annotate
 from prediction.inputs import InputError, collect
-from prediction.video import Follower, Video, VideoError, overlap
+from prediction.video import Follower, Video, VideoError, VideoFile, overlap
 
 LABELS = list(FerEfficientNetConfig().id2label.values())
 
@@ -98,6 +100,7 @@ def test_a_broken_file_is_skipped_and_the_status_says_so(album, tmp_path, capsys
         ([], "give a photo"),
         (["x.jpg", "--json", "-", "--csv", "-"], "only one of --json and --csv"),
         (["x.jpg", "--every", "0"], "must be at least 1"),
+        (["--webcam", "0", "--every", "5"], "--every is of a video file"),
         (["x.jpg", "--prior", "1", "b"], "--prior takes"),
     ],
 )
@@ -107,14 +110,24 @@ def test_wrong_commands(words, said, capsys):
     assert ended.value.code == 2 and said in capsys.readouterr().err
 
 
-def test_wrong_values_are_one_line(album, capsys):
+def test_wrong_values_are_one_line(album, clip, tmp_path, capsys):
+    other = tmp_path / "vit"
+    other.mkdir()
+    (other / "config.json").write_text('{"model_type": "vit"}')
     for words, said in (
         (["none.jpg"], "none.jpg: no such file"),
         ([album / "a.png", "--prior", "balanced"], "prior must be"),
-        ([album / "a.png", "--model", album], "model.safetensors"),
+        ([album / "a.png", "--model", album], "config.json"),
+        ([album / "a.png", "--model", other], "expected a model of type fer_efficientnet, but"),
+        ([clip, "--csv", "faces.csv"], "--json and --csv are of photos"),
     ):
         assert run(*words) == 2
         assert said in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there_is_one_line(album, capsys):
+    assert predict.main([str(album / "a.png"), "--device", "gpu"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("predict.py: ")
 
 
 def test_inputs(album, monkeypatch):
@@ -125,6 +138,54 @@ def test_inputs(album, monkeypatch):
     )
     with pytest.raises(InputError, match=r"\*.gif: nothing matches"):
         collect(["*.gif"])
+
+
+def test_of_a_folder_only_photos_and_videos_count(tmp_path):
+    for name in ("a.JPG", "b.webp", "c.pdf", "d.h5", "e.txt", "f.mpg"):
+        (tmp_path / name).touch()
+    photos, videos = collect([str(tmp_path)])
+    assert [Path(photo).name for photo in photos] == ["a.JPG", "b.webp"]
+    assert [Path(video).name for video in videos] == ["f.mpg"]
+
+
+def test_a_photo_that_changes_before_it_is_drawn_is_told(album, tmp_path, monkeypatch, capsys):
+    def gone(name):
+        raise PhotoError(f"{name}: no such file.")
+
+    monkeypatch.setattr(predict, "read_photo", gone)
+    assert run(album / "a.png", "--annotate", tmp_path) == 1
+    assert "Not drawn: " in capsys.readouterr().err
+
+
+def test_a_live_video_plays_as_fast_as_it_was_taken(tmp_path):
+    file, picture = VideoFile(tmp_path / "live.mp4", rate=10.0), np.zeros((48, 64, 3), np.uint8)
+    for seconds in (0.0, 0.5, 2.0):  # a slow machine sees a few frames
+        file.add(picture, seconds)
+    file.end()
+    assert Video(str(tmp_path / "live.mp4"), 1).length == 20
+
+
+def test_a_video_that_cannot_be_written_is_told(tmp_path):
+    with pytest.raises(VideoError, match="none/a.mp4: OpenCV cannot write"):
+        VideoFile(tmp_path / "none" / "a.mp4", 10.0).add(np.zeros((48, 64, 3), np.uint8))
+
+
+@pytest.mark.parametrize("rate, expected", [(1000.0, 30.0), (0.0, 30.0), (24.0, 24.0)])
+def test_an_unbelievable_rate_is_not_believed(clip, monkeypatch, rate, expected):
+    real = cv2.VideoCapture
+
+    class Recorded:
+        def __init__(self, source):
+            self.real = real(source)
+
+        def __getattr__(self, name):
+            return getattr(self.real, name)
+
+        def get(self, key):
+            return rate if key == cv2.CAP_PROP_FPS else self.real.get(key)
+
+    monkeypatch.setattr(cv2, "VideoCapture", Recorded)
+    assert Video(str(clip), 1).rate == expected
 
 
 def test_a_video_gives_a_timeline_and_one_person(clip, tmp_path, capsys):

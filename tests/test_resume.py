@@ -160,6 +160,13 @@ def test_a_finished_run_without_checkpoint_is_not_resumed_over(tmp_path):
         run(tmp_path, "--resume_from_checkpoint", "true")
 
 
+def test_a_checkpoint_of_another_folder_does_not_replace_a_run(tmp_path, undisturbed):
+    shutil.copytree(undisturbed, tmp_path / "run")
+    other = checkpoints(undisturbed)[0]
+    with pytest.raises(SystemExit, match=f"holds another run than {other}"):
+        run(tmp_path / "run", "--resume_from_checkpoint", str(other))
+
+
 def test_a_finished_run_resumed_reports_the_same_again(tmp_path, undisturbed):
     shutil.copytree(undisturbed, tmp_path / "again")
     run(tmp_path / "again", "--resume_from_checkpoint", "true")

@@ -152,6 +152,14 @@ def test_the_largest_faces_are_kept_in_order(modules):
     assert serving._largest(faces) == faces[10:]
 
 
+def test_a_request_holds_few_photos_at_a_time(modules):
+    app = modules("app")
+    page = SimpleNamespace(photo=lambda side: np.zeros((side, side, 3), np.uint8))
+    sides = [10] * 20 + [4000] * 3
+    held = [len(photos) for photos in app.Page.a_few_at_a_time(page, sides)]
+    assert held == [8, 8, 5, 1, 1]
+
+
 def test_uploads_are_deleted_after_use_and_by_age(modules, tmp_path):
     folder, example = tmp_path / "uploads", tmp_path / "example.png"
     (folder / "a").mkdir(parents=True)

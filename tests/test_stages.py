@@ -39,6 +39,12 @@ def test_the_shipped_run_starts_a_chain_of_one_more(tmp_path):
     assert chain[-2]["train_runtime"] == results["train_runtime"]
 
 
+def test_an_evaluation_is_no_stage(tmp_path):
+    (tmp_path / "run.yaml").write_text("seed: 1")
+    (tmp_path / "all_results.json").write_text('{"eval_accuracy": 0.5}')
+    assert finished_run(tmp_path) is None
+
+
 def test_each_stage_starts_where_the_one_before_wrote(tmp_path):
     data = tmp_path / "secret place" / "fer2013.csv"
     data.parent.mkdir()

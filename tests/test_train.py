@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from types import SimpleNamespace
 
 import huggingface_hub
 import matplotlib.image
@@ -16,7 +17,8 @@ from safetensors.torch import load_file, save_file
 
 import train
 from modeling import FerEfficientNetForImageClassification
-from training.data import LABELS, DataError
+from training.data import LABELS, DataError, FaceDataset
+from training.synthetic import draw_faces
 
 FLAGS = [
     *["--dataset", "synthetic", "--synthetic_images", "60", "--backbone", "test_efficientnet"],
@@ -175,6 +177,38 @@ def test_evaluate_only_reads_the_split_that_is_asked_for(finished, tmp_path):
     assert other["eval_loss"] != results["eval_loss"]
 
 
+def test_an_evaluation_does_not_replace_the_record_of_a_training(finished):
+    folder = str(finished[0])
+    with pytest.raises(SystemExit, match="holds a trained model, whose report"):
+        run(finished[0], "--evaluate_only", "--model_name_or_path", folder, "--overwrite")
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--image_size", "16"], "`image_size` must be at least 32"),
+        (["--backbone", "efficientnet_b00"], "the nearest are"),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_told_in_one_message(tmp_path, flags, message):
+    with pytest.raises(SystemExit, match=message):
+        run(tmp_path, *flags)
+
+
+def test_loading_back_compares_in_float32_whatever_wraps_the_network(finished, monkeypatch):
+    network = train.FerEfficientNetForImageClassification.from_pretrained(finished[0])
+    processor = train.FerEfficientNetImageProcessor.from_pretrained(finished[0])
+    face = torch.from_numpy(draw_faces(np.array([3]), LABELS, seed=0))[:, None]
+    data = SimpleNamespace(eval=FaceDataset(face, torch.tensor([3])))
+    trainer = SimpleNamespace(model=network, processing_class=processor)
+    monkeypatch.setattr(network, "forward", lambda *_: pytest.fail("the network's own was asked"))
+    assert train.load_back(finished[0], data, trainer).startswith("Loaded back")
+    with torch.no_grad():
+        network.head[-1].bias[0] += 5
+    with pytest.raises(RuntimeError, match="differ from the run's"):
+        train.load_back(finished[0], data, trainer)
+
+
 def test_a_folder_that_holds_a_run_is_refused_and_left_as_it_is(finished):
     folder, _ = finished
     before = (folder / "model.safetensors").read_bytes()
@@ -188,6 +222,10 @@ def test_a_folder_with_other_files_is_refused_even_with_overwrite(tmp_path):
     with pytest.raises(SystemExit, match="holds files that are no run's"):
         run(tmp_path, "--overwrite")
     assert (tmp_path / "README.md").read_text() == "mine"
+    (tmp_path / "runs").mkdir()  # as a clone of this repository has it
+    with pytest.raises(SystemExit, match="holds files that are no run's"):
+        run(tmp_path, "--overwrite")
+    assert (tmp_path / "runs").exists()
 
 
 def test_a_saved_model_that_does_not_fit_the_loss_is_refused(finished, tmp_path):
@@ -224,7 +262,9 @@ def test_overwrite_and_fine_tuning_replace_it(finished, tmp_path, monkeypatch):
     assert (tmp_path / "run" / "notes.txt").exists()
     assert not torch.equal(first["head.0.weight"], second["head.0.weight"])
     origin = yaml.safe_load((finished[0] / "run.yaml").read_text())
-    record = yaml.safe_load((tmp_path / "run" / "run.yaml").read_text())["started_from"]
+    content = yaml.safe_load((tmp_path / "run" / "run.yaml").read_text())
+    assert content["arguments"]["model"]["head_hidden_sizes"] == [16]
+    record = content["started_from"]
     assert {name: record[name] for name in origin} == origin and record["train_runtime"] > 0
 
 

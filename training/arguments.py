@@ -35,11 +35,12 @@ NOT_RECIPE = (
         "disable_tqdm",
         "local_rank",
     ),
-    *("save_", "eval_s", "eval_delay", "push_to_hub", "hub_", "dataloader_", "skip_memory"),
+    *("save_", "eval_strategy", "eval_steps", "eval_delay", "push_to_hub", "hub_", "skip_memory"),
+    *("dataloader_num_workers", "dataloader_p"),  # pin_memory, persistent_workers, prefetch_factor
 )
 # What a checkpoint does not fit if it differs.
 FIXED_BY_CHECKPOINT = (
-    *("data_fingerprint", "backbone", "num_channels", "image_size", "stem_stride"),
+    *("data_fingerprint", "eval_split", "backbone", "num_channels", "image_size", "stem_stride"),
     *("head_hidden_sizes", "loss", "optim", "timm_optim", "ema_decay"),
     *("learning_rate", "weight_decay"),  # optimizer and scheduler restore their own
 )
@@ -309,6 +310,17 @@ class FerTrainingArguments(TrainingArguments):
             raise ValueError(
                 "--label_smoothing_factor is the Trainer's own; use --label_smoothing here."
             )
+        if self.push_to_hub or self.hub_token:
+            raise ValueError(
+                "--push_to_hub and --hub_token would send checkpoints unchecked; train.py sends "
+                "nothing. Publish the finished run by push_to_hub.py, the token in HF_TOKEN."
+            )
+        for name in ("save_only_model", "prediction_loss_only"):
+            if getattr(self, name):
+                raise ValueError(
+                    f"--{name} leaves out what resuming, the averaged weights and the report "
+                    "need; leave it out. The result is saved without optimizer state anyway."
+                )
         _check_range(self, "ema_decay", 0, 1)
         if self.freeze_backbone_epochs < 0:
             raise ValueError(
@@ -363,8 +375,20 @@ class Arguments:
                 "--split paper has a train and a test part, "
                 f"but --eval_split is {self.data.eval_split!r}."
             )
+        if self.data.eval_split == "train" and self.data.drop_eval_copies:
+            raise ValueError(
+                "--drop_eval_copies would drop every training image with --eval_split train; "
+                "leave one of them out."
+            )
         if self.data.eval_split is None:
             self.data.eval_split = "test" if self.data.split == "paper" else "validation"
+        chosen = self.training.load_best_model_at_end and not self.training.evaluate_only
+        if chosen and self.data.eval_split == "test":
+            raise ValueError(
+                "--load_best_model_at_end with --eval_split test would choose the checkpoint by "
+                "the test split. Train with the validation split, then --evaluate_only --eval_split"
+                " test; or --load_best_model_at_end false."
+            )
 
     def to_dict(self) -> dict[str, dict]:
         """Every resolved argument by group, without tokens, ready for JSON and YAML."""

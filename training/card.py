@@ -89,7 +89,7 @@ def write_model_card(
         runs=len(runs),
         runtime=_runtime(runs, results),
         device=device,
-        gpu_minutes="" if "cuda" in device else _gpu_minutes(runs),
+        gpu_minutes="" if training.device.type == "cuda" else _gpu_minutes(runs),
         gpu_steps_per_second=GPU_STEPS_PER_SECOND,
         confusions=_confusions(results, label_names),
         commands=_commands(runs),
@@ -134,7 +134,9 @@ def usage(model_id: str, revision: str | None = None) -> str:
 def _card_data(
     args: Arguments, results: Mapping, model_id: str, base_model: str | None
 ) -> ModelCardData:
-    data_id = "synthetic" if args.data.dataset == "synthetic" else "fer2013"
+    source = args.data.dataset
+    data_id = "synthetic" if source == "synthetic" else "fer2013"
+    hub_id = DEFAULT_SOURCE if Path(source).exists() else source  # a local copy is of the same data
     evaluations = [
         EvalResult(
             task_type="image-classification",
@@ -160,7 +162,7 @@ def _card_data(
             "timm",
         ],
         metrics=["accuracy", "f1"],
-        datasets=None if args.data.dataset == "synthetic" else [DEFAULT_SOURCE],
+        datasets=None if source == "synthetic" else [hub_id],
         base_model=base_model,
         model_name=Path(model_id).name,
         eval_results=evaluations,

@@ -103,7 +103,7 @@ def recipe_changes(checkpoint: Path, recipe: Mapping, fixed: Collection[str]) ->
         for name in {**before, **now}
         if before and before.get(name) != now.get(name)
     }
-    if misfits := [words for name, words in changed.items() if name in fixed]:
+    if misfits := [words for name, words in changed.items() if name in fixed and name in before]:
         raise TrainingError(
             f"{checkpoint} is of another run: {', '.join(misfits)}. Resume with the arguments and "
             "the data that it was trained with, or begin a new run in another --output_dir (from "

@@ -15,7 +15,7 @@ import re
 import tempfile
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import datasets
@@ -60,7 +60,7 @@ class BadRow(DataError):
 def note_bad_row(error: BadRow, skipped: list[str] | None) -> None:
     """Adds it to `skipped`; without such a list, raises it."""
     if skipped is None:
-        raise BadRow(f"{error}\nMend it, or go on without such rows by --skip_bad_rows.") from error
+        raise BadRow(f"{error}\nMend it; train.py --skip_bad_rows leaves such rows out.") from error
     skipped.append(str(error))
 
 
@@ -288,7 +288,7 @@ def _parse_kaggle_csv(path: Path, skipped: list[str] | None) -> dict[str, dict[s
         with tqdm(
             desc=f"Reading {path.name}", total=path.stat().st_size, unit="B", unit_scale=True
         ) as progress:
-            for row in reader:
+            for row in _readable(reader, path):
                 progress.update(sum(map(len, row)) + len(row))
                 try:
                     label, face, split = _parse_kaggle_row(
@@ -302,6 +302,16 @@ def _parse_kaggle_csv(path: Path, skipped: list[str] | None) -> dict[str, dict[s
     if not rows:
         raise DataError(f"{path}: expected rows of images under the header, but found no rows.")
     return rows
+
+
+def _readable(reader, path: Path) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, line {reader.line_num}: expected fields separated by commas, but found "
+            f"something else ({error}): a quotation mark without its other half, before this line?"
+        ) from error
 
 
 def _parse_kaggle_row(

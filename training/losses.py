@@ -374,13 +374,16 @@ class ImbalanceLoss(nn.Module):
             shares: (C,) of the classes in the batches, as drawn.
 
         Returns:
-            (C,) of sum 1: `shares` times the classes' weights; with logit adjustment, to the power
-            of 1 - tau.
+            (C,) of sum 1: `shares`, smoothed as the labels, over the prior that logit adjustment
+            adds itself, times the classes' weights. Those of binary cross-entropy do not count:
+            they scale what is said for a class and against it alike.
         """
         shares = shares / shares.sum()
+        shares = (1 - self.label_smoothing) * shares + self.label_smoothing / len(shares)
         if self.name == "logit_adjusted":
-            shares = shares ** (1 - self.tau)
-        if self.weights is not None and (self.name != "ldam" or self.reweight):
+            shares = shares / (self.counts / self.counts.sum()).to(shares) ** self.tau
+        weighs = self.reweight if self.name == "ldam" else self.name != "weighted_bce"
+        if self.weights is not None and weighs:
             shares = shares * self.weights.to(shares)
         return shares / shares.sum()
 

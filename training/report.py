@@ -109,20 +109,30 @@ def write_json(path: Path, content: Mapping) -> None:
 
 
 def write_run_yaml(
-    path: Path, args: Arguments, data_fingerprint: str, recipe_changes: Sequence[str] = ()
+    path: Path, args: Arguments, config, data_fingerprint: str, recipe_changes: Sequence[str] = ()
 ) -> None:
-    """Resolved arguments, versions, seed and data fingerprint: what is needed to run it again."""
+    """
+    Resolved arguments, versions, seed and data fingerprint: what is needed to run it again.
+
+    Args:
+        config: of the model, which knows better than the flags what a saved model is.
+    """
+    arguments = args.to_dict()
+    arguments["model"] |= {
+        name: value for name, value in config.to_dict().items() if name in arguments["model"]
+    }
     content = {
         "command": shell_command(sys.argv),
         "seed": args.training.seed,
         "data_fingerprint": data_fingerprint,
-        "arguments": args.to_dict(),
+        "arguments": arguments,
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in PACKAGES},
     }
     if recipe_changes:
         content["changed_on_resume"] = list(recipe_changes)
-    if previous := finished_run(Path(args.model.model_name_or_path or "")):
+    source = args.model.model_name_or_path
+    if source and (previous := finished_run(Path(source))):
         content["started_from"] = previous
     if teachers := args.imbalance.teachers:
         content["taught_by"] = [finished_run(Path(teacher)) for teacher in teachers]

@@ -11,10 +11,12 @@ OF_ONE_MACHINE = ("output_dir", "resume_from_checkpoint", "overwrite", "disable_
 
 
 def finished_run(folder: Path) -> dict | None:
-    """run.yaml of a local folder with what that training took; None where there is no run.yaml."""
+    """run.yaml of a local folder with what that training took; None where there was none."""
     if not (folder / "run.yaml").is_file():
         return None
     results = json.loads((folder / "all_results.json").read_text())
+    if "train_runtime" not in results:  # an evaluation's
+        return None
     took = {key: results[key] for key in ("epoch", "train_runtime", "train_steps_per_second")}
     return yaml.safe_load((folder / "run.yaml").read_text()) | took
 
