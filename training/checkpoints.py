@@ -99,11 +99,11 @@ def recipe_changes(checkpoint: Path, recipe: Mapping, fixed: Collection[str]) ->
     before = read_run_state(checkpoint).get("recipe", {})
     now = json.loads(json.dumps(recipe))  # as the checkpoint's: tuples are lists
     changed = {
-        name: f"{name} {before.get(name)} -> {now.get(name)}"
-        for name in {**before, **now}
-        if before and before.get(name) != now.get(name)
+        name: f"{name} {value} -> {now.get(name)}"
+        for name, value in before.items()  # what came later than the checkpoint is not compared
+        if value != now.get(name)
     }
-    if misfits := [words for name, words in changed.items() if name in fixed and name in before]:
+    if misfits := [words for name, words in changed.items() if name in fixed]:
         raise TrainingError(
             f"{checkpoint} is of another run: {', '.join(misfits)}. Resume with the arguments and "
             "the data that it was trained with, or begin a new run in another --output_dir (from "
