@@ -325,6 +325,7 @@ def test_pretrained_from_a_local_file(tmp_path, monkeypatch, capsys):
     assert processor["image_mean"] == pytest.approx([0.449], abs=0.06)
     card = (tmp_path / "run" / "README.md").read_text()
     assert "from the ImageNet weights in timm.safetensors" in card
+    assert "`timm.safetensors` holds timm's ImageNet weights" in card
 
 
 def test_pretrained_without_network_names_both_ways_on(tmp_path, monkeypatch):

@@ -95,6 +95,7 @@ def write_model_card(
         commands=_commands(runs),
         own_copy=portable(args.data.dataset) if Path(args.data.dataset).exists() else "",
         votes=bool(args.imbalance.ferplus_weight),
+        weights_file=_weights_file(runs),
         rarest=label_names[rarest],
         rarest_eval=evaluated[rarest],
     )
@@ -205,6 +206,12 @@ def _weights(run: Mapping, runs: Sequence[Mapping]) -> str:
     if Path(model["pretrained"]).suffix == ".safetensors":
         return f"from the ImageNet weights in {Path(model['pretrained']).name}"
     return "from ImageNet weights of timm"
+
+
+def _weights_file(runs: Sequence[Mapping]) -> str:
+    """Name of the local file that the first of the runs with one took ImageNet weights from."""
+    given = [Path(run["arguments"]["model"]["pretrained"] or "") for run in runs]
+    return next((path.name for path in given if path.suffix == ".safetensors"), "")
 
 
 def _runtime(runs: Sequence[Mapping], results: Mapping) -> str:
