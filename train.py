@@ -47,6 +47,7 @@ from training import report
 from training.arguments import FIXED_BY_CHECKPOINT, Arguments, ModelArguments, parse_arguments
 from training.audit import audit, summary_line
 from training.augmentation import BatchAugmentation, BatchMixing
+from training.batch_norm import recompute_statistics
 from training.calibration import calibrate, certainty_figures, prior_figures
 from training.card import write_model_card
 from training.checkpoints import (
@@ -412,6 +413,15 @@ def train(args: Arguments, trainer: FerTrainer, say: Callable[[str], None]) -> d
         trainer.accelerator.end_training()
         raise SystemExit(128 + trainer.stop.received)
     round_weights(trainer.model, getattr(torch, args.training.weights_dtype))
+    if args.training.precise_bn:
+        recompute_statistics(
+            trainer.model,
+            trainer.train_dataset.images,
+            trainer.processing_class,
+            count=args.training.precise_bn,
+            batch_size=args.training.per_device_eval_batch_size,
+            seed=args.training.seed,
+        )
     return output.metrics | {"epoch": trainer.state.epoch}
 
 

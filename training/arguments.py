@@ -264,6 +264,11 @@ class FerTrainingArguments(TrainingArguments):
         "How model.safetensors stores weight matrices and convolutions; float16 halves the file. "
         "The rounded weights are the ones evaluated, and they load as float32.",
     )
+    precise_bn: int = arg(
+        0,
+        "After training, recompute the batch norm statistics from this many training images as "
+        "they are, not augmented. 0 is off.",
+    )
     freeze_backbone_epochs: int = arg(0, "Train the head alone for the first N epochs.")
     augment_flip: float = arg(0.5, "Probability of a horizontal flip.")
     augment_rotate: float = arg(10.0, "Largest rotation, degrees.")
@@ -322,11 +327,9 @@ class FerTrainingArguments(TrainingArguments):
                     "need; leave it out. The result is saved without optimizer state anyway."
                 )
         _check_range(self, "ema_decay", 0, 1)
-        if self.freeze_backbone_epochs < 0:
-            raise ValueError(
-                "--freeze_backbone_epochs must be at least 0, "
-                f"but it is {self.freeze_backbone_epochs}."
-            )
+        for name in ("freeze_backbone_epochs", "precise_bn"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"--{name} must be at least 0, but it is {getattr(self, name)}.")
         if self.timm_optim and self.timm_optim not in list_optimizers():
             raise ValueError(
                 "--timm_optim: " + _unknown(self.timm_optim, list_optimizers(), "optimizer")

@@ -77,7 +77,7 @@ def _needed(run: dict) -> list[tuple[str, list[str], list[dict | None]]]:
     if source := groups["model"]["model_name_or_path"]:
         needed.append(("model_name_or_path", [source], [run.get("started_from")]))
     if teachers := groups["imbalance"].get("teachers"):
-        needed.append(("teachers", teachers, run["taught_by"]))
+        needed.append(("teachers", teachers, run.get("taught_by") or [None] * len(teachers)))
     return needed
 
 
