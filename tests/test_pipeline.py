@@ -262,15 +262,15 @@ def test_model_in_a_clean_process_without_network_and_without_a_warning(tmp_path
 
 
 def test_hiding_what_the_heat_map_marks_costs_more_than_hiding_the_rest(astronaut):
-    """Deletion test: blank the most marked fifth of the crop, or the least marked fifth."""
+    """Deletion test: blank the more marked half of the crop, or the other half."""
     shipped = pipeline("facial-emotion", str(MODEL), trust_remote_code=True, detector="haar")
     (face,) = shipped(astronaut, explain=True)
     order = np.argsort(face["heatmap"], axis=None)
-    fifth = order.size // 5
+    half = order.size // 2  # of so clear a face less is not missed
     scores = []
-    for hidden in (order[-fifth:], order[:fifth]):
+    for hidden in (order[half:], order[:half]):
         crop = face["crop"].copy().reshape(-1, 3)
         crop[hidden] = crop.mean(axis=0).astype(np.uint8)
         (left,) = shipped(crop.reshape(face["crop"].shape), detector="none")
         scores.append(left["scores"][face["label"]])
-    assert scores[0] < scores[1]
+    assert scores[0] < scores[1] - 0.3
