@@ -1,10 +1,12 @@
 """A photo of any kind -> upright uint8 RGB array, within limits, or one error that names it."""
 
+import contextlib
 import io
 import time
 import urllib.error
 import urllib.request
 import warnings
+from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
 
@@ -32,11 +34,11 @@ class PhotoError(ValueError):
 def read_photo(source, name: str | None = None) -> np.ndarray:
     """
     Args:
-        source: path of a file in one of `FORMATS`; http(s) URL, of at most `MAX_BYTES` within
-            `TIMEOUT`; bytes of an image file;
-            `PIL.Image`; uint8, uint16 or float array or tensor (H, W), (H, W, C) or (C, H, W) with
-            C 1, 3 or 4; or a dict of `datasets.Image(decode=False)`. Of an animation, the first
-            frame; EXIF's rotation is applied.
+        source: path of a file in one of `FORMATS`, or its bytes; http(s) URL, of at most
+            `MAX_BYTES` within `TIMEOUT`; `PIL.Image`; uint8, uint16 or float array or tensor
+            (H, W), (H, W, C) or (C, H, W) with C 1, 3 or 4; or a dict of
+            `datasets.Image(decode=False)`. Of an animation, the first frame; EXIF's rotation is
+            applied.
         name: what errors call it. Default: its path or URL.
 
     Returns:
@@ -53,7 +55,8 @@ def read_photo(source, name: str | None = None) -> np.ndarray:
     if isinstance(source, (np.ndarray, torch.Tensor)):
         return _to_rgb(source, name)
     if isinstance(source, Image.Image):
-        return _unpack(source, name)
+        with _errors_named(name):
+            return _unpack(source, name)
     if isinstance(source, str) and source.startswith(("http://", "https://")):
         source = _download(source)
     if isinstance(source, (str, Path)) and not _is_file(source):
@@ -62,7 +65,8 @@ def read_photo(source, name: str | None = None) -> np.ndarray:
         raise TypeError(
             f"{name}: expected a path, URL, PIL image or array, but found {type(source).__name__}."
         )
-    return _open(source, name)
+    with _errors_named(name), _opened(source) as image:
+        return _unpack(image, name)
 
 
 def _is_file(path: str | Path) -> bool:
@@ -78,23 +82,27 @@ def _name(source) -> str:
     return f"a photo given as {type(source).__name__}"
 
 
-def _open(source: str | Path | bytes, name: str) -> np.ndarray:
+@contextlib.contextmanager
+def _errors_named(name: str) -> Iterator[None]:
+    """Whatever Pillow raises for a broken file, which may be any kind, as a PhotoError."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is lower
-            file = io.BytesIO(source) if isinstance(source, bytes) else source
-            with Image.open(file, formats=FORMATS) as image:
-                return _unpack(image, name)
-    except PhotoError:
+        yield
+    except (PhotoError, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise PhotoError(
-            f"{name}: not an image; expected one of {', '.join(sorted(FORMATS))}."
-        ) from None
+        known = ", ".join(sorted(FORMATS))
+        raise PhotoError(f"{name}: not an image; expected one of {known}.") from None
     except Image.DecompressionBombError:
         raise PhotoError(f"{name}: more than {MAX_PIXELS:,} pixels.") from None
-    except Exception as error:  # Pillow raises any kind for a broken file
+    except Exception as error:
         raise PhotoError(f"{name}: broken or cut off ({error}).") from error
+
+
+def _opened(source: str | Path | bytes) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is lower
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        return Image.open(file, formats=FORMATS)
 
 
 def _unpack(image: Image.Image, name: str) -> np.ndarray:
@@ -104,10 +112,7 @@ def _unpack(image: Image.Image, name: str) -> np.ndarray:
             f"{name}: {width} x {height} pixels, but at most {MAX_PIXELS:,} are read. Make it "
             "smaller."
         )
-    try:
-        return _to_rgb(ImageOps.exif_transpose(image), name)
-    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a broken PNG
-        raise PhotoError(f"{name}: broken or cut off ({error}).") from error
+    return _to_rgb(ImageOps.exif_transpose(image), name)
 
 
 def _to_rgb(image, name: str) -> np.ndarray:

@@ -28,7 +28,7 @@ FILES = (
     "preprocessor_config.json",
     "all_results.json",
     "data_report.json",
-    "run.yaml",
+    "run.yaml",  # last: its folders are forgotten value by value
 )
 ACCURACY_TOLERANCE = 0.005  # copies of FER-2013 differ in a few pixels
 PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".npy", ".npz", ".joblib"}
@@ -54,7 +54,7 @@ def stage_model(
     """
     card = _check_run(run)
     shutil.copyfile(run / "model.safetensors", folder / "model.safetensors")
-    for name in FILES[1:]:
+    for name in FILES[1:-1]:
         (folder / name).write_text(FOLDERS.sub("", (run / name).read_text()))
     record = _without_folders(yaml.safe_load((run / "run.yaml").read_text()))
     (folder / "run.yaml").write_text(yaml.safe_dump(record, sort_keys=False, width=120))

@@ -48,58 +48,80 @@ def write_model_card(
         parameters: of the model. device: what it was trained on, in words.
         model_id: Hub id, or folder, for the snippet.
     """
-    label_names = [config.id2label[i] for i in range(config.num_labels)]
-    training = args.training
     runs = stages(path.parent)
-    rarest = int(data.counts_before.argmin())
-    evaluated = np.bincount(data.eval.labels, minlength=len(label_names))
+    label_names = [config.id2label[i] for i in range(config.num_labels)]
     card = ModelCard.from_template(
         card_data=_card_data(args, results, model_id, _base_model(runs[-1])),
         template_path=str(TEMPLATE),
         usage=usage(model_id),
-        backbone=config.backbone,
         parameters=f"{parameters / 1e6:.1f} million",
+        backbone=config.backbone,
         image_size=config.image_size,
         channels="grey" if config.num_channels == 1 else "RGB",
-        dataset_name=_dataset_name(args),
-        sampling=args.imbalance.sampling,
-        loss=args.imbalance.loss,
-        loss_options=_loss_options(args),
         label_names=", ".join(label_names),
-        eval_split=data.eval_split,
-        ema=bool(training.ema_decay),
-        synthetic=args.data.dataset == "synthetic",
-        figures_table=_figures_table(results),
-        calibration=_calibration(results),
-        prior_table=_prior_table(results, label_names[rarest]),
-        classes_table=_classes_table(
-            results, label_names, data.train_counts, evaluated, data.eval_split
-        ),
-        data_summary=data_summary,
-        dropped=data.record.get("training_images_dropped_as_copies", 0),
-        epochs=f"{results['epoch']:g}",
-        batch_size=training.per_device_train_batch_size * training.gradient_accumulation_steps,
-        processes=training.world_size,
-        optimizer=training.timm_optim or str(training.optim.value),
-        sizes=", ".join(map(str, training.progressive_sizes)),
-        learning_rate=training.learning_rate,
-        scheduler=str(training.lr_scheduler_type.value),
-        seed=training.seed,
-        start=_start(runs[-1], runs),
-        runs=len(runs),
-        runtime=_runtime(runs, results),
-        device=device,
-        gpu_minutes="" if training.device.type == "cuda" else _gpu_minutes(runs),
-        gpu_steps_per_second=GPU_STEPS_PER_SECOND,
-        confusions=_confusions(results, label_names),
-        commands=_commands(runs),
-        own_copy=portable(args.data.dataset) if Path(args.data.dataset).exists() else "",
-        votes=bool(args.imbalance.ferplus_weight),
-        weights_file=_weights_file(runs),
-        rarest=label_names[rarest],
-        rarest_eval=evaluated[rarest],
+        **_about_results(results, data, label_names),
+        **_about_data(args, data, data_summary),
+        **_about_training(args, results, runs, device),
     )
     card.save(path)
+
+
+def _about_results(results: Mapping, data: RunData, label_names: Sequence[str]) -> dict:
+    rarest = int(data.counts_before.argmin())
+    evaluated = np.bincount(data.eval.labels, minlength=len(label_names))
+    return {
+        "eval_split": data.eval_split,
+        "figures_table": _figures_table(results),
+        "calibration": _calibration(results),
+        "prior_table": _prior_table(results, label_names[rarest]),
+        "classes_table": _classes_table(
+            results, label_names, data.train_counts, evaluated, data.eval_split
+        ),
+        "confusions": _confusions(results, label_names),
+        "rarest": label_names[rarest],
+        "rarest_eval": evaluated[rarest],
+    }
+
+
+def _about_data(args: Arguments, data: RunData, data_summary: str) -> dict:
+    source = args.data.dataset
+    return {
+        "dataset_name": _dataset_name(args),
+        "synthetic": source == "synthetic",
+        "data_summary": data_summary,
+        "dropped": data.record.get("training_images_dropped_as_copies", 0),
+        "own_copy": portable(source) if Path(source).exists() else "",
+        "votes": bool(args.imbalance.ferplus_weight),
+    }
+
+
+def _about_training(
+    args: Arguments, results: Mapping, runs: Sequence[Mapping], device: str
+) -> dict:
+    training, imbalance = args.training, args.imbalance
+    return {
+        "sampling": imbalance.sampling,
+        "loss": imbalance.loss,
+        "loss_options": _loss_options(args),
+        "ema": bool(training.ema_decay),
+        "precise_bn": training.precise_bn,
+        "epochs": f"{results['epoch']:g}",
+        "batch_size": training.per_device_train_batch_size * training.gradient_accumulation_steps,
+        "processes": training.world_size,
+        "optimizer": training.timm_optim or str(training.optim.value),
+        "sizes": ", ".join(map(str, training.progressive_sizes)),
+        "learning_rate": training.learning_rate,
+        "scheduler": str(training.lr_scheduler_type.value),
+        "seed": training.seed,
+        "start": _start(runs[-1], runs),
+        "runs": len(runs),
+        "runtime": _runtime(runs, results),
+        "device": device,
+        "gpu_minutes": "" if training.device.type == "cuda" else _gpu_minutes(runs),
+        "gpu_steps_per_second": GPU_STEPS_PER_SECOND,
+        "commands": _commands(runs),
+        "weights_file": _weights_file(runs),
+    }
 
 
 def figures(results: Mapping, label_names: Sequence[str]) -> list[str]:

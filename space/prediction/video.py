@@ -51,8 +51,8 @@ class Video:
 
     Attributes:
         rate: frames a second, those passed over included; 30 where the file's is unbelievable, as
-            that of a browser's recording. length: frames that are looked at; None
-            where it is not known.
+            that of a browser's recording.
+        length: frames that are looked at; None where it is not known.
 
     Raises:
         VideoError: it cannot be opened, or, at the end, not a single frame could be read.
