@@ -21,7 +21,7 @@ MAX_BYTES = 50 * 2**20  # of a download
 TIMEOUT = 20.0  # seconds for a whole download
 Image.init()
 FORMATS = tuple(  # others of Pillow's unpack before their size is known, or start Ghostscript
-    {"JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM"} & {*Image.OPEN}
+    {"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM"} & {*Image.OPEN}
 )
 
 _TO_RGB = FerEfficientNetImageProcessor(num_channels=3)
