@@ -34,7 +34,7 @@ def test_they_are_those_of_the_images_as_they_are():
 
 
 def test_some_of_the_images_are_drawn_by_seed():
-    images = torch.arange(65).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+    images = torch.arange(65).view(-1, 1, 1, 1)
     found = []
     for count, seed in ((16, 0), (16, 0), (16, 1), (65, 0)):
         network = Network()

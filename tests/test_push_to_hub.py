@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+import yaml
 from huggingface_hub import DatasetCard, ModelCard
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -20,8 +21,10 @@ import push_to_hub
 import train
 from modeling import FerEfficientNetForImageClassification, FerEfficientNetImageProcessor
 from publishing.hub import PublishError
+from publishing.model import _faces, _without_folders
 from tests.hub_server import HubServer
-from training.data import LABELS
+from training.data import LABELS, decode_split, load_fer2013
+from training.splits import paper_split
 
 ROOT = Path(__file__).parents[1]
 BACK = """
@@ -131,6 +134,32 @@ def test_card_names_the_repository_and_has_onnx_parity(staged, run):
     assert len(rows) == 2
     difference, accuracy = rows[0].split(" | ")[1:3]
     assert float(difference) < 1e-4 and accuracy == f"{results['eval_accuracy']:.4f}"
+
+
+def test_onnx_of_the_papers_protocol_is_measured_on_its_test_part(run, tmp_path):
+    arguments = yaml.safe_load((run / "run.yaml").read_text())["arguments"]
+    arguments["data"] |= {"split": "paper", "paper_samples_per_class": 4, "eval_split": "test"}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump({"arguments": arguments}))
+    shutil.copyfile(run / "preprocessor_config.json", tmp_path / "preprocessor_config.json")
+    name, faces = _faces(tmp_path, None)
+    whole = load_fer2013("synthetic", synthetic_images=100)
+    decoded = {one: decode_split(whole[one], FerEfficientNetImageProcessor(), one) for one in whole}
+    seed = arguments["training"]["seed"]
+    assert name == "test"
+    assert torch.equal(faces.images, paper_split(decoded, 4, seed=seed)["test"].images)
+
+
+def test_of_absolute_paths_the_names_stay_with_spaces_or_without():
+    record = {
+        "command": "python train.py --dataset '/home/Jane Doe/my data/faces.csv' --seed 3",
+        "started_from": {
+            "taught_by": [{"dataset": "/home/Jane Doe/my data/faces.csv"}, "me/faces"]
+        },
+    }
+    assert _without_folders(record) == {
+        "command": "python train.py --dataset faces.csv --seed 3",
+        "started_from": {"taught_by": [{"dataset": "faces.csv"}, "me/faces"]},
+    }
 
 
 def test_no_file_names_a_folder_of_this_machine(staged, run):

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import shutil
 from types import SimpleNamespace
 
 import huggingface_hub
@@ -268,6 +269,16 @@ def test_overwrite_and_fine_tuning_replace_it(finished, tmp_path, monkeypatch):
     assert {name: record[name] for name in origin} == origin and record["train_runtime"] > 0
 
 
+def test_precise_bn_changes_the_statistics_of_a_saved_model_alone(finished, tmp_path):
+    flags = ["--num_train_epochs", "0", "--precise_bn", "40", "--weights_dtype", "float16"]
+    run(tmp_path, "--model_name_or_path", str(finished[0]), *flags)
+    before, after = (load_file(path / "model.safetensors") for path in (finished[0], tmp_path))
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed and all("running_" in name or "num_batches" in name for name in changed)
+    card = (tmp_path / "README.md").read_text()
+    assert "recomputed after training from 40 training images as they are" in card
+
+
 def test_card_tells_every_stage_of_a_chain(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "load_back", lambda *args: "")
     folders = [finished[0], tmp_path / "second", tmp_path / "third"]
@@ -287,8 +298,11 @@ def test_card_tells_every_stage_of_a_chain(finished, tmp_path, monkeypatch):
 
 def test_teachers_are_in_weights_prior_record_and_card(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "load_back", lambda *args: "")
-    teacher = str(finished[0])
-    results = run(tmp_path / "taught", "--teachers", teacher, "--distillation_weight", "1")
+    teacher = shutil.copytree(finished[0], tmp_path / "teacher")  # said to be from ImageNet
+    words = (teacher / "run.yaml").read_text()
+    words = words.replace("pretrained: null", "pretrained: tf_efficientnet_b0")
+    (teacher / "run.yaml").write_text(words)
+    results = run(tmp_path / "taught", "--teachers", str(teacher), "--distillation_weight", "1")
     alone = run(tmp_path / "alone")
     assert results["eval_loss"] != alone["eval_loss"]
     shares = [
@@ -301,6 +315,8 @@ def test_teachers_are_in_weights_prior_record_and_card(finished, tmp_path, monke
     card = (tmp_path / "taught" / "README.md").read_text()
     assert "# stage 2, from random weights, taught by stage 1: " in card
     assert "distillation_weight 1" in card
+    assert "# stage 1, from ImageNet weights of timm: " in card
+    assert ModelCard.load(tmp_path / "taught" / "README.md").data.base_model is None  # the pupil's
 
 
 def test_a_teacher_of_other_channels_is_refused(finished, tmp_path):
