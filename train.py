@@ -162,7 +162,16 @@ def build_model(
 
 
 def load_saved_model(source: str, *, cosine_scale: float | None):
-    network = FerEfficientNetForImageClassification.from_pretrained(source, use_safetensors=True)
+    try:
+        network = FerEfficientNetForImageClassification.from_pretrained(
+            source, use_safetensors=True
+        )
+    except OSError as error:
+        raise SystemExit(
+            f"train.py: no saved model {source}: expected its folder, or a Hub id that can be "
+            f"reached ({first_line(error)}). Where a recipe names it, the recipe of that name is "
+            "to be run first."
+        ) from error
     names = tuple(network.config.id2label[i] for i in range(network.config.num_labels))
     if names != LABELS:
         raise SystemExit(f"{source}: its classes are {names}; expected {LABELS} in this order.")

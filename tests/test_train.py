@@ -234,6 +234,13 @@ def test_a_saved_model_that_does_not_fit_the_loss_is_refused(finished, tmp_path)
         run(tmp_path, "--model_name_or_path", str(finished[0]), "--loss", "ldam")
 
 
+@pytest.mark.parametrize("flag", ["--model_name_or_path", "--teachers"])
+def test_a_stage_whose_start_is_not_there_says_what_comes_first(tmp_path, monkeypatch, flag):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(SystemExit, match="no saved model runs/first: .*recipe of that name"):
+        run(tmp_path, flag, "runs/first")
+
+
 def test_a_saved_model_keeps_its_image_size_or_takes_another(finished):
     face = Image.new("L", (48, 48), 128)
     for image_size, expected in ((None, 32), (40, 40)):
