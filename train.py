@@ -272,7 +272,7 @@ def build_trainer(
         criterion=criterion,
         augmentation=augmentation,
         mixing=BatchMixing(imbalance.mixup, imbalance.cutmix, len(LABELS)),
-        teachers=load_teachers(args, network.config.num_channels),
+        teachers=None if data.train is None else load_teachers(args, network.config.num_channels),
         weighted_sampling=imbalance.sampling == "weighted",
         recipe=args.recipe(data_fingerprint),
     )

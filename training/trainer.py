@@ -27,6 +27,7 @@ from .data import first_line
 from .depthwise import use_small_map_gradient
 from .distillation import Teachers
 from .metrics import FerMetrics
+from .muon import use_float32_iterations
 from .sampling import EpochSampler
 from .stopping import StopOnSignal
 
@@ -112,10 +113,10 @@ class FerTrainer(Trainer):
         super().__init__(*args, data_collator=_whole_batch, **kwargs)
         if name := self.args.timm_optim:
             defaults = get_optimizer_info(name).defaults or {}
-            self.optimizer_cls_and_kwargs = (
-                get_optimizer_class(name, bind_defaults=False),
-                defaults | {"lr": self.args.learning_rate},
-            )
+            optimizer = get_optimizer_class(name, bind_defaults=False)
+            self.optimizer_cls_and_kwargs = (optimizer, defaults | {"lr": self.args.learning_rate})
+            if self.args.device.type == "cpu":
+                use_float32_iterations(optimizer)
         self.criterion = criterion.to(self.args.device)
         self.augmentation, self.mixing, self.teachers = augmentation, mixing, teachers
         self.weighted_sampling = weighted_sampling
