@@ -61,6 +61,7 @@ from training.data import LABELS, DataError, decode_split, first_line, load_fer2
 from training.distillation import Teachers
 from training.ferplus import join_votes
 from training.losses import ImbalanceLoss, one_hot
+from training.soup import average_weights
 from training.splits import RunData, prepare_run_data
 from training.synthetic import encode_png
 from training.trainer import FerTrainer, epoch_metrics
@@ -136,6 +137,7 @@ def build_model(
         network, processor = load_saved_model(model.model_name_or_path, cosine_scale=cosine_scale)
         if model.image_size:
             set_image_size(network.config, processor, model.image_size)
+        average(network, model)
         if training:
             forget_calibration(network.config)
         return network, processor
@@ -182,6 +184,20 @@ def load_saved_model(source: str, *, cosine_scale: float | None):
             "--ldam_scale."
         )
     return network, FerEfficientNetImageProcessor.from_pretrained(source)
+
+
+def average(network: FerEfficientNetForImageClassification, model: ModelArguments) -> None:
+    """With the --average_with models, if there are any."""
+    if not model.average_with:
+        return
+    others = [load_saved_model(name, cosine_scale=None)[0] for name in model.average_with]
+    try:
+        average_weights(network, others, model.average_weight)
+    except ValueError as error:
+        raise SystemExit(
+            f"--average_with {' '.join(model.average_with)}: expected the network of "
+            f"{model.model_name_or_path}, found another; {error}."
+        ) from error
 
 
 def load_teachers(args: Arguments, num_channels: int) -> Teachers | None:

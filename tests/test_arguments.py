@@ -119,6 +119,8 @@ def test_every_recipe_of_the_paper_ships():
         ("{loss: focal, ferplus_weight: 0.5}", "--ferplus_weight makes soft labels"),
         ("{loss: ldam, teachers: [model]}", "--teachers makes soft labels"),
         ("distillation_weight: 2", "--distillation_weight must be in [0, 1"),
+        ("average_with: [model]", "--average_with needs --model_name_or_path"),
+        ("average_weight: 2", "--average_weight must be in [0, 1"),
         ("push_to_hub: true", "Publish the finished run by push_to_hub.py"),
         ("hub_token: hf_secret", "the token in HF_TOKEN"),
         ("save_only_model: true", "--save_only_model leaves out what resuming"),

@@ -1,5 +1,6 @@
 """training/stages.py: a chain of runs, as run.yaml holds it, in words for somebody else."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 from training.card import _base_model
-from training.stages import commands, finished_run, portable, stages
+from training.stages import commands, finished_run, portable, share_equal_runs, stages
 
 MODEL = Path(__file__).parents[1] / "model"
 
@@ -90,6 +91,23 @@ def test_teachers_come_before_their_pupil_and_only_once(tmp_path):
         "python train.py configs/good.yaml",
         "python train.py configs/pupil.yaml --teachers runs/first runs/good me/teacher",
     ]
+
+
+def test_a_soup_comes_after_what_is_in_it():
+    first, other = (a_run(f"python train.py configs/{name}.yaml") for name in ("first", "other"))
+    soup = a_run("python train.py --average_with /x/other", "runs/first", first)
+    soup["arguments"]["model"]["average_with"] = ["/x/other"]
+    soup["averaged_with"] = [other]
+    assert commands([first, other, soup])[2] == "python train.py --average_with runs/other"
+
+
+def test_equal_runs_are_written_once():
+    first, again = (a_run("python train.py configs/first.yaml") for _ in range(2))
+    pupil = a_run("python train.py", "runs/first", first, teachers=["a", "b"])
+    pupil["taught_by"] = [None, a_run("python train.py", "runs/first", again)]
+    shared = share_equal_runs(copy.deepcopy(pupil))
+    assert shared == pupil
+    assert shared["taught_by"][1]["started_from"] is shared["started_from"]
 
 
 def test_the_base_model_is_the_pupils_own_and_no_teachers():

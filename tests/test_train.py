@@ -234,6 +234,31 @@ def test_a_saved_model_that_does_not_fit_the_loss_is_refused(finished, tmp_path)
         run(tmp_path, "--model_name_or_path", str(finished[0]), "--loss", "ldam")
 
 
+def test_a_soup_is_in_weights_record_and_card(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "load_back", lambda *args: "")
+    run(tmp_path / "other", "--model_name_or_path", str(finished[0]))
+    soup = ["--average_with", str(tmp_path / "other"), "--average_weight", "0.25"]
+    flags = ["--num_train_epochs", "0", "--precise_bn", "40", *soup]
+    run(tmp_path / "soup", "--model_name_or_path", str(finished[0]), *flags)
+    folders = (finished[0], tmp_path / "other", tmp_path / "soup")
+    one, other, mean = (load_file(folder / "model.safetensors") for folder in folders)
+    for name in ("backbone.conv_stem.weight", "head.0.weight"):
+        assert not torch.equal(one[name], other[name])
+        torch.testing.assert_close(mean[name], 0.75 * one[name].float() + 0.25 * other[name])
+    text = (tmp_path / "soup" / "run.yaml").read_text()
+    record = yaml.safe_load(text)
+    assert record["averaged_with"][0]["started_from"] == record["started_from"]
+    assert text.count("train_runtime") == 2  # what both know is written once
+    card = (tmp_path / "soup" / "README.md").read_text()
+    assert "# stage 3, on from the mean of stages 1 and 2: 0 epochs" in card
+
+
+def test_a_soup_of_other_networks_is_refused(finished, tmp_path):
+    flags = ["--model_name_or_path", str(finished[0]), "--average_with", "model"]
+    with pytest.raises(SystemExit, match="--average_with model: expected the network of"):
+        run(tmp_path, *flags)
+
+
 @pytest.mark.parametrize("flag", ["--model_name_or_path", "--teachers"])
 def test_a_stage_whose_start_is_not_there_says_what_comes_first(tmp_path, monkeypatch, flag):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)

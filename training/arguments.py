@@ -215,6 +215,14 @@ class ModelArguments:
         "A saved model to evaluate or fine-tune; its config replaces the flags below, except "
         "--image_size.",
     )
+    average_with: list[str] = arg(
+        [],
+        "Saved models of the same network: start from the mean of their weights and those of "
+        "--model_name_or_path (a model soup). Batch norm needs --precise_bn then.",
+    )
+    average_weight: float = arg(
+        0.5, "Share in that mean of the --average_with models together, in [0, 1]."
+    )
     backbone: str = arg("efficientnet_b0", "An EfficientNet of timm: b0 to b7, v2, lite, es.")
     pretrained: str | None = arg(
         None,
@@ -236,6 +244,11 @@ class ModelArguments:
         [512], "Widths of the head's hidden layers; none for a plain linear layer."
     )
     head_dropout: float = arg(0.2, "Dropout in the head.")
+
+    def __post_init__(self):
+        if self.average_with and not self.model_name_or_path:
+            raise ValueError("--average_with needs --model_name_or_path, which has the rest.")
+        _check_range(self, "average_weight", 0, 1.000001)
 
 
 @dataclass

@@ -219,7 +219,11 @@ def _start(run: Mapping, runs: Sequence[Mapping]) -> str:
 
 def _weights(run: Mapping, runs: Sequence[Mapping]) -> str:
     if previous := run.get("started_from"):
-        return f"on from stage {runs.index(previous) + 1}"
+        others = [one for one in run.get("averaged_with", ()) if one is not None]
+        numbers = [str(runs.index(one) + 1) for one in (previous, *others)]
+        if others:
+            return f"on from the mean of stages {' and '.join(numbers)}"
+        return f"on from stage {numbers[0]}"
     model = run["arguments"]["model"]
     if model["model_name_or_path"]:
         return f"fine-tuned from {portable(model['model_name_or_path'])}"

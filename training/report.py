@@ -24,7 +24,7 @@ from .arguments import Arguments  # noqa: E402
 from .checkpoints import TrainingError  # noqa: E402
 from .metrics import FerMetrics  # noqa: E402
 from .splits import RunData  # noqa: E402
-from .stages import finished_run  # noqa: E402
+from .stages import finished_run, share_equal_runs  # noqa: E402
 
 BLUE, ORANGE, GREEN, GREY = (
     "#0072B2",
@@ -134,8 +134,11 @@ def write_run_yaml(
     source = args.model.model_name_or_path
     if source and (previous := finished_run(Path(source))):
         content["started_from"] = previous
+    if others := args.model.average_with:
+        content["averaged_with"] = [finished_run(Path(other)) for other in others]
     if teachers := args.imbalance.teachers:
         content["taught_by"] = [finished_run(Path(teacher)) for teacher in teachers]
+    content = share_equal_runs(content)
     path.write_text(yaml.safe_dump(content, sort_keys=False, width=120))
 
 

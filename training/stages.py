@@ -23,7 +23,7 @@ def finished_run(folder: Path) -> dict | None:
 
 def stages(folder: Path) -> list[dict]:
     """
-    Runs as `finished_run` gives them, each after those it needs: the one whose weights it starts
+    Runs as `finished_run` gives them, each after those it needs: the ones whose weights it starts
     from, and those of its teachers. Last `folder`'s own.
     """
     run = finished_run(folder)
@@ -31,12 +31,29 @@ def stages(folder: Path) -> list[dict]:
 
 
 def _in_order(run: dict, before: list[dict]) -> list[dict]:
-    for needed in (run.get("started_from"), *run.get("taught_by", ())):
+    for needed in (
+        run.get("started_from"),
+        *run.get("averaged_with", ()),
+        *run.get("taught_by", ()),
+    ):
         if needed is not None:
             _in_order(needed, before)
     if run not in before:
         before.append(run)
     return before
+
+
+def share_equal_runs(run: dict, seen: list[dict] | None = None) -> dict:
+    """`run`, where equal ones among the runs that it needs are one object: YAML writes it once."""
+    seen = [] if seen is None else seen
+    if run in seen:
+        return seen[seen.index(run)]
+    if run.get("started_from"):
+        run["started_from"] = share_equal_runs(run["started_from"], seen)
+    for key in {"averaged_with", "taught_by"} & run.keys():
+        run[key] = [one and share_equal_runs(one, seen) for one in run[key]]
+    seen.append(run)
+    return run
 
 
 def commands(runs: Sequence[dict]) -> list[str]:
@@ -76,6 +93,8 @@ def _needed(run: dict) -> list[tuple[str, list[str], list[dict | None]]]:
     groups, needed = run["arguments"], []
     if source := groups["model"]["model_name_or_path"]:
         needed.append(("model_name_or_path", [source], [run.get("started_from")]))
+    if others := groups["model"].get("average_with"):
+        needed.append(("average_with", others, run.get("averaged_with") or [None] * len(others)))
     if teachers := groups["imbalance"].get("teachers"):
         needed.append(("teachers", teachers, run.get("taught_by") or [None] * len(teachers)))
     return needed
