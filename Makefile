@@ -13,7 +13,7 @@ run: $(VENV)/.train
 	$(BIN)/python train.py configs/quickstart.yaml --overwrite
 
 test: $(VENV)/.test $(TRANSFORMERS_TESTS)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 space: $(VENV)/.space
 	$(BIN)/python space/app.py

@@ -36,6 +36,7 @@ EXTRAS = {
         "parameterized>=0.9",
         "playwright>=1.50",
         "pytest>=8",
+        "pytest-xdist>=3.8",
         "ruff>=0.17",
         "scikit-image>=0.25",
         "setuptools>=80",

@@ -323,7 +323,8 @@ def write_report(
     )
     report.plot_class_distribution(folder / "class_distribution.png", data, LABELS)
     if data.train is not None:
-        report.plot_training_curves(folder / "training_curves.png", trainer.state.log_history)
+        if trainer.state.global_step:
+            report.plot_training_curves(folder / "training_curves.png", trainer.state.log_history)
         write_model_card(
             folder / "README.md",
             args=args,

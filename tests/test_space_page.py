@@ -282,7 +282,7 @@ def test_how_it_was_trained_is_the_report(open_page, space):
     page.get_by_role("tab", name="How it was trained").click()
     figure = f"{RESULTS['eval_accuracy']:.4f} ["
     expect(page.get_by_role("cell", name=figure)).to_be_visible()
-    for words in ("Confusion matrix: which label", "Class distribution of", "Training curves"):
+    for words in ("Confusion matrix: which label", "Class distribution of"):
         picture = page.get_by_alt_text(words)
         picture.scroll_into_view_if_needed()
         picture.evaluate("node => node.decode()")

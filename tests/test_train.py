@@ -251,6 +251,8 @@ def test_a_soup_is_in_weights_record_and_card(finished, tmp_path, monkeypatch):
     assert text.count("train_runtime") == 2  # what both know is written once
     card = (tmp_path / "soup" / "README.md").read_text()
     assert "# stage 3, on from the mean of stages 1 and 2: 0 epochs" in card
+    assert "- not trained further: on from the mean of stages 1 and 2\n" in card
+    assert "curves" not in card and not (tmp_path / "soup" / "training_curves.png").exists()
 
 
 def test_a_soup_of_other_networks_is_refused(finished, tmp_path):

@@ -105,6 +105,7 @@ def _about_training(
         "loss_options": _loss_options(args),
         "ema": bool(training.ema_decay),
         "precise_bn": training.precise_bn,
+        "trained": results["epoch"] > 0,
         "epochs": f"{results['epoch']:g}",
         "batch_size": training.per_device_train_batch_size * training.gradient_accumulation_steps,
         "processes": training.world_size,
@@ -242,6 +243,8 @@ def _weights_file(runs: Sequence[Mapping]) -> str:
 
 def _runtime(runs: Sequence[Mapping], results: Mapping) -> str:
     minutes = [run["train_runtime"] / 60 for run in runs]
+    if not results["epoch"]:
+        return f"{sum(minutes):.1f} minutes of training in all stages"
     in_all = f" ({sum(minutes):.1f} in all stages)" if len(runs) > 1 else ""
     return (
         f"{minutes[-1]:.1f} minutes of training{in_all}, "
