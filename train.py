@@ -137,8 +137,8 @@ def build_model(
         network, processor = load_saved_model(model.model_name_or_path, cosine_scale=cosine_scale)
         if model.image_size:
             set_image_size(network.config, processor, model.image_size)
-        average(network, model)
         if training:
+            average(network, model)
             forget_calibration(network.config)
         return network, processor
     config = FerEfficientNetConfig(
@@ -493,6 +493,8 @@ def publish(
         if data.train is not None:
             save_model(trainer, folder)
         write_report(folder, args, trainer, data, audit_report, results)
+    if not trainer.state.global_step:  # the run that this one replaces may have left it
+        Path(args.training.output_dir, "training_curves.png").unlink(missing_ok=True)
 
 
 def main(argv: list[str] | None = None) -> None:

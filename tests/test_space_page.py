@@ -28,7 +28,8 @@ FLAGS = [
     "--no-first-run",
 ]
 DESKTOP, PHONE = {"width": 1200, "height": 760}, {"width": 390, "height": 844}
-RESULTS = json.loads((Path(__file__).parents[1] / "model" / "all_results.json").read_text())
+MODEL = Path(__file__).parents[1] / "model"
+RESULTS = json.loads((MODEL / "all_results.json").read_text())
 LABELS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
 pytestmark = pytest.mark.skipif(
@@ -287,6 +288,8 @@ def test_how_it_was_trained_is_the_report(open_page, space):
         picture.scroll_into_view_if_needed()
         picture.evaluate("node => node.decode()")
         assert picture.evaluate("node => node.naturalWidth") > 300
+    curves = (MODEL / "training_curves.png").exists()  # of a last stage that was trained
+    expect(page.get_by_alt_text("Training curves")).to_have_count(int(curves))
 
 
 def test_what_it_is_not(open_page):

@@ -172,7 +172,7 @@ def test_evaluate_only_gives_the_same_figures_to_the_last_digit(finished, tmp_pa
 def test_evaluate_only_reads_the_split_that_is_asked_for(finished, tmp_path):
     folder, results = finished
     flags = ["--evaluate_only", "--model_name_or_path", str(folder), "--eval_split", "test"]
-    recipe = ["--teachers", "runs/not_there"]  # not needed to measure
+    recipe = ["--teachers", "runs/not_there", "--average_with", "runs/neither"]  # to train alone
     other = run(tmp_path, *flags, *recipe)
     assert other["eval_split"] == "test"
     assert other["eval_loss"] != results["eval_loss"]
@@ -238,7 +238,8 @@ def test_a_soup_is_in_weights_record_and_card(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "load_back", lambda *args: "")
     run(tmp_path / "other", "--model_name_or_path", str(finished[0]))
     soup = ["--average_with", str(tmp_path / "other"), "--average_weight", "0.25"]
-    flags = ["--num_train_epochs", "0", "--precise_bn", "40", *soup]
+    flags = ["--num_train_epochs", "0", "--precise_bn", "40", "--overwrite", *soup]
+    shutil.copytree(tmp_path / "other", tmp_path / "soup")  # a run with curves, to be replaced
     run(tmp_path / "soup", "--model_name_or_path", str(finished[0]), *flags)
     folders = (finished[0], tmp_path / "other", tmp_path / "soup")
     one, other, mean = (load_file(folder / "model.safetensors") for folder in folders)
@@ -250,8 +251,9 @@ def test_a_soup_is_in_weights_record_and_card(finished, tmp_path, monkeypatch):
     assert record["averaged_with"][0]["started_from"] == record["started_from"]
     assert text.count("train_runtime") == 2  # what both know is written once
     card = (tmp_path / "soup" / "README.md").read_text()
-    assert "# stage 3, on from the mean of stages 1 and 2: 0 epochs" in card
-    assert "- not trained further: on from the mean of stages 1 and 2\n" in card
+    start = "on from stage 1, averaged with stage 2 (share 0.25)"
+    assert f"# stage 3, {start}: 0 epochs" in card
+    assert f"- not trained further: {start}\n" in card
     assert "curves" not in card and not (tmp_path / "soup" / "training_curves.png").exists()
 
 

@@ -217,8 +217,8 @@ class ModelArguments:
     )
     average_with: list[str] = arg(
         [],
-        "Saved models of the same network: start from the mean of their weights and those of "
-        "--model_name_or_path (a model soup). Batch norm needs --precise_bn then.",
+        "Saved models of the same network: start training from the mean of their weights and those "
+        "of --model_name_or_path (a model soup). Batch norm needs --precise_bn then.",
     )
     average_weight: float = arg(
         0.5, "Share in that mean of the --average_with models together, in [0, 1]."

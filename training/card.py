@@ -212,19 +212,25 @@ def _dataset_name(args: Arguments) -> str:
 
 def _start(run: Mapping, runs: Sequence[Mapping]) -> str:
     """What `run`, one of `runs`, started from and who taught it."""
-    start, taught_by = _weights(run, runs), run.get("taught_by", ())
+    start, taught_by = _weights(run, runs) + _averaged(run, runs), run.get("taught_by", ())
     numbers = [str(runs.index(teacher) + 1) for teacher in taught_by if teacher is not None]
     stages = "stage" if len(numbers) == 1 else "stages"
     return start + (f", taught by {stages} {' and '.join(numbers)}" if numbers else "")
 
 
+def _averaged(run: Mapping, runs: Sequence[Mapping]) -> str:
+    model = run["arguments"]["model"]
+    others = [
+        f"stage {runs.index(one) + 1}" if one else portable(name)
+        for name, one in zip(model.get("average_with", ()), run.get("averaged_with", ()))
+    ]
+    share = f" (share {model['average_weight']:g})" if others else ""
+    return ", averaged with " + " and ".join(others) + share if others else ""
+
+
 def _weights(run: Mapping, runs: Sequence[Mapping]) -> str:
     if previous := run.get("started_from"):
-        others = [one for one in run.get("averaged_with", ()) if one is not None]
-        numbers = [str(runs.index(one) + 1) for one in (previous, *others)]
-        if others:
-            return f"on from the mean of stages {' and '.join(numbers)}"
-        return f"on from stage {numbers[0]}"
+        return f"on from stage {runs.index(previous) + 1}"
     model = run["arguments"]["model"]
     if model["model_name_or_path"]:
         return f"fine-tuned from {portable(model['model_name_or_path'])}"

@@ -50,8 +50,9 @@ def share_equal_runs(run: dict, seen: list[dict] | None = None) -> dict:
         return seen[seen.index(run)]
     if run.get("started_from"):
         run["started_from"] = share_equal_runs(run["started_from"], seen)
-    for key in {"averaged_with", "taught_by"} & run.keys():
-        run[key] = [one and share_equal_runs(one, seen) for one in run[key]]
+    for key in ("averaged_with", "taught_by"):
+        if key in run:
+            run[key] = [one and share_equal_runs(one, seen) for one in run[key]]
     seen.append(run)
     return run
 
