@@ -52,6 +52,7 @@ from training.calibration import calibrate, certainty_figures, prior_figures
 from training.card import write_model_card
 from training.checkpoints import (
     TrainingError,
+    find_best_beside,
     read_run_state,
     recipe_changes,
     resume_point,
@@ -413,8 +414,11 @@ def prepare_resume(
     if changed:
         say(f"Changed since {checkpoint}, from here on: {', '.join(changed)}")
         trainer.recipe_changes += [f"{checkpoint.name}: {words}" for words in changed]
-    if trainer.args.should_save and (aside := set_aside_newer(folder, checkpoint)):
-        say(f"Newer checkpoints are set aside: {', '.join(aside)}")
+    if trainer.args.should_save:
+        find_best_beside(checkpoint)
+        if aside := set_aside_newer(folder, checkpoint):
+            say(f"Newer checkpoints are set aside: {', '.join(aside)}")
+    trainer.accelerator.wait_for_everyone()
 
 
 def train(args: Arguments, trainer: FerTrainer, say: Callable[[str], None]) -> dict:

@@ -173,6 +173,20 @@ def test_a_finished_run_resumed_reports_the_same_again(tmp_path, undisturbed):
     assert_same_run(tmp_path / "again", undisturbed)
 
 
+def test_a_renamed_run_resumed_finds_its_best_checkpoint(tmp_path, undisturbed, capfd):
+    shutil.copytree(undisturbed, tmp_path / "first")
+    state = tmp_path / "first" / LAST / "trainer_state.json"
+    gone = str(tmp_path / "first" / "checkpoint-10")
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"best_model_checkpoint": gone}))
+    (tmp_path / "first").rename(tmp_path / "second")
+    run(tmp_path / "second", "--resume_from_checkpoint", "true")
+    best = load_file(tmp_path / "second" / "checkpoint-10" / "ema.safetensors")
+    saved = load_file(tmp_path / "second" / "model.safetensors")
+    name = next(iter(saved))
+    assert torch.equal(saved[name], best[name])
+    assert "does not exist anymore" not in capfd.readouterr().err
+
+
 def test_what_a_resume_changes_is_said_or_refused(tmp_path, undisturbed, capsys):
     shutil.copytree(undisturbed, tmp_path / "run")
     older = checkpoints(tmp_path / "run")[-1]

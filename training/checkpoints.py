@@ -1,6 +1,7 @@
 """Checkpoints that a run can be resumed from, whatever ended it."""
 
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Collection, Mapping
@@ -125,6 +126,21 @@ def set_aside_newer(folder: Path, checkpoint: Path) -> list[str]:
             remove(aside)
             renamed.append(path.rename(aside).name)
     return renamed
+
+
+def find_best_beside(checkpoint: Path) -> None:
+    """
+    The state names the best checkpoint by its path: of a folder that was since renamed or copied,
+    the one beside `checkpoint` is named instead, where it is there.
+    """
+    file = checkpoint / STATE_FILE
+    state = json.loads(file.read_text())
+    best = Path(state["best_model_checkpoint"] or checkpoint)
+    beside = checkpoint.parent / best.name
+    if beside.is_dir() and beside.resolve() != best.resolve():
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps(state | {"best_model_checkpoint": str(beside)}, indent=2))
+        os.replace(partial, file)
 
 
 def remove(checkpoint: Path) -> None:
