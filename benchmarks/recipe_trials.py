@@ -22,14 +22,12 @@ SHORT += ["--eval_strategy", "no", "--save_strategy", "no"]
 TRIALS = {
     "the recipe, cut short": [],
     "AdamW, learning rate 2e-3": ["--timm_optim", "adamw", "--learning_rate", "2e-3"],
-    "Muon with half the learning rate": ["--learning_rate", "2.25e-3"],
     "labels alone, no FER+ votes": ["--ferplus_weight", "0"],
     "label smoothing 0.1, no votes": ["--ferplus_weight", "0", "--label_smoothing", "0.1"],
     "no mixup": ["--mixup", "0"],
     "cutmix 1.0 for mixup": ["--mixup", "0", "--cutmix", "1.0"],
     "no random erasing": ["--augment_erasing", "0"],
     "no averaged weights": ["--ema_decay", "0"],
-    "weighted sampling": ["--sampling", "weighted"],
     "EfficientNet-B0": ["--backbone", "efficientnet_b0"],
     "stem stride 2": ["--stem_stride", "2"],
 }
