@@ -4,16 +4,18 @@ ready for the Hub.
 
   drawn faces, no data needed
     python train.py configs/quickstart.yaml
-  FER-2013 from Kaggle's CSV
-    python train.py configs/fer2013.yaml --dataset fer2013.csv --ferplus_csv fer2013new.csv
+  FER-2013 from Kaggle's CSV: the first stage of the model that ships (all of them: make model)
+    python train.py configs/model/1_scratch.yaml --dataset fer2013.csv --ferplus_csv fer2013new.csv
   the paper's three treatments
     python train.py configs/paper_undersampling.yaml --dataset fer2013.csv
     python train.py configs/paper_weighted.yaml --dataset fer2013.csv
     python train.py configs/paper_focal.yaml --dataset fer2013.csv
   any loss with any sampling
     python train.py configs/imbalance.yaml --dataset fer2013.csv --loss logit_adjusted
+  a loss of your own (docs/treatments.md)
+    python train.py configs/imbalance.yaml --dataset fer2013.csv --loss path/to/file.py:ClassName
   several GPUs
-    accelerate launch --multi_gpu train.py configs/fer2013.yaml --dataset fer2013.csv \\
+    accelerate launch --multi_gpu train.py configs/model/1_scratch.yaml --dataset fer2013.csv \\
       --ferplus_csv fer2013new.csv
   go on with a run that was stopped or killed: the same command and
     --resume_from_checkpoint true
@@ -27,258 +29,94 @@ class_distribution.png, training_curves.png.
 """
 
 import os
-import re
-import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from transformers import set_seed
-from transformers.dynamic_module_utils import custom_object_save
 
-from modeling import (
-    FacialEmotionPipeline,
-    FerEfficientNetConfig,
-    FerEfficientNetForImageClassification,
-    FerEfficientNetImageProcessor,
+from training.arguments import Arguments, parse_arguments
+from training.checkpoints import TrainingError
+from training.data import LABELS, DataError, RunData, audit, load_decoded, split_data, summary_line
+from training.evaluation import evaluate, recall_table, result_line
+from training.network import build_network, round_weights
+from training.report import (
+    check_output_dir,
+    load_back,
+    remove_checkpoints_and_logs,
+    write_run_folder,
 )
-from training import report
-from training.arguments import FIXED_BY_CHECKPOINT, Arguments, ModelArguments, parse_arguments
-from training.audit import audit, summary_line
-from training.augmentation import BatchAugmentation, BatchMixing
-from training.batch_norm import recompute_statistics
-from training.calibration import calibrate, certainty_figures, prior_figures
-from training.card import write_model_card
-from training.checkpoints import (
-    TrainingError,
-    find_best_beside,
-    read_run_state,
-    recipe_changes,
-    resume_point,
-    set_aside_newer,
-)
-from training.data import LABELS, DataError, decode_split, first_line, load_fer2013
-from training.distillation import Teachers
-from training.ferplus import join_votes
-from training.losses import ImbalanceLoss, one_hot
-from training.soup import average_weights
-from training.splits import RunData, prepare_run_data
-from training.synthetic import encode_png
-from training.trainer import FerTrainer, epoch_metrics
-from training.verify import predict_in_clean_process
-
-CUSTOM_PIPELINES = {  # as transformers' Pipeline.save_pretrained writes it
-    "facial-emotion": {
-        "impl": f"pipeline_facial_emotion.{FacialEmotionPipeline.__name__}",
-        "pt": ["AutoModelForImageClassification"],
-    }
-}
+from training.targets import with_votes
+from training.trainer import FerTrainer, check_processes, epoch_metrics
+from training.treatments import SAMPLINGS, apply_sampling
+from training.weights import recompute_statistics
 
 
-def check_processes(args: Arguments) -> None:
-    """accelerate launch starts one process for MULTI_CPU, however many are asked for."""
-    asked_for_several = {"ACCELERATE_MIXED_PRECISION", "MASTER_ADDR"} <= set(os.environ)
-    if asked_for_several and "WORLD_SIZE" not in os.environ and args.training.world_size == 1:
-        raise SystemExit(
-            "accelerate launch was asked for several processes but started one, as it does for "
-            "MULTI_CPU without mpirun. Use --config_file configs/accelerate/cpu_2.yaml, or "
-            "torchrun --nproc_per_node 2 train.py ..."
-        )
-
-
-def check_output_dir(args: Arguments) -> None:
-    """Refuses other people's files, and a run unless told to replace or resume it."""
-    folder = Path(args.training.output_dir)
-    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    if not held:
-        return
-    of_a_run = any(re.fullmatch(r"run\.yaml|checkpoint-\d+", name) for name in held)
-    if not of_a_run and held != ["runs"]:  # logs, of a run that was stopped early
-        raise SystemExit(
-            f"{folder} holds files that are no run's ({', '.join(held[:3])}). "
-            "Choose another --output_dir."
-        )
-    if args.training.evaluate_only and "model.safetensors" in held:
-        raise SystemExit(
-            f"{folder} holds a trained model, whose report would be replaced by this evaluation's. "
-            "Choose another --output_dir."
-        )
-    if args.training.overwrite:
-        return
-    if not args.training.resume_from_checkpoint:
-        raise SystemExit(
-            f"{folder} holds another run ({', '.join(held[:3])}). Choose another --output_dir, or "
-            "replace it with --overwrite, or go on with it by --resume_from_checkpoint true."
-        )
-    checkpoint = resume_point(args.training.resume_from_checkpoint, folder)[0]
-    if checkpoint is not None and checkpoint.resolve().parent != folder.resolve():
-        raise SystemExit(
-            f"{folder} holds another run than {checkpoint}. Choose another --output_dir, or "
-            "replace it with --overwrite."
-        )
-    if "run.yaml" in held and checkpoint is None:
-        raise SystemExit(
-            f"{folder} holds a finished run and no whole checkpoint to go on from. Choose another "
-            "--output_dir, or replace it with --overwrite."
-        )
-
-
-def remove_checkpoints_and_logs(folder: Path) -> None:
-    """Of a run that is replaced; its other files are replaced when the new run is done."""
-    for path in [*folder.glob("*checkpoint-*"), folder / "runs"]:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def build_model(
-    model: ModelArguments, *, cosine_scale: float | None, training: bool
-) -> tuple[FerEfficientNetForImageClassification, FerEfficientNetImageProcessor]:
-    """A saved model, or a new one from the flags, with its image processor."""
-    if model.model_name_or_path:
-        network, processor = load_saved_model(model.model_name_or_path, cosine_scale=cosine_scale)
-        if model.image_size:
-            set_image_size(network.config, processor, model.image_size)
-        if training:
-            average(network, model)
-            forget_calibration(network.config)
-        return network, processor
-    config = FerEfficientNetConfig(
-        backbone=model.backbone,
-        num_channels=model.num_channels,
-        image_size=model.image_size or 48,
-        stem_stride=model.stem_stride,
-        drop_path_rate=model.drop_path_rate,
-        head_hidden_sizes=model.head_hidden_sizes,
-        head_dropout=model.head_dropout,
-        cosine_scale=cosine_scale,
-        id2label=dict(enumerate(LABELS)),
-        label2id={name: i for i, name in enumerate(LABELS)},
+def main(argv: list[str] | None = None) -> None:
+    args = parse_arguments(__doc__, argv)
+    check_processes(args.training)
+    check_output_dir(args)
+    set_seed(args.training.seed)
+    say = print if args.training.process_index == 0 else lambda *_: None
+    network, processor = build_network(
+        args.model,
+        cosine_scale=args.loss.cosine_scale(),
+        training=not args.training.evaluate_only,
     )
-    network = FerEfficientNetForImageClassification(config)
-    processor = FerEfficientNetImageProcessor(
-        size=network.config.image_size, num_channels=model.num_channels
+    data, audit_report = load_data(args, processor, say)
+    trainer = make_trainer(args, network, processor, data, audit_report["fingerprint"])
+
+    results = train(args, trainer, say) if data.train is not None else {}
+    results |= evaluate(trainer, data, say)
+    if trainer.is_world_process_zero():
+        words = sys.argv[1:] if argv is None else argv
+        write_run_folder(args, trainer, data, audit_report, results, argv=words)
+        say(recall_table(results, data, LABELS))
+        say(result_line(results, data.eval_split))
+        if data.train is not None:
+            say(load_back(Path(args.training.output_dir), data, trainer))
+    trainer.accelerator.wait_for_everyone()  # gloo aborts a process whose peer has gone before
+    trainer.accelerator.end_training()
+    what = "Report" if data.train is None else "Model, card and report"
+    say(f"{what}: {Path(args.training.output_dir).resolve()}")
+
+
+def load_data(args: Arguments, processor, say: Callable[[str], None]) -> tuple[RunData, dict]:
+    """What the run trains on and evaluates, and the audit of the whole data set."""
+    skipped: list[str] | None = [] if args.data.skip_bad_rows else None
+    reading = args.training.main_process_first(desc="loading the data")
+    splits = load_decoded(args.data, processor, skipped, reading=reading)
+    audit_report = audit(splits, LABELS) | {"skipped_rows": skipped or []}
+    say(summary_line(audit_report))
+    if skipped:
+        say(f"Left out {len(skipped)} rows that cannot be used, listed in data_report.json:")
+        say("\n".join(f"  {words}" for words in skipped[:3]))
+
+    seed, training = args.training.seed, not args.training.evaluate_only
+    data = split_data(splits, args.data, seed=seed, training=training)
+    if data.train is None:
+        return data, audit_report
+    source = f"{args.data.dataset} [train]"
+    data.train = with_votes(data.train, args.targets.ferplus_weight, source)
+    data = apply_sampling(data, args.treatment.sampling, args.treatment.undersample, seed=seed)
+    say(
+        f"Training on {len(data.train)} images, {args.training.world_size} process(es); "
+        f"class counts that the loss sees: {data.drawn_counts.int().tolist()}"
     )
-    if model.pretrained:
-        load_imagenet_weights(network, model.pretrained)
-        processor.image_mean, processor.image_std = imagenet_statistics(network)
-    return network, processor
+    return data, audit_report
 
 
-def load_saved_model(source: str, *, cosine_scale: float | None):
-    try:
-        network = FerEfficientNetForImageClassification.from_pretrained(
-            source, use_safetensors=True
-        )
-    except OSError as error:
-        raise SystemExit(
-            f"train.py: no saved model {source}: expected its folder, or a Hub id that can be "
-            f"reached ({first_line(error)}). Where a recipe names it, the recipe of that name is "
-            "to be run first."
-        ) from error
-    names = tuple(network.config.id2label[i] for i in range(network.config.num_labels))
-    if names != LABELS:
-        raise SystemExit(f"{source}: its classes are {names}; expected {LABELS} in this order.")
-    if cosine_scale is not None and network.config.cosine_scale != cosine_scale:
-        raise SystemExit(
-            f"--loss ldam needs a model with a cosine classifier of scale {cosine_scale}, but "
-            f"{source} has cosine_scale {network.config.cosine_scale}. Use another loss, or "
-            "--ldam_scale."
-        )
-    return network, FerEfficientNetImageProcessor.from_pretrained(source)
-
-
-def average(network: FerEfficientNetForImageClassification, model: ModelArguments) -> None:
-    """With the --average_with models, if there are any."""
-    if not model.average_with:
-        return
-    others = [load_saved_model(name, cosine_scale=None)[0] for name in model.average_with]
-    try:
-        average_weights(network, others, model.average_weight)
-    except ValueError as error:
-        raise SystemExit(
-            f"--average_with {' '.join(model.average_with)}: expected the network of "
-            f"{model.model_name_or_path}, found another; {error}."
-        ) from error
-
-
-def load_teachers(args: Arguments, num_channels: int) -> Teachers | None:
-    teachers = [load_saved_model(name, cosine_scale=None) for name in args.imbalance.teachers]
-    for name, (teacher, _) in zip(args.imbalance.teachers, teachers):
-        if teacher.config.num_channels != num_channels:
-            raise SystemExit(
-                f"--teachers {name} takes images of {teacher.config.num_channels} channels; "
-                f"expected {num_channels}, as the model that is trained."
-            )
-    if not teachers:
-        return None
-    return Teachers(teachers, args.imbalance.distillation_weight, args.training.device)
-
-
-def set_image_size(
-    config: FerEfficientNetConfig, processor: FerEfficientNetImageProcessor, side: int
-) -> None:
-    """Of a saved model: the same weights convolve images of any size."""
-    config.image_size, processor.size = side, {"height": side, "width": side}
-    config.validate_fer_efficientnet()
-
-
-def forget_calibration(config: FerEfficientNetConfig) -> None:
-    """Before a saved model is trained on: it will be fitted anew."""
-    config.temperature, config.uncertain_below = 1.0, None
-    config.train_distribution, config.prior = None, "train"
-
-
-def load_imagenet_weights(network: FerEfficientNetForImageClassification, pretrained: str) -> None:
-    """`pretrained`: "imagenet" (the backbone's own), a timm name, or a local file."""
-    is_file = Path(pretrained).is_file()
-    name = network.config.backbone if is_file or pretrained == "imagenet" else pretrained
-    try:
-        network.load_timm_weights(name, file=pretrained if is_file else None)
-    except (
-        Exception
-    ) as error:  # timm, huggingface_hub and safetensors raise many kinds; all mean: no weights
-        raise SystemExit(
-            f"--pretrained {pretrained}: the weights could not be loaded ({type(error).__name__}: "
-            f"{first_line(error)}).\n"
-            "Without network, pass a local timm weights file "
-            "(--pretrained path/to/model.safetensors), "
-            "or start from random weights with --no_pretrained."
-        ) from error
-
-
-def imagenet_statistics(network: FerEfficientNetForImageClassification) -> tuple[list, list]:
-    """Mean and standard deviation that the weights were trained with; their averages for grey."""
-    mean, std = (list(network.backbone.pretrained_cfg[key]) for key in ("mean", "std"))
-    if network.config.num_channels == 1:
-        mean, std = [sum(mean) / 3], [sum(std) / 3]
-    return mean, std
-
-
-def build_trainer(
+def make_trainer(
     args: Arguments, network, processor, data: RunData, data_fingerprint: str
 ) -> FerTrainer:
-    training, imbalance = args.training, args.imbalance
-    augmentation = BatchAugmentation(
-        flip=training.augment_flip,
-        rotate=training.augment_rotate,
-        translate=training.augment_translate,
-        scale=training.augment_scale,
-        brightness=training.augment_brightness,
-        contrast=training.augment_contrast,
-        erasing=training.augment_erasing,
-    )
-    criterion = ImbalanceLoss(
-        imbalance.loss,
-        torch.ones(len(LABELS)) if data.drawn_counts is None else data.drawn_counts,
-        focal_gamma=imbalance.focal_gamma,
-        focal_alpha=imbalance.parsed_focal_alpha(),
-        class_balanced_beta=imbalance.class_balanced_beta,
-        logit_adjustment_tau=imbalance.logit_adjustment_tau,
-        ldam_max_margin=imbalance.ldam_max_margin,
-        ldam_scale=imbalance.ldam_scale,
-        deferred_reweighting_epoch=imbalance.deferred_reweighting_epoch,
-        label_smoothing=imbalance.label_smoothing,
-    )
+    training, targets = args.training, None
+    if training.process_index == 0 and training.overwrite and not training.resume_from_checkpoint:
+        remove_checkpoints_and_logs(Path(training.output_dir))
+    if data.train is not None:
+        args.loss.bind(data.drawn_counts)
+        channels, device = network.config.num_channels, training.device
+        targets = args.targets.build(data.train, num_channels=channels, device=device)
     return FerTrainer(
         model=network,
         args=training,
@@ -286,139 +124,12 @@ def build_trainer(
         eval_dataset=data.eval,
         processing_class=processor,
         compute_metrics=epoch_metrics(list(LABELS)),
-        criterion=criterion,
-        augmentation=augmentation,
-        mixing=BatchMixing(imbalance.mixup, imbalance.cutmix, len(LABELS)),
-        teachers=None if data.train is None else load_teachers(args, network.config.num_channels),
-        weighted_sampling=imbalance.sampling == "weighted",
+        criterion=args.loss,
+        augmentation=args.augmentation.build(),
+        targets=targets,
+        weighted_sampling=SAMPLINGS[args.treatment.sampling].weighted,
         recipe=args.recipe(data_fingerprint),
     )
-
-
-def device_name(training) -> str:
-    if training.device.type == "cuda":
-        return f"{training.world_size} x {torch.cuda.get_device_name()}"
-    return f"{training.device.type} ({torch.get_num_threads()} threads)"
-
-
-def write_report(
-    folder: Path,
-    args: Arguments,
-    trainer: FerTrainer,
-    data: RunData,
-    audit_report: dict,
-    results: dict,
-) -> None:
-    report.write_json(folder / "all_results.json", results)
-    report.write_json(folder / "data_report.json", audit_report | data.record)
-    report.write_run_yaml(
-        folder / "run.yaml",
-        args,
-        trainer.model.config,
-        audit_report["fingerprint"],
-        trainer.recipe_changes,
-    )
-    title = f"{data.eval_split} split, {results['eval_samples']} images"
-    report.plot_confusion_matrix(
-        folder / "confusion_matrix.png", results["eval_confusion_matrix"], LABELS, title
-    )
-    report.plot_class_distribution(folder / "class_distribution.png", data, LABELS)
-    if data.train is not None:
-        if trainer.state.global_step:
-            report.plot_training_curves(folder / "training_curves.png", trainer.state.log_history)
-        write_model_card(
-            folder / "README.md",
-            args=args,
-            config=trainer.model.config,
-            data=data,
-            data_summary=summary_line(audit_report),
-            results=results,
-            parameters=trainer.model.num_parameters(),
-            device=device_name(args.training),
-            model_id=args.training.hub_model_id or args.training.output_dir,
-        )
-
-
-def save_model(trainer: FerTrainer, folder: Path) -> None:
-    """config.json, model.safetensors, preprocessor_config.json and the modeling code; no pickle."""
-    trainer.model.config.custom_pipelines = CUSTOM_PIPELINES
-    custom_object_save(FacialEmotionPipeline, folder)
-    dtype = getattr(torch, trainer.args.weights_dtype)
-    weights = {
-        name: value.to(dtype) if value.ndim > 1 else value
-        for name, value in trainer.model.state_dict().items()
-    }
-    trainer.model.save_pretrained(folder, state_dict=weights)  # config.json keeps float32
-    trainer.processing_class.save_pretrained(folder)
-
-
-def round_weights(network, dtype: torch.dtype) -> None:
-    """To what `save_model` stores, in place, so that the figures are those of the saved file."""
-    with torch.no_grad():
-        for value in network.parameters():
-            if value.ndim > 1:
-                value.copy_(value.to(dtype))
-
-
-@torch.no_grad()
-def load_back(folder: Path, data: RunData, trainer: FerTrainer) -> str:
-    """Predicts an evaluation image by the saved folder in a clean process; checks it by the run."""
-    image, network = data.eval.images[:1], trainer.model.eval()
-    scores = predict_in_clean_process(
-        folder, encode_png(image[0].permute(1, 2, 0).squeeze(-1).numpy())
-    )
-    pixel_values = trainer.processing_class.normalize_batch(image.to(network.device))
-    # the class's: the network's own may be accelerate's, in bf16
-    expected = type(network).forward(network, pixel_values).logits[0].softmax(0)
-    largest = max(abs(scores[name] - expected[i].item()) for i, name in enumerate(LABELS))
-    if largest > 1e-2:
-        raise RuntimeError(
-            f"{folder} loads, but its probabilities differ from the run's by up to {largest:.4f}."
-        )
-    best = max(scores, key=scores.get)
-    return (
-        f"Loaded back by a clean process: {best} ({scores[best]:.3f}), "
-        f"labelled {LABELS[data.eval.labels[0]]}"
-    )
-
-
-def load_data(args: Arguments, processor: FerEfficientNetImageProcessor) -> tuple[RunData, dict]:
-    """What the run trains on and evaluates, and the audit of the whole data set."""
-    skipped: list[str] | None = [] if args.data.skip_bad_rows else None
-    with args.training.main_process_first(desc="loading the data"):
-        splits = load_fer2013(
-            args.data.dataset,
-            args.data.dataset_revision,
-            label_names=args.data.label_names or None,
-            synthetic_images=args.data.synthetic_images,
-            synthetic_seed=args.data.synthetic_seed,
-            skipped=skipped,
-        )
-        if args.data.ferplus_csv:
-            splits = join_votes(splits, args.data.ferplus_csv)
-    decoded = {
-        name: decode_split(split, processor, name, skipped) for name, split in splits.items()
-    }
-    training = not args.training.evaluate_only
-    seed = args.training.seed
-    data = prepare_run_data(decoded, args.data, args.imbalance, seed=seed, training=training)
-    return data, audit(decoded, LABELS) | {"skipped_rows": skipped or []}
-
-
-def prepare_resume(
-    trainer: FerTrainer, folder: Path, checkpoint: Path, say: Callable[[str], None]
-) -> None:
-    """Says and notes what differs from the checkpoint's run; makes way for its checkpoints."""
-    changed = recipe_changes(checkpoint, trainer.recipe, FIXED_BY_CHECKPOINT)
-    trainer.recipe_changes = read_run_state(checkpoint).get("recipe_changes", [])
-    if changed:
-        say(f"Changed since {checkpoint}, from here on: {', '.join(changed)}")
-        trainer.recipe_changes += [f"{checkpoint.name}: {words}" for words in changed]
-    if trainer.args.should_save:
-        find_best_beside(checkpoint)
-        if aside := set_aside_newer(folder, checkpoint):
-            say(f"Newer checkpoints are set aside: {', '.join(aside)}")
-    trainer.accelerator.wait_for_everyone()
 
 
 def train(args: Arguments, trainer: FerTrainer, say: Callable[[str], None]) -> dict:
@@ -428,12 +139,7 @@ def train(args: Arguments, trainer: FerTrainer, say: Callable[[str], None]) -> d
     Raises:
         SystemExit: Ctrl-C or SIGTERM stopped it; the status is the shell's for that signal.
     """
-    folder = Path(args.training.output_dir)
-    checkpoint, words = resume_point(args.training.resume_from_checkpoint, folder)
-    if words:
-        say(words)
-    if checkpoint:
-        prepare_resume(trainer, folder, checkpoint, say)
+    checkpoint = trainer.prepare_resume(args.training.resume_from_checkpoint, say)
     output = trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     if trainer.stop.received:
         say(
@@ -453,99 +159,6 @@ def train(args: Arguments, trainer: FerTrainer, say: Callable[[str], None]) -> d
             seed=args.training.seed,
         )
     return output.metrics | {"epoch": trainer.state.epoch}
-
-
-def evaluate(trainer: FerTrainer, data: RunData, say: Callable[[str], None]) -> dict:
-    """Figures of the evaluation, after a training with calibration."""
-    prediction, config = trainer.predict(data.eval), trainer.model.config
-    logits, labels = prediction.predictions, prediction.label_ids
-    fitted: dict = {}
-    if data.train is not None:
-        config.train_distribution = presented_distribution(trainer, data)
-        if data.eval_split == "validation":
-            logits, fitted = calibrate(config, logits, labels)
-        else:
-            say(f"Not calibrated: that takes a validation split, not {data.eval_split}.")
-    results = report.evaluation_results(logits, labels, data.eval_copies, LABELS)
-    if config.uncertain_below is not None:
-        results |= certainty_figures(logits, labels, config.uncertain_below)
-    if config.train_distribution is not None and config.prior == "train":
-        shift = trainer.model.prior_shift("uniform").numpy()
-        results |= prior_figures(logits, labels, shift, LABELS)
-    return results | fitted | {"eval_split": data.eval_split}
-
-
-def presented_distribution(trainer: FerTrainer, data: RunData) -> list[float]:
-    """Of the classes as the loss saw them: votes, teachers, sampling and weights included."""
-    drawn = data.drawn_counts / torch.tensor(data.train_counts)  # times, of an image of each class
-    targets = one_hot(data.train.targets, len(LABELS))
-    shares = (targets * drawn[data.train.labels][:, None]).mean(0)
-    if trainer.teachers is not None:
-        shares = trainer.teachers.presented_shares(shares)
-    return trainer.criterion.presented_distribution(shares.cpu()).tolist()
-
-
-def publish(
-    args: Arguments,
-    trainer: FerTrainer,
-    data: RunData,
-    audit_report: dict,
-    results: dict,
-) -> None:
-    """Writes --output_dir, all of it or nothing."""
-    with report.written_whole(Path(args.training.output_dir)) as folder:
-        if data.train is not None:
-            save_model(trainer, folder)
-        write_report(folder, args, trainer, data, audit_report, results)
-    if not trainer.state.global_step:  # the run that this one replaces may have left it
-        Path(args.training.output_dir, "training_curves.png").unlink(missing_ok=True)
-
-
-def main(argv: list[str] | None = None) -> None:
-    args = parse_arguments(__doc__, argv)
-    training, folder = args.training, Path(args.training.output_dir)
-    check_processes(args)
-    check_output_dir(args)
-    set_seed(training.seed)
-    scale = args.imbalance.ldam_scale if args.imbalance.loss == "ldam" else None
-    try:
-        network, processor = build_model(
-            args.model, cosine_scale=scale, training=not training.evaluate_only
-        )
-    except (ValueError, StrictDataclassError) as error:  # of timm's name, or of the config
-        raise SystemExit(f"train.py: {error.__cause__ or error}") from None
-    data, audit_report = load_data(args, processor)
-
-    main_process = training.process_index == 0
-    say = print if main_process else lambda *_: None
-    say(summary_line(audit_report))
-    if skipped := audit_report["skipped_rows"]:
-        say(f"Left out {len(skipped)} rows that cannot be used, listed in data_report.json:")
-        say("\n".join(f"  {words}" for words in skipped[:3]))
-    if data.train is not None:
-        counts = data.drawn_counts.int().tolist()
-        say(
-            f"Training on {len(data.train)} images, {training.world_size} process(es); "
-            f"class counts that the loss sees: {counts}"
-        )
-    if main_process and training.overwrite and not training.resume_from_checkpoint:
-        remove_checkpoints_and_logs(folder)
-
-    trainer = build_trainer(args, network, processor, data, audit_report["fingerprint"])
-    results = train(args, trainer, say) if data.train is not None else {}
-    results |= evaluate(trainer, data, say)
-    if main_process:
-        publish(args, trainer, data, audit_report, results)
-        say(report.recall_table(results, data, LABELS))
-        say(report.result_line(results, data.eval_split))
-        if data.eval_copies is None:
-            say("No training split to compare with: the figures without copies are left out.")
-        if data.train is not None:
-            say(load_back(folder, data, trainer))
-    trainer.accelerator.wait_for_everyone()  # gloo aborts a process whose peer has gone before
-    trainer.accelerator.end_training()
-    what = "Report" if data.train is None else "Model, card and report"
-    say(f"{what}: {folder.resolve()}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification  # noqa: E402
-from training.depthwise import use_small_map_gradient  # noqa: E402
+from training.cpu.depthwise import use_small_map_gradient  # noqa: E402
 
 BATCH = 64
 

@@ -15,7 +15,7 @@ from timm.optim import get_optimizer_class, get_optimizer_info
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification  # noqa: E402
-from training.muon import use_float32_iterations  # noqa: E402
+from training.cpu.muon import use_float32_iterations  # noqa: E402
 
 STEPS = 5
 

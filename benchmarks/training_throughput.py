@@ -31,10 +31,10 @@ from modeling import (  # noqa: E402
 )
 from training.arguments import FerTrainingArguments  # noqa: E402
 from training.augmentation import BatchAugmentation  # noqa: E402
+from training.cpu.depthwise import use_small_map_gradient  # noqa: E402
 from training.data import LABELS, decode_split, load_fer2013  # noqa: E402
-from training.depthwise import use_small_map_gradient  # noqa: E402
-from training.losses import ImbalanceLoss  # noqa: E402
 from training.trainer import FerTrainer  # noqa: E402
+from training.treatments import ImbalanceLoss  # noqa: E402
 
 
 class Clock(TrainerCallback):

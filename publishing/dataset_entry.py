@@ -9,9 +9,9 @@ from datasets import Dataset, Features, Image, Value
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from modeling import FerEfficientNetImageProcessor
-from training.audit import audit, copies_of, fingerprint_images, summary_line
 from training.data import FEATURES, LABELS, decode_split, load_fer2013
-from training.ferplus import COLUMNS, join_votes
+from training.data.audit import audit, copies_of, fingerprint_images, summary_line
+from training.data.ferplus import COLUMNS, join_votes
 
 KAGGLE = (
     "https://www.kaggle.com/c/"

@@ -16,7 +16,7 @@ from onnxruntime.quantization import (
 )
 from torch import nn
 
-from training.metrics import FerMetrics
+from training.evaluation.metrics import FerMetrics
 
 CALIBRATION_IMAGES = 512
 

@@ -70,7 +70,7 @@ def test_what_decides_the_weights_is_in_the_recipe_and_the_rest_is_not():
 def test_no_arguments_give_the_defaults():
     args = parse()
     assert args.data.dataset == DEFAULT_SOURCE and args.data.eval_split == "validation"
-    assert (args.imbalance.sampling, args.imbalance.loss) == ("none", "cross_entropy")
+    assert (args.treatment.sampling, args.treatment.loss) == ("none", "cross_entropy")
     assert args.model.backbone == "efficientnet_b0" and args.model.pretrained is None
     assert args.training.output_dir == "runs/train"
 
@@ -85,8 +85,7 @@ def test_shipped_recipe_parses(path):
     args = parse(path)
     recipe = yaml.safe_load(path.read_text())
     assert recipe and args.training.output_dir == f"runs/{path.stem}"
-    groups = (args.data, args.imbalance, args.model, args.training)
-    values = {name: value for group in groups for name, value in vars(group).items()}
+    values = {name: value for group in vars(args).values() for name, value in vars(group).items()}
     for name, value in recipe.items():
         found = values[name]
         if name != "focal_alpha":
@@ -157,17 +156,17 @@ def test_flags_are_not_abbreviated(refused):
 @pytest.mark.parametrize(
     "values, parsed",
     [
-        (["none"], None),
+        (["none"], "none"),
         (["inverse"], "inverse"),
         (["1", "2", "0.5", "1", "1", "1", "1.5"], [1, 2, 0.5, 1, 1, 1, 1.5]),
     ],
 )
 def test_focal_alpha(recipe, values, parsed):
     args = parse("--loss", "focal", "--focal_alpha", *values)
-    assert args.imbalance.parsed_focal_alpha() == parsed
+    assert args.loss.parsed_alpha() == parsed
     value = values[0] if len(values) == 1 else [float(v) for v in values]
     from_recipe = parse(recipe(loss="focal", focal_alpha=value))
-    assert from_recipe.imbalance.parsed_focal_alpha() == parsed
+    assert from_recipe.loss.parsed_alpha() == parsed
 
 
 def test_head_without_hidden_layers(recipe):
@@ -196,11 +195,11 @@ def test_switches_in_a_recipe(recipe):
 
 
 def test_undersample_and_its_sampling_imply_each_other():
-    args = parse("--undersample", 500).imbalance
+    args = parse("--undersample", 500).treatment
     assert (args.sampling, args.undersample) == ("undersample", "500")
-    args = parse("--sampling", "undersample").imbalance
+    args = parse("--sampling", "undersample").treatment
     assert (args.sampling, args.undersample) == ("undersample", "min")
-    assert parse("--sampling", "weighted").imbalance.undersample is None
+    assert parse("--sampling", "weighted").treatment.undersample is None
 
 
 def test_evaluation_split_and_folder_follow_the_task():
@@ -297,6 +296,9 @@ def test_help_teaches(capsys):
         "--evaluate_only",
     ):  # fmt: skip
         assert re.search(rf"{flag}\b", text), flag
-    for group in ("data", "treatment of imbalance", "model", "training (all of transformers"):
+    for group in (
+        *("data", "treatment of imbalance", "losses", "targets", "model", "augmentation"),
+        "training (all of transformers",
+    ):
         assert f"\n{group}" in text
     assert "Focusing exponent of the focal loss" in text and "(default: 2.0)" in text

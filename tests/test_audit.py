@@ -3,8 +3,8 @@ import copy
 import numpy as np
 import pytest
 
-from training.audit import audit, copies_of, fingerprint_images, summary_line
 from training.data import LABELS, FaceDataset
+from training.data.audit import audit, copies_of, summary_line
 
 A, B, C, D, E, BLANK = range(6)
 
@@ -57,17 +57,24 @@ def test_a_clean_set_has_nothing_to_report(make_faces):
 
 def test_copies_are_equal_in_every_pixel(make_faces):
     faces, others = make_faces([0, 1, 2], [5, 6, 7]), make_faces([0, 0], [7, 5])
-    digests = fingerprint_images(faces)
-    assert copies_of(digests, fingerprint_images(others)).tolist() == [True, False, True]
+    digests = faces.digests
+    assert copies_of(digests, others.digests).tolist() == [True, False, True]
     others.images[0, 0, 1, 1] -= 1
-    assert copies_of(digests, fingerprint_images(others)).tolist() == [True, False, False]
+    others = FaceDataset(others.images, others.labels)  # digests are made once
+    assert copies_of(digests, others.digests).tolist() == [True, False, False]
     assert copies_of(digests, np.array([])).tolist() == [False] * 3
 
 
 def test_fingerprint_depends_on_each_pixel_each_label_and_their_order(splits):
     first = audit(splits, LABELS)["fingerprint"]
     assert audit(copy.deepcopy(splits), LABELS)["fingerprint"] == first
-    pixel, label, order = (copy.deepcopy(splits) for _ in range(3))
+    pixel, label, order = (
+        {
+            name: FaceDataset(faces.images.clone(), faces.labels.clone())
+            for name, faces in splits.items()
+        }
+        for _ in range(3)
+    )
     pixel["test"].images[1, 0, 1, 0] += 1
     label["validation"].labels[0] = 1
     order["train"].images = order["train"].images[[1, 0, 2, 3, 4]]

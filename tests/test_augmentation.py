@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from training.augmentation import BatchAugmentation, BatchMixing
+from training.augmentation import AugmentationArguments, BatchAugmentation
+from training.targets import Batch, Mixing
 
 OFF = dict.fromkeys(
     ["flip", "rotate", "translate", "scale", "brightness", "contrast", "erasing"], 0.0
@@ -178,25 +179,23 @@ def constant_images(values):
     return values.view(-1, 1, 1, 1).expand(-1, 1, SIZE, SIZE)
 
 
+def mix(images, labels, num_classes=None, *, mixup=0.0, cutmix=0.0):
+    mixing = Mixing(mixup, cutmix, num_classes or len(labels))
+    batch = mixing.apply(Batch(images, labels))
+    return batch.images, batch.targets
+
+
 def mix_distinct(n=32, **settings):
     """Constant images, each its own class -> mixed images, targets, the values by class."""
     values = torch.arange(n) * 8.0
     torch.manual_seed(0)
-    mixing = BatchMixing(num_classes=n, **settings)
-    mixed, targets = mixing(constant_images(values), torch.arange(n))
+    mixed, targets = mix(constant_images(values), torch.arange(n), **settings)
     assert targets.shape == (n, n)
     assert_close(targets.sum(dim=1), torch.ones(n))
     assert (targets >= 0).all()
     assert ((targets > 0).sum(dim=1) <= 2).all()
     assert (targets.amax(dim=1) < 1).sum() > n // 2
     return mixed, targets, values
-
-
-def test_mixing_that_is_off_returns_its_arguments():
-    images, labels = random_images(), torch.arange(8) % 7
-    mixed, targets = BatchMixing()(images, labels)
-    assert mixed is images
-    assert targets is labels
 
 
 def test_mixup_blends_pixels_as_it_blends_targets():
@@ -225,7 +224,7 @@ def test_cutmix_targets_are_the_shares_of_the_pixels():
 def test_cutmix_pastes_a_rectangle_of_the_partner_from_the_same_place():
     images = random_images(32) + torch.rand(32, 1, SIZE, SIZE)
     torch.manual_seed(0)
-    mixed, targets = BatchMixing(cutmix=1.0, num_classes=32)(images, torch.arange(32))
+    mixed, targets = mix(images, torch.arange(32), cutmix=1.0)
     for i, target in enumerate(targets):
         partner = target.clone().index_fill_(0, torch.tensor(i), 0).argmax()
         pasted = (mixed[i] != images[i])[0]
@@ -244,7 +243,12 @@ def test_with_both_on_each_image_draws_one_of_the_two():
 
 @pytest.mark.parametrize("settings", [{"mixup": 0.4}, {"cutmix": 1.0}])
 def test_batch_of_a_single_class_keeps_its_target(settings):
-    _, targets = BatchMixing(**settings)(random_images(), torch.full((8,), 2))
+    _, targets = mix(random_images(), torch.full((8,), 2), 7, **settings)
     expected = torch.zeros(8, 7)
     expected[:, 2] = 1
     assert_close(targets, expected)
+
+
+def test_flags_are_the_augmentations():
+    assert AugmentationArguments().build() == BatchAugmentation()
+    assert AugmentationArguments(augment_erasing=0.5).build().erasing == 0.5

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from training.batch_norm import recompute_statistics
+from training.weights.batch_norm import recompute_statistics
 
 
 class Halved:

@@ -8,14 +8,15 @@ import torch
 from scipy.special import log_softmax, softmax
 
 from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification
-from training.calibration import (
+from training.evaluation.calibration import (
     calibrate,
     certainty_figures,
     certainty_threshold,
     fit_temperature,
     prior_figures,
 )
-from training.losses import SOFT_LABEL_LOSSES, ImbalanceLoss
+from training.targets import LabelSmoothing, smooth_labels
+from training.treatments import losses, soft_label_losses
 
 RNG = np.random.default_rng(0)
 
@@ -87,37 +88,38 @@ def test_a_uniform_prior_raises_the_rare_classs_recall():
 
 def test_what_a_loss_presents():
     shares = torch.tensor([30.0, 10.0])
-    assert ImbalanceLoss("cross_entropy", shares).presented_distribution(shares).tolist() == [
-        *(0.75, 0.25)
-    ]
+    assert presented("cross_entropy", shares, shares).tolist() == [0.75, 0.25]
     for name in ("weighted_cross_entropy", "logit_adjusted"):
-        presented = ImbalanceLoss(name, shares).presented_distribution(shares)
-        assert presented.tolist() == pytest.approx([0.5, 0.5])
-    smoothed = ImbalanceLoss("cross_entropy", shares, label_smoothing=0.2)
-    assert smoothed.presented_distribution(shares).tolist() == pytest.approx([0.7, 0.3])
+        assert presented(name, shares, shares).tolist() == pytest.approx([0.5, 0.5])
     softened = torch.tensor([0.6, 0.4])  # by votes: the loss knows the labels' counts alone
-    presented = ImbalanceLoss("logit_adjusted", shares).presented_distribution(softened)
-    assert presented.tolist() == pytest.approx([1 / 3, 2 / 3])
+    found = presented("logit_adjusted", shares, softened)
+    assert found.tolist() == pytest.approx([1 / 3, 2 / 3])
 
 
-@pytest.mark.parametrize("name", [*SOFT_LABEL_LOSSES])
+def presented(name, counts, shares):
+    return losses()[name]().bind(counts).presented_distribution(shares)
+
+
+@pytest.mark.parametrize("name", soft_label_losses())
 def test_what_a_loss_presents_is_what_it_learns_without_evidence(name):
     """Logits alone, fitted to labels: what is learned where nothing tells the classes apart."""
     counts = torch.tensor([900.0, 300.0, 100.0])
     labels = torch.repeat_interleave(torch.arange(3), counts.long())
-    criterion = ImbalanceLoss(name, counts, label_smoothing=0.1)
+    criterion, smoothing = losses()[name]().bind(counts), LabelSmoothing(0.1, 3)
+    targets = smooth_labels(labels, 3, 0.1)
     logits = torch.zeros(3, requires_grad=True)
     optimizer = torch.optim.LBFGS([logits], lr=0.5, max_iter=200)
 
     def closure():
         optimizer.zero_grad()
-        loss = criterion(logits.expand(len(labels), 3), labels)
+        loss = criterion(logits.expand(len(labels), 3), targets)
         loss.backward()
         return loss
 
     optimizer.step(closure)
     learned = logits.sigmoid() if name == "weighted_bce" else logits.softmax(0)
-    presented = criterion.presented_distribution(counts)
+    shares = smoothing.shares(counts / counts.sum())
+    presented = criterion.presented_distribution(shares)
     torch.testing.assert_close(learned, presented, atol=2e-3, rtol=0)
 
 

@@ -10,7 +10,6 @@ from PIL import Image as PilImage
 
 from modeling import FerEfficientNetImageProcessor
 from training.data import (
-    DEFAULT_REVISION,
     DEFAULT_SOURCE,
     LABELS,
     PUBLISHED_COUNTS,
@@ -19,7 +18,8 @@ from training.data import (
     decode_split,
     load_fer2013,
 )
-from training.synthetic import encode_png
+from training.data.sources import DEFAULT_REVISION
+from training.data.synthetic import encode_png
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

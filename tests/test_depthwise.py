@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
 
-from training.depthwise import SmallMapDepthwiseConv2d, _DepthwiseConv2d, use_small_map_gradient
+from training.cpu.depthwise import SmallMapDepthwiseConv2d, _DepthwiseConv2d, use_small_map_gradient
 
 FAST = "_DepthwiseConv2dBackward"
 

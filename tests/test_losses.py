@@ -1,4 +1,5 @@
 import doctest
+import importlib
 import math
 import re
 
@@ -7,17 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-import training.losses
-from training.losses import (
-    LOSSES,
-    SOFT_LABEL_LOSSES,
-    ImbalanceLoss,
+from training.targets import Batch, LabelSmoothing, smooth_labels
+from training.treatments import (
     class_balanced_loss,
     class_weights,
     focal_loss,
     ldam_loss,
     logit_adjusted_loss,
-    smooth_labels,
+    losses,
+    soft_label_losses,
     weighted_bce_loss,
     weighted_cross_entropy_loss,
 )
@@ -34,16 +33,24 @@ FUNCTIONS = {
     "focal_2": lambda x, y, **kw: focal_loss(x, y, 2.0, WEIGHTS, **kw),
     "ldam": lambda x, y, **kw: ldam_loss(x, y, COUNTS, scale=10.0, **kw),
 }
-MODULES = {
-    **{name: ImbalanceLoss(name, COUNTS) for name in LOSSES},
-    "ldam_reweighted": ImbalanceLoss("ldam", COUNTS, deferred_reweighting_epoch=0),
+LOSSES, SOFT_LABEL_LOSSES = list(losses()), soft_label_losses()
+
+
+def bound(name, counts=COUNTS, **flags):
+    return losses()[name](**flags).bind(counts)
+
+
+BOUND = {
+    **{name: bound(name) for name in LOSSES},
+    "ldam_reweighted": bound("ldam", deferred_reweighting_epoch=0),
 }
-MODULES["ldam_reweighted"].set_epoch(0)
-EVERY_LOSS = FUNCTIONS | {f"module_{name}": module for name, module in MODULES.items()}
+EVERY_LOSS = FUNCTIONS | {f"bound_{name}": loss for name, loss in BOUND.items()}
 
 each_function = pytest.mark.parametrize("loss", FUNCTIONS.values(), ids=FUNCTIONS)
 each_soft_function = pytest.mark.parametrize(
-    "loss", [FUNCTIONS[name] for name in SOFT_LABEL_LOSSES[1:]], ids=SOFT_LABEL_LOSSES[1:]
+    "loss",
+    [FUNCTIONS[name] for name in SOFT_LABEL_LOSSES if name in FUNCTIONS],
+    ids=[name for name in SOFT_LABEL_LOSSES if name in FUNCTIONS],
 )
 every_loss = pytest.mark.parametrize("loss", EVERY_LOSS.values(), ids=EVERY_LOSS)
 
@@ -127,16 +134,16 @@ def test_focal_with_gamma_zero_is_cross_entropy():
 
 def test_focal_with_gamma_two_by_hand():
     logits = torch.tensor([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1]]).log()
-    losses = focal_loss(logits, torch.tensor([0, 2]), gamma=2.0, reduction="none")
+    values = focal_loss(logits, torch.tensor([0, 2]), gamma=2.0, reduction="none")
     expected = [-(0.3**2) * math.log(0.7), -(0.9**2) * math.log(0.1)]
-    assert_close(losses, torch.tensor(expected))
+    assert_close(values, torch.tensor(expected))
 
 
 def test_focal_alpha_is_that_of_the_true_class():
     logits, labels = batch()
-    losses = focal_loss(logits, labels, 2.0, WEIGHTS, reduction="none")
+    values = focal_loss(logits, labels, 2.0, WEIGHTS, reduction="none")
     unweighted = focal_loss(logits, labels, 2.0, reduction="none")
-    assert_close(losses, WEIGHTS[labels] * unweighted)
+    assert_close(values, WEIGHTS[labels] * unweighted)
 
 
 def test_class_balanced_with_beta_zero_is_cross_entropy():
@@ -147,10 +154,10 @@ def test_class_balanced_with_beta_zero_is_cross_entropy():
 
 def test_class_balanced_weighs_by_the_effective_number():
     logits, labels = batch()
-    losses = class_balanced_loss(logits, labels, COUNTS, beta=0.9, reduction="none")
+    values = class_balanced_loss(logits, labels, COUNTS, beta=0.9, reduction="none")
     weights = 0.1 / (1 - 0.9 ** COUNTS.double())
     weights = (weights / weights.mean()).float()
-    assert_close(losses, weights[labels] * F.cross_entropy(logits, labels, reduction="none"))
+    assert_close(values, weights[labels] * F.cross_entropy(logits, labels, reduction="none"))
 
 
 def test_logit_adjusted_with_tau_zero_is_cross_entropy():
@@ -174,7 +181,7 @@ def test_ldam_without_margin_and_scale_is_cross_entropy():
 
 def test_ldam_margins_by_hand():
     margins = [0.25, 0.5, 0.5 / 3]  # 0.5 (1 / n_c)^(1/4)
-    losses = ldam_loss(
+    values = ldam_loss(
         torch.zeros(3, 3),
         torch.arange(3),
         torch.tensor([16, 1, 81]),
@@ -183,16 +190,16 @@ def test_ldam_margins_by_hand():
         reduction="none",
     )
     expected = [-math.log(math.exp(-2 * m) / (math.exp(-2 * m) + 2)) for m in margins]
-    assert_close(losses, torch.tensor(expected))
+    assert_close(values, torch.tensor(expected))
 
 
 @each_function
 def test_reduction_none_has_one_value_per_sample_and_mean_is_their_mean(loss):
     logits, labels = batch()
-    losses = loss(logits, labels, reduction="none")
-    assert losses.shape == (32,)
-    assert losses.std() > 0
-    assert_close(loss(logits, labels), losses.mean())
+    values = loss(logits, labels, reduction="none")
+    assert values.shape == (32,)
+    assert values.std() > 0
+    assert_close(loss(logits, labels), values.mean())
 
 
 @each_function
@@ -266,9 +273,9 @@ def test_mixed_labels_give_the_mixture_of_the_losses(loss):
 @pytest.mark.parametrize("name", SOFT_LABEL_LOSSES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("label_dtype", [torch.float32, torch.float64])
-def test_module_takes_soft_labels_of_any_precision(name, dtype, label_dtype):
+def test_soft_labels_of_any_precision(name, dtype, label_dtype):
     logits, labels = batch(dtype=dtype)
-    criterion = MODULES[name]
+    criterion = BOUND[name]
     value = criterion(logits, F.one_hot(labels, C).to(label_dtype))
     assert_close(value, criterion(logits, labels))
 
@@ -287,7 +294,7 @@ def test_smooth_labels_move_epsilon_to_all_classes_alike():
     assert_close(smooth, torch.tensor([[0.05, 0.85, 0.05, 0.05]]))
 
 
-MODULE_EQUALS_FUNCTION = {
+LOSS_EQUALS_FUNCTION = {
     "cross_entropy": F.cross_entropy,
     "weighted_bce": lambda x, y: weighted_bce_loss(x, y, WEIGHTS),
     "weighted_cross_entropy": lambda x, y: weighted_cross_entropy_loss(x, y, WEIGHTS),
@@ -298,20 +305,21 @@ MODULE_EQUALS_FUNCTION = {
 }
 
 
+FLAGS = {
+    "focal_gamma": 1.5,
+    "focal_alpha": ["inverse"],
+    "class_balanced_beta": 0.9,
+    "logit_adjustment_tau": 0.5,
+    "ldam_max_margin": 0.4,
+    "ldam_scale": 20.0,
+}
+
+
 @pytest.mark.parametrize("name", LOSSES)
-def test_module_applies_the_function_it_names_with_its_parameters(name):
-    criterion = ImbalanceLoss(
-        name,
-        COUNTS,
-        focal_gamma=1.5,
-        focal_alpha="inverse",
-        class_balanced_beta=0.9,
-        logit_adjustment_tau=0.5,
-        ldam_max_margin=0.4,
-        ldam_scale=20.0,
-    )
+def test_a_loss_applies_its_function_with_its_flags(name):
+    flags = {flag: value for flag, value in FLAGS.items() if flag in losses()[name].flags()}
     logits, labels = batch()
-    assert_close(criterion(logits, labels), MODULE_EQUALS_FUNCTION[name](logits, labels))
+    assert_close(bound(name, **flags)(logits, labels), LOSS_EQUALS_FUNCTION[name](logits, labels))
 
 
 @pytest.mark.parametrize(
@@ -328,60 +336,55 @@ def test_label_smoothing_equals_that_of_torch(name, weights, shift):
     expected = F.cross_entropy(
         logits + shift, labels, weight=weights, label_smoothing=0.1, reduction="none"
     )
-    criterion = ImbalanceLoss(name, COUNTS, label_smoothing=0.1)
-    assert_close(criterion(logits, labels), expected.mean())
+    smoothed = LabelSmoothing(0.1, C).apply(Batch(logits, labels)).targets
+    assert_close(bound(name)(logits, smoothed), expected.mean())
 
 
-@pytest.mark.parametrize("name", ["focal", "ldam"])
-def test_label_smoothing_is_refused_with_margins_and_focal(name):
-    with raises(f"label smoothing has no meaning with the {name} loss; set label_smoothing to 0."):
-        ImbalanceLoss(name, COUNTS, label_smoothing=0.1)
+def test_focal_and_ldam_alone_take_no_soft_labels():
+    assert set(LOSSES) - set(SOFT_LABEL_LOSSES) == {"focal", "ldam"}
 
 
 def test_deferred_reweighting_switches_on_at_its_epoch():
-    criterion = ImbalanceLoss("ldam", COUNTS, deferred_reweighting_epoch=3)
+    criterion = bound("ldam", deferred_reweighting_epoch=3)
     logits, labels = batch()
-    losses = ldam_loss(logits / 30, labels, COUNTS, reduction="none")
+    values = ldam_loss(logits / 30, labels, COUNTS, reduction="none")
     weights = class_weights(COUNTS, "effective")[labels]
     criterion.set_epoch(2)
-    assert_close(criterion(logits, labels), losses.mean())
+    assert_close(criterion(logits, labels), values.mean())
     criterion.set_epoch(3)
-    assert_close(criterion(logits, labels), (weights * losses).mean())
+    assert_close(criterion(logits, labels), (weights * values).mean())
 
 
 def test_ldam_without_deferred_reweighting_stays_unweighted():
-    criterion = ImbalanceLoss("ldam", COUNTS)
+    criterion = bound("ldam")
     criterion.set_epoch(100)
     logits, labels = batch()
     assert_close(criterion(logits, labels), ldam_loss(logits / 30, labels, COUNTS))
 
 
-def test_module_refuses_an_unknown_loss():
-    with raises(f"loss must be one of {', '.join(LOSSES)}, but it is 'hinge'."):
-        ImbalanceLoss("hinge", COUNTS)
+def test_a_focal_alpha_of_the_wrong_length_is_refused():
+    with raises("--focal_alpha needs 7 numbers, one per class, but 2 were given."):
+        bound("focal", focal_alpha=["0.25", "0.75"])
 
 
-def test_module_refuses_a_focal_alpha_of_the_wrong_length():
-    with raises("focal_alpha needs 7 numbers, but 2 were given."):
-        ImbalanceLoss("focal", COUNTS, focal_alpha=[0.25, 0.75])
-
-
-def test_module_takes_one_focal_alpha_per_class():
+def test_focal_takes_one_alpha_per_class():
     alpha = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
     logits, labels = batch()
-    loss = ImbalanceLoss("focal", COUNTS, focal_alpha=alpha)(logits, labels)
+    loss = bound("focal", focal_alpha=[str(value) for value in alpha])(logits, labels)
     assert_close(loss, focal_loss(logits, labels, 2.0, torch.tensor(alpha)))
 
 
-@pytest.mark.parametrize(
-    "name", ["weighted_bce", "weighted_cross_entropy", "class_balanced", "focal", "ldam"]
-)
+@pytest.mark.parametrize("name", LOSSES)
 def test_equal_counts_after_balanced_sampling_weigh_all_classes_alike(name):
-    criterion = ImbalanceLoss(name, [500] * C, focal_alpha="inverse", deferred_reweighting_epoch=0)
-    assert_close(criterion.weights, torch.ones(C))
+    flags = {"focal": {"focal_alpha": ["inverse"]}, "ldam": {"deferred_reweighting_epoch": 0}}
+    criterion = bound(name, [500] * C, **flags.get(name, {}))
+    assert_close(criterion.presented_distribution(torch.ones(C)), torch.full((C,), 1 / C))
+    weights = getattr(criterion, "weights", getattr(criterion, "alpha", torch.ones(C)))
+    assert_close(weights, torch.ones(C))
 
 
-def test_examples_in_the_docstrings():
-    results = doctest.testmod(training.losses)
+@pytest.mark.parametrize("name", ["functional", *(name for name in LOSSES[1:])])
+def test_examples_in_the_docstrings(name):
+    results = doctest.testmod(importlib.import_module(f"training.treatments.{name}"))
     assert results.attempted > 0
     assert results.failed == 0

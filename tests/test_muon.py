@@ -5,7 +5,7 @@ import timm.optim.muon
 import torch
 
 from tests.test_trainer import make_trainer
-from training.muon import use_float32_iterations
+from training.cpu.muon import use_float32_iterations
 
 
 @pytest.mark.parametrize(

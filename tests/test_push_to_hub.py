@@ -24,7 +24,7 @@ from publishing.hub import PublishError
 from publishing.model import _faces, _without_folders
 from tests.hub_server import HubServer
 from training.data import LABELS, decode_split, load_fer2013
-from training.splits import paper_split
+from training.data.splits import paper_split
 
 ROOT = Path(__file__).parents[1]
 BACK = """

@@ -5,15 +5,9 @@ import numpy as np
 import pytest
 from imblearn.under_sampling import RandomUnderSampler
 
-import training.sampling
-from training.sampling import (
-    EpochSampler,
-    cap_per_class,
-    class_counts,
-    oversample,
-    stratified_split,
-    undersample,
-)
+import training.treatments.sampling
+from training.data import cap_per_class, class_counts, stratified_split
+from training.treatments.sampling import EpochSampler, oversample, undersample
 
 LABELS = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [100, 12, 40]))
 
@@ -153,6 +147,6 @@ def test_weighted_epoch_draws_each_class_about_equally_often():
 
 
 def test_examples_in_the_docstrings():
-    results = doctest.testmod(training.sampling)
+    results = doctest.testmod(training.treatments.sampling)
     assert results.attempted > 0
     assert results.failed == 0

@@ -14,8 +14,8 @@ from safetensors import safe_open
 from transformers import pipeline
 
 from training.data import LABELS
+from training.data.synthetic import encode_png
 from training.stages import stages
-from training.synthetic import encode_png
 from training.verify import predict_in_clean_process
 
 ROOT = Path(__file__).parents[1]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.soup import average_weights
+from training.weights.soup import average_weights
 
 
 def a_network(seed, width=3):

@@ -2,11 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from training.arguments import DataArguments, ImbalanceArguments
-from training.audit import fingerprint_images
-from training.data import LABELS, DataError, FaceDataset
-from training.ferplus import OF_LABELS
-from training.splits import paper_split, prepare_run_data
+from training.data import LABELS, DataArguments, DataError, FaceDataset, paper_split, split_data
+from training.data.ferplus import OF_LABELS
+from training.targets import with_votes
+from training.treatments import TreatmentArguments, apply_sampling
 
 COUNTS = np.array([20, 4, 21, 36, 24, 16, 25])  # (C,) of train, FER-2013's shape in small
 
@@ -25,14 +24,16 @@ def splits(make_faces):
     }
 
 
-def prepare(splits, *, seed=0, training=True, eval_split="validation", imbalance=None, **data):
-    return prepare_run_data(
-        splits,
-        DataArguments(dataset="faces", eval_split=eval_split, **data),
-        ImbalanceArguments(**(imbalance or {})),
-        seed=seed,
-        training=training,
-    )
+def prepare(
+    splits, *, seed=0, training=True, eval_split="validation", treatment=None, votes=0.0, **data
+):
+    """As train.py does it."""
+    arguments = DataArguments(dataset="faces", eval_split=eval_split, **data)
+    run = split_data(splits, arguments, seed=seed, training=training)
+    if votes:
+        run.train = with_votes(run.train, votes, "faces [train]")
+    treatment = TreatmentArguments(**(treatment or {}))
+    return apply_sampling(run, treatment.sampling, treatment.undersample, seed=seed)
 
 
 def counts_of(faces):
@@ -100,13 +101,13 @@ def test_paper_run_trains_and_evaluates_on_the_parts(splits):
     run = prepare(splits, split="paper", paper_samples_per_class=20, eval_split="test", seed=5)
     parts = paper_split(splits, 20, seed=5)
     assert ids(run.train) == ids(parts["train"]) and ids(run.eval) == ids(parts["test"])
-    among_train = np.isin(fingerprint_images(run.eval), fingerprint_images(run.train))
+    among_train = np.isin(run.eval.digests, run.train.digests)
     assert run.eval_copies.tolist() == among_train.tolist() and among_train.any()
 
 
 @pytest.mark.parametrize("wanted, size", [("min", 4), ("3", 3)])
 def test_undersample_records_the_chosen_rows(splits, wanted, size):
-    run = prepare(splits, imbalance={"undersample": wanted}, seed=7)
+    run = prepare(splits, treatment={"undersample": wanted}, seed=7)
     rows = run.record["chosen_rows"]
     assert all(type(row) is int for row in rows)  # written as JSON
     assert rows == sorted(set(rows))
@@ -116,17 +117,17 @@ def test_undersample_records_the_chosen_rows(splits, wanted, size):
     assert run.counts_before.tolist() == COUNTS.tolist()
     assert run.record["sampling"] == "undersample" and run.record["sampling_seed"] == 7
     assert run.record["train_counts_after_sampling"] == dict.fromkeys(LABELS, size)
-    assert prepare(splits, imbalance={"undersample": wanted}, seed=7).record == run.record
-    assert prepare(splits, imbalance={"undersample": wanted}, seed=8).record != run.record
+    assert prepare(splits, treatment={"undersample": wanted}, seed=7).record == run.record
+    assert prepare(splits, treatment={"undersample": wanted}, seed=8).record != run.record
 
 
 def test_undersample_above_the_smallest_class_is_refused(splits):
     with pytest.raises(ValueError, match=r"Cannot keep 5 rows.*\{1: 4\}.*at most 4"):
-        prepare(splits, imbalance={"undersample": "5"})
+        prepare(splits, treatment={"undersample": "5"})
 
 
 def test_oversample_fills_every_class_to_the_largest(splits):
-    run = prepare(splits, imbalance={"sampling": "oversample"})
+    run = prepare(splits, treatment={"sampling": "oversample"})
     assert (
         counts_of(run.train) == run.train_counts.tolist() == run.drawn_counts.tolist() == [36] * 7
     )
@@ -135,7 +136,7 @@ def test_oversample_fills_every_class_to_the_largest(splits):
 
 
 def test_weighted_keeps_the_rows_and_draws_classes_alike(splits):
-    run = prepare(splits, imbalance={"sampling": "weighted"})
+    run = prepare(splits, treatment={"sampling": "weighted"})
     assert ids(run.train) == ids(splits["train"])
     assert run.train_counts.tolist() == COUNTS.tolist()
     assert run.drawn_counts.dtype == torch.float32
@@ -154,7 +155,7 @@ def test_drop_eval_copies_drops_exactly_the_copies(splits, eval_split, copies):
 
 
 def test_chosen_rows_after_dropping_copies_hold_none_of_them(splits):
-    run = prepare(splits, drop_eval_copies=True, imbalance={"undersample": "3"})
+    run = prepare(splits, drop_eval_copies=True, treatment={"undersample": "3"})
     assert not {0, 1, 2} & set(ids(run.train))
 
 
@@ -197,32 +198,32 @@ def test_training_images_are_no_copies_of_themselves(splits):
     assert prepare(splits, training=False, eval_split="train").eval_copies is None
 
 
-def with_votes(faces):
+def voted_for(faces):
     votes = torch.zeros(len(faces), 10)
     votes[torch.arange(len(faces)), torch.tensor(OF_LABELS)[faces.labels]] = 9
     votes[:, 0] += 1
     return FaceDataset(faces.images, faces.labels, votes)
 
 
-def test_votes_soften_the_training_targets_alone(splits):
-    splits = {name: with_votes(faces) for name, faces in splits.items()}
-    run = prepare(splits, imbalance={"ferplus_weight": 0.5})
-    assert run.train.targets.shape == (len(run.train), 7)
-    assert torch.equal(run.train.targets.argmax(1), run.train.labels)
-    assert torch.equal(run.train[torch.arange(3)]["labels"], run.train.targets[:3])
-    assert torch.equal(run.eval.targets, run.eval.labels)
+def test_votes_are_translated_for_the_training_images_alone(splits):
+    splits = {name: voted_for(faces) for name, faces in splits.items()}
+    run = prepare(splits, votes=0.5)
+    assert run.train.voted.shape == (len(run.train), 7)
+    assert torch.equal(run.train.voted.argmax(1), run.train.labels)
+    assert torch.equal(run.train[torch.arange(3)]["voted"], run.train.voted[:3])
+    assert run.eval.voted is None and "voted" not in run.eval[0]
     assert run.drawn_counts.tolist() == COUNTS.tolist()
 
 
-def test_softened_targets_follow_their_rows_through_sampling_and_the_paper_split(splits):
-    splits = {name: with_votes(faces) for name, faces in splits.items()}
-    for imbalance in ({"undersample": "3"}, {"sampling": "oversample"}):
-        run = prepare(splits, imbalance=imbalance | {"ferplus_weight": 0.5})
-        assert torch.equal(run.train.targets.argmax(1), run.train.labels)
-    run = prepare(splits, split="paper", eval_split="test", imbalance={"ferplus_weight": 0.5})
-    assert torch.equal(run.train.targets.argmax(1), run.train.labels)
+def test_votes_follow_their_rows_through_sampling_and_the_paper_split(splits):
+    splits = {name: voted_for(faces) for name, faces in splits.items()}
+    for treatment in ({"undersample": "3"}, {"sampling": "oversample"}):
+        run = prepare(splits, treatment=treatment, votes=0.5)
+        assert torch.equal(run.train.voted.argmax(1), run.train.labels)
+    run = prepare(splits, split="paper", eval_split="test", votes=0.5)
+    assert torch.equal(run.train.voted.argmax(1), run.train.labels)
 
 
 def test_votes_that_are_not_there_are_asked_for(splits):
     with pytest.raises(DataError, match="faces .train.: --ferplus_weight 0.5 needs FER. votes"):
-        prepare(splits, imbalance={"ferplus_weight": 0.5})
+        prepare(splits, votes=0.5)

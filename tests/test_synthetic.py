@@ -7,7 +7,7 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import balanced_accuracy_score
 
 from training.data import LABELS, PUBLISHED_COUNTS
-from training.synthetic import EXPRESSION_FEATURES, draw_faces, draw_split, encode_png
+from training.data.synthetic import EXPRESSION_FEATURES, draw_faces, draw_split, encode_png
 
 PROPORTIONS = np.array(PUBLISHED_COUNTS["train"])
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 import train
 from modeling import FerEfficientNetForImageClassification
 from training.data import LABELS, DataError, FaceDataset
-from training.synthetic import draw_faces
+from training.data.synthetic import draw_faces
 
 FLAGS = [
     *["--dataset", "synthetic", "--synthetic_images", "60", "--backbone", "test_efficientnet"],

@@ -19,14 +19,15 @@ from modeling import (
     FerEfficientNetImageProcessor,
 )
 from training.arguments import FerTrainingArguments
-from training.augmentation import BatchAugmentation, BatchMixing
+from training.augmentation import BatchAugmentation
 from training.data import LABELS, FaceDataset
-from training.losses import LOSSES, ImbalanceLoss
-from training.sampling import EpochSampler
+from training.targets import Mixing, Targets
 from training.trainer import ClockCallback, FerTrainer, epoch_metrics
+from training.treatments import EpochSampler, losses
 
 ROOT = Path(__file__).parents[1]
 LDAM_SCALE = 10.0  # the paper's 30 multiplies the rounding of float32 too
+LOSSES = tuple(losses())
 COUNTS = torch.tensor([6.0, 2, 4, 8, 4, 4, 4])
 
 
@@ -64,6 +65,7 @@ def make_trainer(
         "use_cpu": True,
     }
     data = data or make_data()
+    options = {"ldam": {"ldam_scale": LDAM_SCALE}}.get(loss, {}) | (loss_options or {})
     return FerTrainer(
         model=model,
         args=FerTrainingArguments(output_dir=str(output_dir), **(defaults | arguments)),
@@ -71,9 +73,8 @@ def make_trainer(
         eval_dataset=data,
         processing_class=FerEfficientNetImageProcessor(size=32),
         compute_metrics=epoch_metrics(list(LABELS)),
-        criterion=ImbalanceLoss(loss, COUNTS, ldam_scale=LDAM_SCALE, **(loss_options or {})),
+        criterion=losses()[loss](**options).bind(COUNTS),
         augmentation=None if plain else BatchAugmentation(erasing=0.5),
-        mixing=None,
     )
 
 
@@ -177,7 +178,7 @@ def run_twice(tmp_path, seeds, **arguments):
     results = []
     for run, seed in enumerate(seeds):
         trainer = make_trainer(tmp_path / str(run), seed=seed, ema_decay=0.9, **arguments)
-        trainer.mixing = BatchMixing(mixup=0.5, cutmix=0.5)
+        trainer.targets = Targets([Mixing(0.5, 0.5, num_classes=7)])
         trainer.train()
         results.append(weights(trainer.model))
     return results

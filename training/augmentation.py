@@ -6,7 +6,26 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from .losses import one_hot
+from .flags import arg
+
+
+@dataclass
+class AugmentationArguments:
+    """How training images are augmented; see `BatchAugmentation`."""
+
+    _argument_group_name = "augmentation"
+
+    augment_flip: float = arg(0.5, "Probability of a horizontal flip.")
+    augment_rotate: float = arg(10.0, "Largest rotation, degrees.")
+    augment_translate: float = arg(0.08, "Largest shift, fraction of the side.")
+    augment_scale: float = arg(0.1, "Largest change of size, fraction.")
+    augment_brightness: float = arg(0.15, "Largest change of brightness, fraction of the range.")
+    augment_contrast: float = arg(0.2, "Largest change of contrast, fraction.")
+    augment_erasing: float = arg(0.0, "Probability that a rectangle is erased.")
+
+    def build(self) -> "BatchAugmentation":
+        flags = {name.removeprefix("augment_"): value for name, value in vars(self).items()}
+        return BatchAugmentation(**flags)
 
 
 @dataclass
@@ -76,61 +95,15 @@ class BatchAugmentation:
         n, device = len(images), images.device
         area = 0.02 + 0.18 * torch.rand(n, device=device)
         area = area * (torch.rand(n, device=device) < self.erasing)
-        inside = _boxes(images, area, aspect=torch.exp(_symmetric(n, device)))
+        inside = random_boxes(images, area, aspect=torch.exp(_symmetric(n, device)))
         return torch.where(inside, images.mean(dim=(1, 2, 3), keepdim=True), images)
-
-
-@dataclass
-class BatchMixing:
-    """
-    Mixup and cutmix with a partner from the same batch; a mixing ratio is drawn for each image.
-
-    Args:
-        mixup: alpha of Beta(alpha, alpha) (Zhang et al., ICLR 2018); 0 is off.
-        cutmix: likewise (Yun et al., ICCV 2019). With both on, each image draws one of the two.
-        num_classes: C.
-    """
-
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    num_classes: int = 7
-
-    def __call__(
-        self, images: torch.Tensor, labels: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(N, C, H, W) float, labels (N,) ids -> mixed images, (N, num_classes) probabilities."""
-        if not (self.mixup or self.cutmix):
-            return images, labels
-        n, device = len(images), images.device
-        order = torch.randperm(n, device=device)
-        targets = one_hot(labels, self.num_classes)
-        share = 0.5 if self.mixup and self.cutmix else float(self.cutmix > 0)
-        cut = torch.rand(n, device=device) < share
-        keep = torch.where(
-            cut, _beta(self.cutmix, n, device), _beta(self.mixup, n, device)
-        )  # (N,) of the own image
-        inside = _boxes(images, torch.where(cut, 1 - keep, 0), aspect=torch.ones(n, device=device))
-        keep = torch.where(
-            cut, 1 - inside.float().mean(dim=(1, 2, 3)), keep
-        )  # boxes are clipped to whole pixels
-
-        partner = images[order]
-        blend = torch.where(cut, 1, keep).view(n, 1, 1, 1)
-        mixed = torch.where(inside, partner, blend * images + (1 - blend) * partner)
-        return mixed, keep[:, None] * targets + (1 - keep[:, None]) * targets[order]
 
 
 def _symmetric(n: int, device) -> torch.Tensor:
     return 2 * torch.rand(n, device=device) - 1
 
 
-def _beta(alpha: float, n: int, device) -> torch.Tensor:
-    if not alpha:
-        return torch.ones(n, device=device)
-    return torch.distributions.Beta(torch.full((n,), alpha, device=device), alpha).sample()
-
-
-def _boxes(images: torch.Tensor, area: torch.Tensor, aspect: torch.Tensor) -> torch.Tensor:
+def random_boxes(images: torch.Tensor, area: torch.Tensor, aspect: torch.Tensor) -> torch.Tensor:
     """
     One random box per image covering `area` (N,) of it -> bool (N, 1, H, W).
 

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -12,6 +12,12 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 STATE_FILE = "trainer_state.json"  # the Trainer writes it last
 RUN_STATE_FILE = "run_state.json"  # of FerTrainer: the recipe, and the loss up to here
+# Arguments that must be those of the checkpoint.
+FIXED_BY_CHECKPOINT = (
+    *("data_fingerprint", "eval_split", "backbone", "num_channels", "image_size", "stem_stride"),
+    *("head_hidden_sizes", "loss", "optim", "timm_optim", "ema_decay"),
+    *("learning_rate", "weight_decay"),  # optimizer and scheduler restore their own
+)
 REQUIRED = ("model.safetensors", "optimizer.pt", "scheduler.pt", STATE_FILE)
 
 
@@ -90,21 +96,22 @@ def read_run_state(checkpoint: str | Path) -> dict:
     return json.loads(file.read_text()) if file.is_file() else {}
 
 
-def recipe_changes(checkpoint: Path, recipe: Mapping, fixed: Collection[str]) -> list[str]:
+def recipe_changes(checkpoint: Path, recipe: Mapping) -> list[str]:
     """
     What a resumed run does differently from its checkpoint on: ["learning_rate 0.01 -> 0.02", ...].
 
     Raises:
-        TrainingError: one of the `fixed` names differs: the checkpoint does not fit.
+        TrainingError: one of `FIXED_BY_CHECKPOINT` differs: the checkpoint does not fit.
     """
     before = read_run_state(checkpoint).get("recipe", {})
     now = json.loads(json.dumps(recipe))  # as the checkpoint's: tuples are lists
     changed = {
-        name: f"{name} {value} -> {now.get(name)}"
-        for name, value in before.items()  # what came later than the checkpoint is not compared
-        if value != now.get(name)
+        name: f"{name} {value} -> {now[name]}"
+        for name, value in before.items()
+        # flags that came or went since the checkpoint are not compared
+        if name in now and value != now[name]
     }
-    if misfits := [words for name, words in changed.items() if name in fixed]:
+    if misfits := [words for name, words in changed.items() if name in FIXED_BY_CHECKPOINT]:
         raise TrainingError(
             f"{checkpoint} is of another run: {', '.join(misfits)}. Resume with the arguments and "
             "the data that it was trained with, or begin a new run in another --output_dir (from "
@@ -113,18 +120,25 @@ def recipe_changes(checkpoint: Path, recipe: Mapping, fixed: Collection[str]) ->
     return list(changed.values())
 
 
-def set_aside_newer(folder: Path, checkpoint: Path) -> list[str]:
+def set_aside_newer(folder: Path, checkpoint: Path | None) -> list[str]:
     """
-    Renames whole checkpoints of `folder` that are newer than the one a run is resumed from: the
-    next resume must not take them for this run's. Returns their new names.
+    Renames whole checkpoints of `folder` that are newer than the one a run is resumed from (None:
+    from step 0): the next resume must not take them for this run's. Those that are not whole are
+    removed. Returns the new names.
     """
-    step = json.loads((checkpoint / STATE_FILE).read_text())["global_step"]
+    step = -1
+    if checkpoint is not None:
+        step = json.loads((checkpoint / STATE_FILE).read_text())["global_step"]
     renamed = []
     for path in checkpoints(folder):
-        if _number(path) > step and is_whole(path):
-            aside = path.with_name(f"superseded-{path.name}")
-            remove(aside)
-            renamed.append(path.rename(aside).name)
+        if _number(path) <= step:
+            continue
+        if not is_whole(path):
+            remove(path)
+            continue
+        aside = path.with_name(f"superseded-{path.name}")
+        remove(aside)
+        renamed.append(path.rename(aside).name)
     return renamed
 
 

@@ -1,7 +1,9 @@
 """transformers' Trainer with losses for imbalance, batch augmentation and averaged weights."""
 
 import json
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,24 +14,33 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from timm.optim import get_optimizer_class, get_optimizer_info
 from timm.utils import ModelEmaV3
-from torch import nn
-from transformers import EvalPrediction, Trainer, TrainerCallback, set_seed
+from transformers import (
+    EvalPrediction,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
 
-from .augmentation import BatchAugmentation, BatchMixing
+from .augmentation import BatchAugmentation
 from .checkpoints import (
     RUN_STATE_FILE,
     TrainingError,
+    find_best_beside,
+    is_whole,
     last_whole_checkpoint,
     read_run_state,
+    recipe_changes,
     remove,
+    resume_point,
+    set_aside_newer,
 )
+from .cpu import use_float32_iterations, use_small_map_gradient
 from .data import first_line
-from .depthwise import use_small_map_gradient
-from .distillation import Teachers
-from .metrics import FerMetrics
-from .muon import use_float32_iterations
-from .sampling import EpochSampler
+from .evaluation import FerMetrics
 from .stopping import StopOnSignal
+from .targets import Batch, Targets
+from .treatments import EpochSampler, Loss
 
 EMA_FILE = "ema.safetensors"
 
@@ -44,15 +55,15 @@ class EpochScheduleCallback(TrainerCallback):
         # Each process draws its own dropout and augmentation; the order of rows does not come from
         # this generator.
         set_seed(args.seed + args.process_index)
-        self.trainer.go_on_with_loss()
+        self.trainer.go_on_from_checkpoint()
 
     def on_epoch_begin(self, args, state, control, **kwargs):
         epoch = int((state.epoch or 0) + 1e-6)  # a resumed epoch starts at a fraction
         self.trainer.model.freeze_backbone(epoch < args.freeze_backbone_epochs)
         self.trainer.criterion.set_epoch(epoch)
         if sizes := args.progressive_sizes:
-            stage = epoch * len(sizes) // state.num_train_epochs
-            self.trainer.train_size = sizes[min(stage, len(sizes) - 1)]
+            phase = epoch * len(sizes) // state.num_train_epochs
+            self.trainer.train_size = sizes[min(phase, len(sizes) - 1)]
 
     def on_step_end(self, args, state, control, **kwargs):
         if self.trainer.ema is not None:
@@ -81,12 +92,11 @@ class FerTrainer(Trainer):
     Beside `transformers.Trainer`'s arguments (`processing_class`, the image processor, required):
 
     Args:
-        criterion: `(logits (N, C), labels (N,) or (N, C)) -> scalar` mean over samples, with
-            `set_epoch`; see `training.losses.ImbalanceLoss`.
+        criterion: a `training.treatments.Loss`, bound to the class counts: logits (N, C), labels
+            (N,) or (N, C) -> scalar mean over samples.
         augmentation: images (N, C, H, W) -> images, applied to training batches on their device.
             None: none.
-        mixing: images, labels -> images, (N, C) probabilities. None: none.
-        teachers: images, labels -> (N, C) probabilities, after the mixing. None: none.
+        targets: what becomes of the labels of training batches, images augmented. None: nothing.
         weighted_sampling: draw rows with replacement, each class equally likely.
         recipe: what decides which weights come out (`Arguments.recipe`), kept in each checkpoint
             to be compared on resume.
@@ -95,6 +105,9 @@ class FerTrainer(Trainer):
     TrainingArguments, `ema_decay` (0: off), `freeze_backbone_epochs`, `progressive_sizes`,
     `timm_optim` and `channels_last`. With an average of the weights, it is the average that is
     evaluated and that `train` leaves in `self.model`; checkpoints hold both.
+
+    Two private methods of Trainer are overridden, and some private attributes are read; a test
+    names them all, so that a new transformers without them fails there first.
     """
 
     loss_is_scaled_for_ga = False  # `compute_loss` is a mean over the samples of its batch
@@ -102,10 +115,9 @@ class FerTrainer(Trainer):
     def __init__(
         self,
         *args,
-        criterion: nn.Module,
+        criterion: Loss,
         augmentation: BatchAugmentation | None = None,
-        mixing: BatchMixing | None = None,
-        teachers: Teachers | None = None,
+        targets: Targets | None = None,
         weighted_sampling: bool = False,
         recipe: dict | None = None,
         **kwargs,
@@ -117,11 +129,11 @@ class FerTrainer(Trainer):
             self.optimizer_cls_and_kwargs = (optimizer, defaults | {"lr": self.args.learning_rate})
             if self.args.device.type == "cpu":
                 use_float32_iterations(optimizer)
-        self.criterion = criterion.to(self.args.device)
-        self.augmentation, self.mixing, self.teachers = augmentation, mixing, teachers
+        self.criterion = criterion
+        self.augmentation, self.targets = augmentation, targets or Targets()
         self.weighted_sampling = weighted_sampling
         self.recipe, self.recipe_changes = recipe or {}, []
-        self.loss_before: dict | None = None  # of the steps before a resume
+        self.resumed_from: str | None = None
         self.ema: ModelEmaV3 | None = None
         self.train_size: int | None = None  # None: the processor's
         if self.args.channels_last:
@@ -135,18 +147,17 @@ class FerTrainer(Trainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """
-        Training: augment, mix, ask the teachers, normalise, forward, the criterion. Evaluation:
-        plain cross-entropy, so that the curves of different treatments compare.
+        Training: augment, apply the steps of the targets, normalise, forward, the criterion.
+        Evaluation: plain cross-entropy, so that the curves of different treatments compare.
 
         `num_items_in_batch` is not used: a mean over samples needs no correction for equal batches.
         """
         images, labels = inputs["pixel_values"], inputs["labels"]  # uint8 (N, C, H, W), int64 (N,)
         if model.training and self.augmentation is not None:
             images = self.augmentation(images)
-        if model.training and self.mixing is not None:
-            images, labels = self.mixing(images, labels)
-        if model.training and self.teachers is not None:
-            labels = self.teachers(images, labels)
+        if model.training:
+            batch = self.targets(Batch(images, labels, inputs.get("voted")))
+            images, labels = batch.images, batch.targets  # labels: (N,), or (N, C) probabilities
         side = self.train_size if model.training else None
         pixel_values = self.processing_class.normalize_batch(images, side)  # float32 (N, C, h, w)
         if self.args.channels_last:
@@ -192,6 +203,9 @@ class FerTrainer(Trainer):
         return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
 
     def _get_train_sampler(self, train_dataset=None):
+        # Without it rows would be drawn from the global generator: no weighted sampling, and
+        # another order after a resume. The public `get_train_dataloader` would have to repeat
+        # how Trainer sets up a loader and hands it to Accelerate.
         dataset = self.train_dataset if train_dataset is None else train_dataset
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         return EpochSampler(
@@ -201,38 +215,25 @@ class FerTrainer(Trainer):
             batch_size=self._train_batch_size,
         )
 
-    # The moving average is made, saved and loaded where the optimizer is: both are state of the
-    # training.
+    def _run_epoch(self, **kwargs):
+        # Without it a run that is resumed after its last step, in the middle of an epoch, trains
+        # one step more. `on_epoch_begin` was tried: `should_training_stop` is read after a step.
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(**kwargs)
 
     def create_optimizer(self, model=None):
+        """The moving average is made where the optimizer is: both are state of the training."""
         if self.args.ema_decay and self.ema is None:
             self.ema = ModelEmaV3(self.model, decay=self.args.ema_decay, use_warmup=True)
         return super().create_optimizer(model)
 
-    def _save_checkpoint(self, model, trial):
-        folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
-        if self.args.should_save:
-            remove(folder)  # one that was cut off, or of a run from which this one was resumed
-        try:
-            super()._save_checkpoint(model, trial)
-        except (OSError, SafetensorError, RuntimeError) as error:  # torch.save raises RuntimeError
-            if self.args.should_save:
-                remove(folder)
-            raise TrainingError(
-                f"{folder} could not be written ({first_line(error)}) and was removed. "
-                f"{self._way_on()} Make room first."
-            ) from error
-
-    def _way_on(self) -> str:
-        kept = last_whole_checkpoint(Path(self.args.output_dir))
-        if kept is None:
-            return "There is no checkpoint yet to go on from."
-        return f"{kept} is whole: --resume_from_checkpoint true goes on from there."
-
-    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        super()._save_optimizer_and_scheduler(output_dir)
-        if self.ema is not None and self.args.should_save:
-            save_model(self.ema.module, str(Path(output_dir) / EMA_FILE))
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False):
+        """`Trainer.save_model`; in a checkpoint, the moving average and the run's state as well."""
+        super().save_model(output_dir, _internal_call)
+        if not _internal_call:
+            return
         loss = self.accelerator.reduce(self._tr_loss, "mean").item()
         state = {
             "recipe": self.recipe,
@@ -244,40 +245,74 @@ class FerTrainer(Trainer):
             },
         }
         if self.args.should_save:
+            if self.ema is not None:
+                save_model(self.ema.module, str(Path(output_dir) / EMA_FILE))
             (Path(output_dir) / RUN_STATE_FILE).write_text(json.dumps(state, indent=2))
 
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
-        self._load_ema(checkpoint)
-        self.loss_before = read_run_state(checkpoint).get("loss") if checkpoint else None
-
-    def go_on_with_loss(self) -> None:
-        """After a resume, the loss that is logged and returned is that of the whole run."""
-        if self.loss_before is not None:
-            self._tr_loss += self.loss_before["_tr_loss"]
-            self._total_loss_scalar = self.loss_before["_total_loss_scalar"]
-            self._globalstep_last_logged = self.loss_before["_globalstep_last_logged"]
+    def go_on_from_checkpoint(self) -> None:
+        """
+        What Trainer does not restore: the moving average, and the loss, so that what is logged and
+        returned is that of the whole run. Called when the training begins.
+        """
+        if self.resumed_from is None:
+            return
+        self._load_ema(self.resumed_from)
+        if before := read_run_state(self.resumed_from).get("loss"):
+            self._tr_loss += before["_tr_loss"]
+            self._total_loss_scalar = before["_total_loss_scalar"]
+            self._globalstep_last_logged = before["_globalstep_last_logged"]
             self._initial_global_step = 0
 
-    def _run_epoch(self, **kwargs):
-        if self.state.global_step >= self.state.max_steps:  # resumed after the last step
-            self.control.should_training_stop = True
-        else:
-            super()._run_epoch(**kwargs)
+    def _load_ema(self, checkpoint: str) -> None:
+        if self.ema is not None:
+            file = str(Path(checkpoint) / EMA_FILE)
+            load_model(self.ema.module, file, device=str(self.args.device))
 
-    def _load_best_model(self) -> None:
-        super()._load_best_model()
-        self._load_ema(self.state.best_model_checkpoint)
+    def prepare_resume(self, wanted: str | None, say: Callable[[str], None]) -> Path | None:
+        """
+        Says and notes what differs from the checkpoint's run; makes way for its checkpoints.
 
-    def _load_ema(self, checkpoint: str | None) -> None:
-        if checkpoint is not None and self.ema is not None:
-            load_model(
-                self.ema.module, str(Path(checkpoint) / EMA_FILE), device=str(self.args.device)
-            )
+        Args:
+            wanted: of --resume_from_checkpoint. say: is told what a user should know.
 
-    def train(self, *args, **kwargs):
-        """`Trainer.train`; its time and rates are those of the whole run, however often resumed."""
-        output = super().train(*args, **kwargs)
+        Returns:
+            The checkpoint to go on from; None to start at step 0.
+
+        Raises:
+            TrainingError: the checkpoint is not whole, or is of another run.
+        """
+        folder = Path(self.args.output_dir)
+        checkpoint, words = resume_point(wanted, folder)
+        if words:
+            say(words)
+        if checkpoint:
+            changed = recipe_changes(checkpoint, self.recipe)
+            self.recipe_changes = read_run_state(checkpoint).get("recipe_changes", [])
+            if changed:
+                say(f"Changed since {checkpoint}, from here on: {', '.join(changed)}")
+                self.recipe_changes += [f"{checkpoint.name}: {one}" for one in changed]
+        if self.args.should_save:
+            if checkpoint:
+                find_best_beside(checkpoint)
+            if aside := set_aside_newer(folder, checkpoint):
+                say(f"Newer checkpoints are set aside: {', '.join(aside)}")
+        self.accelerator.wait_for_everyone()
+        return checkpoint
+
+    def train(self, resume_from_checkpoint: str | None = None, **kwargs):
+        """
+        `Trainer.train`; its time and rates are those of the whole run, however often resumed.
+
+        Raises:
+            TrainingError: the loss is not finite, or a checkpoint could not be written.
+        """
+        self.resumed_from = resume_from_checkpoint
+        try:
+            output = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        # torch.save raises RuntimeError
+        except (OSError, SafetensorError, RuntimeError) as error:
+            self._remove_broken_checkpoint(error)
+            raise
         if self.state.is_world_process_zero:
             seconds = self.state.log_history[-1]["elapsed"]
             images = self.state.epoch * len(self.train_dataset)
@@ -285,9 +320,30 @@ class FerTrainer(Trainer):
             output.metrics["train_samples_per_second"] = images / seconds
             output.metrics["train_steps_per_second"] = self.state.global_step / seconds
         if self.ema is not None:
+            best = self.state.best_model_checkpoint
+            if self.args.load_best_model_at_end and best is not None:
+                self._load_ema(best)
             self.model.load_state_dict(self.ema.module.state_dict())
             self.ema = None
         return output
+
+    def _remove_broken_checkpoint(self, error: Exception) -> None:
+        """Raises TrainingError if `error` cut off the checkpoint of this step."""
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        if not folder.is_dir() or is_whole(folder):
+            return
+        if self.args.should_save:
+            remove(folder)
+        raise TrainingError(
+            f"{folder} could not be written ({first_line(error)}) and was removed. "
+            f"{self._way_on()} Make room first."
+        ) from error
+
+    def _way_on(self) -> str:
+        kept = last_whole_checkpoint(Path(self.args.output_dir))
+        if kept is None:
+            return "There is no checkpoint yet to go on from."
+        return f"{kept} is whole: --resume_from_checkpoint true goes on from there."
 
 
 def _whole_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -307,3 +363,18 @@ def epoch_metrics(label_names: list[str]):
         return {key: value for key, value in figures.items() if key.startswith(shown)}
 
     return compute
+
+
+def check_processes(args: TrainingArguments) -> None:
+    """
+    Raises:
+        SystemExit: accelerate launch was asked for several processes and started one, as it does
+            for MULTI_CPU without mpirun.
+    """
+    asked_for_several = {"ACCELERATE_MIXED_PRECISION", "MASTER_ADDR"} <= set(os.environ)
+    if asked_for_several and "WORLD_SIZE" not in os.environ and args.world_size == 1:
+        raise SystemExit(
+            "accelerate launch was asked for several processes but started one, as it does for "
+            "MULTI_CPU without mpirun. Use --config_file configs/accelerate/cpu_2.yaml, or "
+            "torchrun --nproc_per_node 2 train.py ..."
+        )

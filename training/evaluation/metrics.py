@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import datasets
 import evaluate
 import numpy as np
+from scipy.special import softmax
 
 ECE_BINS = 15
 
@@ -181,5 +182,4 @@ def _probabilities(scores: np.ndarray) -> np.ndarray:
     scores = scores.astype(np.float64)
     if (scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3):
         return scores
-    exp = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return exp / exp.sum(axis=1, keepdims=True)
+    return softmax(scores, axis=1)

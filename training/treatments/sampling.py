@@ -1,17 +1,15 @@
-"""Which rows to train on, by labels alone: stratified under- and oversampling, weights, splits."""
+"""Which rows to train on, by labels alone: stratified under- and oversampling, weights."""
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-SAMPLINGS = ("none", "undersample", "oversample", "weighted")
-
-
-def class_counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """(N,) class ids -> (num_classes,) int64 counts."""
-    return np.bincount(np.asarray(labels), minlength=num_classes)
+from ..data import LABELS, DataError, RunData, class_counts
+from ..data.splits import choose_rows
 
 
 def undersample(
@@ -53,13 +51,7 @@ def undersample(
             f"Cannot keep {keep} rows of each class: classes {short} (class id: rows) have fewer. "
             f"Ask for at most {int(counts.min())}, or for 'min'."
         )
-    return _choose(labels, [keep] * len(counts), seed)
-
-
-def cap_per_class(labels: np.ndarray, most: int, *, seed: int, num_classes: int) -> np.ndarray:
-    """Up to `most` random rows a class (the paper samples up to 4,000); ascending row indices."""
-    counts = class_counts(labels, num_classes)
-    return _choose(np.asarray(labels), np.minimum(counts, most), seed)
+    return choose_rows(labels, [keep] * len(counts), seed)
 
 
 def oversample(labels: np.ndarray, *, seed: int, num_classes: int | None = None) -> np.ndarray:
@@ -81,25 +73,6 @@ def oversample(labels: np.ndarray, *, seed: int, num_classes: int | None = None)
         rows = np.flatnonzero(labels == c)
         whole, rest = divmod(int(counts.max()), int(n))
         chosen += [np.repeat(rows, whole), rng.choice(rows, rest, replace=False)]
-    return np.sort(np.concatenate(chosen))
-
-
-def stratified_split(
-    labels: np.ndarray, test_fraction: float, *, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Row indices (train, test), ascending; `test_fraction` of each class (rounded) is test."""
-    labels = np.asarray(labels)
-    counts = class_counts(labels, 0)
-    test = _choose(labels, np.round(counts * test_fraction).astype(np.int64), seed)
-    return np.setdiff1d(np.arange(len(labels)), test, assume_unique=True), test
-
-
-def _choose(labels: np.ndarray, sizes, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    chosen = [
-        rng.choice(np.flatnonzero(labels == c), int(size), replace=False, shuffle=False)
-        for c, size in enumerate(sizes)
-    ]
     return np.sort(np.concatenate(chosen))
 
 
@@ -142,3 +115,82 @@ class EpochSampler(Sampler[int]):
                 self.weights, self.length, replacement=True, generator=generator
             )
         yield from order.tolist()
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """
+    One of `SAMPLINGS`.
+
+    help: what it draws. title: what tables call it.
+    choose: `(labels, --undersample, seed)` -> the rows to train on; None: all of them.
+    weighted: whether rows are drawn with replacement, each class equally likely.
+    """
+
+    help: str
+    title: str = ""
+    choose: Callable[[np.ndarray, str | None, int], np.ndarray] | None = None
+    weighted: bool = False
+
+
+def _undersampled(labels: np.ndarray, per_class: str, seed: int) -> np.ndarray:
+    try:
+        return undersample(labels, per_class, seed=seed, num_classes=len(LABELS))
+    except ValueError as error:
+        counts = dict(zip(LABELS, class_counts(labels, len(LABELS)).tolist()))
+        raise DataError(f"--undersample {per_class}: {error} Training images: {counts}") from error
+
+
+def _oversampled(labels: np.ndarray, per_class: str | None, seed: int) -> np.ndarray:
+    return oversample(labels, seed=seed, num_classes=len(LABELS))
+
+
+SAMPLINGS = {
+    "none": Sampling("every training image once an epoch"),
+    "undersample": Sampling(
+        "the same number of each class", "undersampling (paper)", choose=_undersampled
+    ),
+    "oversample": Sampling(
+        "small classes repeated up to the largest", "oversampling", choose=_oversampled
+    ),
+    "weighted": Sampling(
+        "with replacement, each class equally likely", "weighted sampling", weighted=True
+    ),
+}
+
+
+def apply_sampling(data: RunData, name: str, per_class: str | None, *, seed: int) -> RunData:
+    """
+    `data` with the images that are trained on and their counts; without training images, as it is.
+
+    Args:
+        name: of `SAMPLINGS`. per_class: of --undersample.
+
+    Raises:
+        DataError: `--undersample N` asks for more than the smallest class has.
+    """
+    if data.train is None:
+        return data
+    train, sampling = data.train, SAMPLINGS[name]
+    before = class_counts(train.labels.numpy(), len(LABELS))
+    rows = sampling.choose and sampling.choose(train.labels.numpy(), per_class, seed)
+    if rows is not None:
+        train = train.select(rows)
+    after = class_counts(train.labels.numpy(), len(LABELS))
+    drawn = np.full(len(LABELS), len(train) / len(LABELS)) if sampling.weighted else after
+    record = {
+        "sampling": name,
+        "sampling_seed": seed,
+        "train_counts_before_sampling": dict(zip(LABELS, before.tolist())),
+        "train_counts_after_sampling": dict(zip(LABELS, after.tolist())),
+    }
+    if rows is not None and len(np.unique(rows)) == len(rows):
+        record["chosen_rows"] = rows.tolist()
+    return dataclasses.replace(
+        data,
+        train=train,
+        counts_before=before,
+        train_counts=after,
+        drawn_counts=torch.tensor(drawn, dtype=torch.float32),
+        record=data.record | record,
+    )

@@ -3,7 +3,10 @@
 import io
 
 import numpy as np
+from datasets import Dataset
 from PIL import Image, ImageDraw, ImageFilter
+
+from .schema import FEATURES, LABELS, PUBLISHED_COUNTS
 
 SIZE = 48
 SCALE = 3  # drawn at 144 px and reduced, so that lines are smooth
@@ -163,3 +166,33 @@ def encode_png(face: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(face).save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()
+
+
+def draw_splits(images: int, seed: int) -> dict[str, Dataset]:
+    """
+    Drawn faces in FER-2013's class proportions; validation and test are a fifth as large.
+
+    FER-2013's flaw of evaluation images that are copies of training images is reproduced, one image
+    in thirteen.
+    """
+    splits, train = {}, None
+    for i, name in enumerate(PUBLISHED_COUNTS):
+        size = images if name == "train" else max(1, images // 5)
+        faces, labels = draw_split(size, PUBLISHED_COUNTS[name], LABELS, seed=seed + 100 * i)
+        if train is None:
+            train = faces, labels
+        else:
+            _copy_from(train, faces, labels, seed=seed + i)
+        encoded = [{"bytes": encode_png(face), "path": None} for face in faces]
+        splits[name] = Dataset.from_dict(
+            {"image": encoded, "label": labels.tolist()}, features=FEATURES
+        )
+    return splits
+
+
+def _copy_from(
+    train: tuple[np.ndarray, np.ndarray], faces: np.ndarray, labels: np.ndarray, *, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    for row in rng.choice(len(faces), len(faces) // 13, replace=False):
+        faces[row] = train[0][rng.choice(np.flatnonzero(train[1] == labels[row]))]

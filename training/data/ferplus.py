@@ -1,16 +1,13 @@
-"""FER+: ten people's votes for each image of FER-2013, and soft targets made of them."""
+"""FER+: ten people's votes for each image of FER-2013."""
 
 import csv
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from datasets import DatasetDict, List, Value
-from sklearn.linear_model import LogisticRegression
 
-from .data import LABELS, SPLIT_NAMES, DataError
+from .schema import SPLIT_NAMES, DataError
 
 COLUMNS = (
     "neutral", "happiness", "surprise", "sadness", "anger",
@@ -71,25 +68,3 @@ def _read_votes(path: Path) -> dict[str, list[list[int]]]:
                     f"{path}, line {reader.line_num}: expected Usage and ten numbers ({error})."
                 ) from error
     return votes
-
-
-def soft_targets(labels: torch.Tensor, votes: torch.Tensor, weight: float) -> torch.Tensor:
-    """
-    (1 - weight) label + weight P(label | votes), float32 (N, 7).
-
-    FER+'s voters (Barsoum et al., ICMI 2016) say "neutral" twice as often as FER-2013's labels do,
-    so their shares are translated: P is a logistic regression from the ten shares of votes to the
-    labels, fitted on these very rows. An image without votes keeps its label.
-
-    Args:
-        labels: int64 (N,). votes: (N, 10) in the order of `COLUMNS`. weight: in [0, 1].
-    """
-    number = votes.sum(dim=1, keepdim=True)
-    voted = number[:, 0] > 0
-    shares = (votes[voted] / number[voted]).double().numpy()
-    translation = LogisticRegression(max_iter=1000).fit(shares, labels[voted].numpy())
-    given = torch.zeros(len(shares), len(LABELS))
-    given[:, translation.classes_] = torch.from_numpy(translation.predict_proba(shares)).float()
-    targets = F.one_hot(labels, len(LABELS)).float()
-    targets[voted] = (1 - weight) * targets[voted] + weight * given
-    return targets

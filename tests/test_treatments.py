@@ -1,0 +1,142 @@
+"""A treatment is one file: a copy of one is another loss, in flags, checks, card and table."""
+
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from training.arguments import parse_arguments
+from training.treatments import Loss, find_loss, flag_fields, losses
+from training.treatments.register import _flag
+
+ROOT = Path(__file__).parents[1]
+SMALL = [
+    *["--dataset", "synthetic", "--synthetic_images", "60", "--backbone", "test_efficientnet"],
+    *["--image_size", "32", "--max_steps", "1", "--per_device_train_batch_size", "16"],
+    *["--eval_strategy", "no", "--save_strategy", "no", "--disable_tqdm", "true", "--use_cpu"],
+]
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory):
+    """The repository with one file more: focal.py under another name, in file and flags."""
+    root = tmp_path_factory.mktemp("copy")
+    for name in ("modeling", "training", "benchmarks", "configs"):
+        ignored = shutil.ignore_patterns("__pycache__", "results")
+        shutil.copytree(ROOT / name, root / name, ignore=ignored)
+    shutil.copyfile(ROOT / "train.py", root / "train.py")
+    text = (ROOT / "training" / "treatments" / "focal.py").read_text()
+    (root / "training" / "treatments" / "my_loss.py").write_text(
+        re.sub("focal_(gamma|alpha)", r"my_\1", text).replace('"focal loss (paper)"', '"my loss"')
+    )
+    return root
+
+
+def run(root, *words):
+    done = subprocess.run(
+        [sys.executable, *words], cwd=root, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, " ".join(done.stderr.split())
+
+
+def test_a_copied_file_is_a_loss_with_flags_that_trains_and_stands_in_the_card(copied):
+    code, out, _ = run(copied, "train.py", "--help")
+    assert code == 0 and "--my_gamma" in out and "my_loss: my loss" in " ".join(out.split())
+    flags = ["--loss", "my_loss", "--my_gamma", "3", "--output_dir", "runs/mine"]
+    code, out, error = run(copied, "train.py", *SMALL, *flags)
+    assert code == 0, error
+    card = " ".join((copied / "runs" / "mine" / "README.md").read_text().split())
+    assert "loss **my_loss**" in card and "my_gamma 3.0" in card and "focal" not in card
+    code, _, error = run(copied, "train.py", *SMALL, "--loss", "my_loss", "--mixup", "0.2")
+    assert code == 2 and "--mixup makes soft labels, for which the my_loss loss" in error
+
+
+def test_a_copied_file_has_a_row_in_the_benchmark(copied):
+    rows = run(
+        copied,
+        "-c",
+        "import json; from benchmarks.imbalance import TREATMENTS, TITLES; "
+        "print(json.dumps([TREATMENTS['my_loss'], TITLES['my_loss']]))",
+    )[1]
+    flags = ["--loss", "my_loss", "--my_alpha", "inverse"]
+    assert json.loads(rows) == [flags, "my loss"]
+
+
+def test_a_verbatim_copy_shares_its_flags_with_the_original(copied):
+    """Found by its file's name alone; a flag of the same name and default is the same flag."""
+    twin = copied / "training" / "treatments" / "twin.py"
+    shutil.copyfile(ROOT / "training" / "treatments" / "focal.py", twin)
+    code, out, error = run(
+        copied, "-c",
+        "from training.arguments import parse_arguments; "
+        "print(parse_arguments('', ['--loss', 'twin', '--focal_gamma', '3']).loss)",
+    )  # fmt: skip
+    twin.unlink()
+    assert code == 0 and out.startswith("Focal(focal_gamma=3.0"), error
+
+
+@pytest.mark.parametrize("imports", ["from .loss import Loss", "from training.treatments import *"])
+def test_a_loss_from_outside(tmp_path, imports):
+    file = tmp_path / "outside.py"
+    file.write_text(
+        f"""
+from dataclasses import dataclass
+from typing import ClassVar
+{imports}
+from training.treatments import arg, Loss, CrossEntropy
+
+@dataclass
+class Mine(Loss):
+    title: ClassVar[str] = "mine"
+    takes_soft_labels: ClassVar[bool] = False
+    mine_power: float = arg(2.0, "Power of it.")
+
+    def __call__(self, logits, labels):
+        return (logits**self.mine_power).mean()
+"""
+    )
+    name = f"{file}:Mine"
+    args = parse_arguments("", ["--loss", name, "--mine_power", "4"])
+    assert args.loss.mine_power == 4.0 and args.loss.title == "mine" and args.loss.name == name
+    assert args.to_dict()["treatment"]["mine_power"] == 4.0
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(f"loss: {name}\nmine_power: 5\n")
+    assert parse_arguments("", [str(recipe)]).loss.mine_power == 5.0
+    assert "mine_power" not in [name for name, *_ in flag_fields()]
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("hinge", "--loss must be one of cross_entropy, class_balanced, focal, ldam"),
+        ("focl", "Did you mean focal?"),
+        ("none.py:Mine", "no such file none.py; expected path/to/file.py:ClassName"),
+        (f"{__file__}:Nobody", "has no class Nobody that is a training.treatments.Loss"),
+    ],
+)
+def test_a_loss_that_is_not_there_is_refused(name, message, capsys):
+    with pytest.raises(SystemExit) as end:
+        parse_arguments("", ["--loss", name])
+    assert end.value.code == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_one_name_for_two_flags_is_refused():
+    @dataclasses.dataclass
+    class Other(Loss):
+        focal_gamma: float = 1.0
+
+    Other.name = "other"
+    with pytest.raises(ValueError, match="--focal_gamma of the loss other .* Rename it"):
+        _flag("focal_gamma", [find_loss("focal"), Other])
+
+
+def test_every_loss_says_what_it_is():
+    assert next(iter(losses())) == "cross_entropy"
+    assert len({loss.title for loss in losses().values()}) == len(losses()) == 7
+    assert [loss().cosine_scale() for loss in losses().values()].count(None) == 6

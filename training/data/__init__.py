@@ -1,0 +1,39 @@
+"""
+Data: FER-2013 from any source, decoded, audited and split. It knows nothing of treatments.
+"""
+
+from .arguments import DataArguments
+from .audit import audit, copies_of, summary_line
+from .dataset import FaceDataset, decode_split, load_decoded
+from .ferplus import join_votes
+from .schema import FEATURES, LABELS, PUBLISHED_COUNTS, BadRow, DataError, first_line
+from .sources import DEFAULT_SOURCE, load_fer2013
+from .splits import RunData, cap_per_class, class_counts, paper_split, split_data, stratified_split
+from .synthetic import draw_faces, encode_png
+
+__all__ = [
+    "DEFAULT_SOURCE",
+    "FEATURES",
+    "LABELS",
+    "PUBLISHED_COUNTS",
+    "BadRow",
+    "DataArguments",
+    "DataError",
+    "FaceDataset",
+    "RunData",
+    "audit",
+    "cap_per_class",
+    "class_counts",
+    "copies_of",
+    "decode_split",
+    "draw_faces",
+    "encode_png",
+    "first_line",
+    "join_votes",
+    "load_decoded",
+    "load_fer2013",
+    "paper_split",
+    "split_data",
+    "stratified_split",
+    "summary_line",
+]

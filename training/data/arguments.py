@@ -1,0 +1,64 @@
+"""The flags that say what is trained and evaluated on."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..flags import arg, check_range
+from .sources import DEFAULT_SOURCE
+
+
+@dataclass
+class DataArguments:
+    """What is trained and evaluated on."""
+
+    _argument_group_name = "data"
+
+    dataset: str = arg(
+        DEFAULT_SOURCE,
+        "fer2013.csv, a folder of images by class, a folder of parquet files, a Hub id, "
+        "or 'synthetic' (drawn faces).",
+    )
+    dataset_revision: str | None = arg(
+        None, "Revision of a Hub data set; the default source has its own pinned one."
+    )
+    label_names: list[str] = arg(
+        [], "Class names by id, for data whose labels are integers without names."
+    )
+    ferplus_csv: str | None = arg(
+        None, "FER+ votes for Kaggle's CSV: fer2013new.csv of github.com/microsoft/FERPlus."
+    )
+    skip_bad_rows: bool = arg(
+        False,
+        "Leave out rows and files that cannot be used, and list them in data_report.json, "
+        "instead of stopping at the first.",
+    )
+    split: Literal["official", "paper"] = arg(
+        "official",
+        "'official' keeps the data's splits; "
+        "'paper' pools them, takes up to N images of each class and splits them 70/30.",
+    )
+    paper_samples_per_class: int = arg(4000, "Most images of each class with --split paper.")
+    eval_split: Literal["train", "validation", "test"] | None = arg(
+        None, "Split to evaluate. Default: validation; with --split paper: test."
+    )
+    drop_eval_copies: bool = arg(
+        False, "Remove training images that are pixel-for-pixel copies of evaluation images."
+    )
+    synthetic_images: int = arg(5000, "Training images drawn by --dataset synthetic.")
+    synthetic_seed: int = arg(0, "Seed of --dataset synthetic.")
+
+    def __post_init__(self):
+        check_range(self, "paper_samples_per_class", 2, float("inf"))
+        check_range(self, "synthetic_images", 1, float("inf"))
+        if self.split == "paper" and self.eval_split not in (None, "test"):
+            raise ValueError(
+                "--split paper has a train and a test part, "
+                f"but --eval_split is {self.eval_split!r}."
+            )
+        if self.eval_split == "train" and self.drop_eval_copies:
+            raise ValueError(
+                "--drop_eval_copies would drop every training image with --eval_split train; "
+                "leave one of them out."
+            )
+        if self.eval_split is None:
+            self.eval_split = "test" if self.split == "paper" else "validation"

@@ -1,0 +1,169 @@
+"""A split decoded once and held in memory."""
+
+import contextlib
+import functools
+import hashlib
+
+import numpy as np
+import torch
+from accelerate.utils import tqdm
+from datasets import Dataset, Image
+
+from .arguments import DataArguments
+from .ferplus import join_votes
+from .schema import FEATURES, FERPLUS_VOTES, BadRow, DataError, first_line, note_bad_row
+from .sources import load_fer2013
+
+
+class FaceDataset(torch.utils.data.Dataset):
+    """
+    A split decoded once and held as uint8: 83 MB for all of FER-2013.
+
+    `__getitems__` gives a whole batch by one indexing, so no Python runs per image:
+    {"pixel_values": uint8 (N, C, H, W), "labels": int64 (N,)}, and "voted" where it is set.
+
+    Args:
+        images: uint8 (N, C, H, W). labels: int64 (N,).
+        votes: float32 (N, 10), each image's FER+ votes; zeros where there are none. None: the
+            source has no votes.
+        voted: float32 (N, classes), what the votes say of the label
+            (`training.targets.translate_votes`). None: votes are not used.
+    """
+
+    def __init__(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        votes: torch.Tensor | None = None,
+        voted: torch.Tensor | None = None,
+    ):
+        self.images, self.labels, self.votes, self.voted = images, labels, votes, voted
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, row) -> dict[str, torch.Tensor]:
+        item = {"pixel_values": self.images[row], "labels": self.labels[row]}
+        return item if self.voted is None else item | {"voted": self.voted[row]}
+
+    def __getitems__(self, rows: list[int]) -> dict[str, torch.Tensor]:
+        return self[torch.as_tensor(rows)]
+
+    @functools.cached_property
+    def digests(self) -> np.ndarray:
+        """(N,) of 32 hexadecimal digits, equal where all pixels are equal. Hashed once."""
+        return np.array(
+            [
+                hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest()
+                for image in self.images.numpy()
+            ]
+        )
+
+    def select(self, rows: np.ndarray) -> "FaceDataset":
+        """These rows, in this order."""
+        chosen = torch.as_tensor(rows)
+        columns = (self.images, self.labels, self.votes, self.voted)
+        faces = FaceDataset(*(None if column is None else column[chosen] for column in columns))
+        if "digests" in vars(self):
+            faces.digests = self.digests[chosen.numpy()]
+        return faces
+
+    @staticmethod
+    def pool(parts: list["FaceDataset"]) -> "FaceDataset":
+        """All rows of the parts, one part after another; votes if every part has them."""
+        votes = [faces.votes for faces in parts]
+        pooled = FaceDataset(
+            torch.cat([faces.images for faces in parts]),
+            torch.cat([faces.labels for faces in parts]),
+            None if any(column is None for column in votes) else torch.cat(votes),
+        )
+        pooled.digests = np.concatenate([faces.digests for faces in parts])
+        return pooled
+
+
+def load_decoded(
+    arguments: DataArguments,
+    processor,
+    skipped: list[str] | None = None,
+    only: str | None = None,
+    reading: contextlib.AbstractContextManager | None = None,
+) -> dict[str, FaceDataset]:
+    """
+    The splits of `--dataset`, with the votes of `--ferplus_csv`, decoded.
+
+    Args:
+        processor: the image processor, which makes images grey or RGB.
+        skipped: as in `load_fer2013`.
+        only: decode this split alone.
+        reading: entered while the source is read and cached, as by one process before the others.
+    """
+    with reading or contextlib.nullcontext():
+        splits = load_fer2013(
+            arguments.dataset,
+            arguments.dataset_revision,
+            label_names=arguments.label_names or None,
+            synthetic_images=arguments.synthetic_images,
+            synthetic_seed=arguments.synthetic_seed,
+            skipped=skipped,
+        )
+        if arguments.ferplus_csv:
+            splits = join_votes(splits, arguments.ferplus_csv)
+    return {
+        name: decode_split(split, processor, name, skipped)
+        for name, split in splits.items()
+        if only in (None, name)
+    }
+
+
+def decode_split(
+    split: Dataset, processor, name: str, skipped: list[str] | None = None
+) -> FaceDataset:
+    """
+    Decodes each image once by `processor.to_uint8`; images of another size than the first are
+    resized to the processor's.
+
+    Args:
+        skipped: as in `load_fer2013`.
+
+    Raises:
+        DataError: an image cannot be read; the message names the split, the row and its file.
+    """
+    encoded = split.cast_column("image", Image(decode=False))
+    images, rows = [], []
+    for row, value in enumerate(tqdm(encoded["image"], desc=f"Decoding {name}", unit="image")):
+        try:
+            images.append(_decode(value, processor, f"{name}, row {row}"))
+            rows.append(row)
+        except BadRow as error:
+            note_bad_row(error, skipped)
+    if not rows:
+        raise DataError(f"{name}: none of the {len(split)} images can be read: {skipped[-1]}")
+    if len(rows) < len(split):
+        split = split.select(rows)
+    if len({image.shape for image in images}) > 1:
+        images = [
+            processor.resize_batch(image[None])[0].round().clamp(0, 255).to(torch.uint8)
+            for image in images
+        ]
+    return FaceDataset(torch.stack(images), torch.tensor(split["label"][:]), _votes(split, name))
+
+
+def _decode(value: dict | None, processor, where: str) -> torch.Tensor:
+    try:
+        return processor.to_uint8(FEATURES["image"].decode_example(value))
+    except Exception as error:  # Pillow raises many kinds for a broken file
+        file = f" ({value['path']})" if value and value.get("path") else ""
+        raise BadRow(f"{where}{file}: not a readable image ({first_line(error)}).") from error
+
+
+def _votes(split: Dataset, name: str) -> torch.Tensor | None:
+    """FER+ votes, float32 (N, 10); zeros for an image without."""
+    if "ferplus_votes" not in split.column_names:
+        return None
+    votes = [row or [0] * FERPLUS_VOTES for row in split["ferplus_votes"][:]]
+    if odd := [row for row, found in enumerate(votes) if len(found) != FERPLUS_VOTES]:
+        raise DataError(
+            f"{name}, row {odd[0]}: expected {FERPLUS_VOTES} numbers in ferplus_votes or none, "
+            f"but found {len(votes[odd[0]])}."
+        )
+    return torch.tensor(votes, dtype=torch.float32)

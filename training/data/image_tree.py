@@ -1,0 +1,69 @@
+"""Folder trees of images: root/[split/]class/image."""
+
+from collections import defaultdict
+from pathlib import Path
+
+from datasets import Dataset
+
+from .schema import (
+    FEATURES,
+    PUBLISHED_COUNTS,
+    SPLIT_NAMES,
+    BadRow,
+    DataError,
+    label_id,
+    note_bad_row,
+)
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+def load_image_tree(path: Path, skipped: list[str] | None) -> dict[str, Dataset]:
+    """root/[split/]class/image; Kaggle's copies keep the split in names (PublicTest_123.jpg)."""
+    rows: dict[str, dict[str, list]] = defaultdict(lambda: {"image": [], "label": []})
+    files = sorted(file for file in path.rglob("*") if file.is_file() and file.name[0] != ".")
+    if not any(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
+        found = sorted(entry.name for entry in path.iterdir())[:8]
+        raise DataError(
+            f"{path}: expected parquet files, fer2013.csv or images in folders named by class, "
+            "but found "
+            f"{', '.join(found) or 'nothing'}."
+        )
+    for file in files:
+        if file.parent == path and file.suffix.lower() not in IMAGE_SUFFIXES:
+            continue  # a licence, a list, ...
+        try:
+            split, label = _place_in_tree(file, path)
+        except BadRow as error:
+            note_bad_row(error, skipped)
+            continue
+        rows[split]["image"].append(str(file))
+        rows[split]["label"].append(label)
+    return {
+        name: Dataset.from_dict(rows[name], features=FEATURES)
+        for name in PUBLISHED_COUNTS
+        if name in rows
+    }
+
+
+def _place_in_tree(file: Path, root: Path) -> tuple[str, int]:
+    """Split and label id that a file's folders and name give."""
+    parts = file.relative_to(root).parts
+    if file.suffix.lower() not in IMAGE_SUFFIXES:
+        raise BadRow(
+            f"{file}: not an image; expected {', '.join(sorted(IMAGE_SUFFIXES))}. Take it out of "
+            "the folder."
+        )
+    if len(parts) not in (2, 3):
+        raise BadRow(
+            f"{file}: expected {root.name}/[split/]class/image, but found {len(parts) - 1} folders."
+        )
+    split = SPLIT_NAMES.get(parts[0].lower()) if len(parts) == 3 else "train"
+    if split is None:
+        raise BadRow(
+            f"{file}: folder {parts[0]!r} is not a split; expected train, validation or test."
+        )
+    prefix = file.name.split("_")[0].lower()
+    if prefix in ("training", "publictest", "privatetest"):
+        split = SPLIT_NAMES[prefix]
+    return split, label_id(parts[-2], str(file), BadRow)

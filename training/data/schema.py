@@ -1,0 +1,72 @@
+"""What FER-2013 looks like here: features, names, published counts, and errors in the data."""
+
+import difflib
+import re
+
+from datasets import ClassLabel, Dataset, Features, Image
+
+LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+FEATURES = Features({"image": Image(), "label": ClassLabel(names=list(LABELS))})
+FERPLUS_VOTES = 10  # columns of FER+: the seven classes, contempt, unknown, no face
+PUBLISHED_COUNTS = {
+    "train": [3995, 436, 4097, 7215, 4830, 3171, 4965],
+    "validation": [467, 56, 496, 895, 653, 415, 607],
+    "test": [491, 55, 528, 879, 594, 416, 626],
+}
+SYNONYMS = {
+    "anger": "angry", "disgusted": "disgust", "fearful": "fear", "afraid": "fear", "scared": "fear",
+    "happiness": "happy", "joy": "happy", "sadness": "sad",
+    "surprised": "surprise", "surprising": "surprise",
+}  # fmt: skip
+SPLIT_NAMES = {
+    "train": "train", "training": "train",
+    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
+    "publictest": "validation", "test": "test", "privatetest": "test",
+}  # fmt: skip
+
+
+class DataError(ValueError):
+    """The data cannot be used; the message says what was expected, what found, and what to do."""
+
+
+class BadRow(DataError):
+    """One row or file of the data; `--skip_bad_rows` goes on without it."""
+
+
+def note_bad_row(error: BadRow, skipped: list[str] | None) -> None:
+    """Adds it to `skipped`; without such a list, raises it."""
+    if skipped is None:
+        raise BadRow(f"{error}\nMend it; train.py --skip_bad_rows leaves such rows out.") from error
+    skipped.append(str(error))
+
+
+def label_id(name: str, where: str, kind: type[DataError] = DataError) -> int:
+    word = str(name).strip().lower()
+    word = SYNONYMS.get(word, word)
+    if word not in LABELS:
+        near = difflib.get_close_matches(word, [*LABELS, *SYNONYMS], n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise kind(f"{where}: class {name!r} is not one of {', '.join(LABELS)}.{hint}")
+    return LABELS.index(word)
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0][:200]
+
+
+def named_splits(found: dict[str, Dataset], source) -> dict[str, Dataset]:
+    """Renames splits to train, validation, test."""
+    splits, before = {}, {}
+    for name, split in found.items():
+        known = SPLIT_NAMES.get(re.sub(r"[^a-z]", "", name.lower()))
+        if known is None:
+            raise DataError(
+                f"{source}: split {name!r} is not known; expected one of {', '.join(SPLIT_NAMES)}."
+            )
+        if known in splits:
+            raise DataError(
+                f"{source}: splits {before[known]!r} and {name!r} are both {known}; "
+                "expected one of them."
+            )
+        splits[known], before[known] = split, name
+    return {name: splits[name] for name in PUBLISHED_COUNTS if name in splits}

@@ -1,0 +1,124 @@
+"""From decoded splits to what a run trains on and evaluates, before any treatment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .arguments import DataArguments
+from .audit import copies_of
+from .dataset import FaceDataset
+from .schema import LABELS, DataError
+
+
+@dataclass
+class RunData:
+    """
+    train: training images, or None where only an evaluation was asked for.
+    eval, eval_split: the evaluation images and the name of their split.
+    eval_copies: (N,) bool, which of them are copies of training images; None without training
+        images to compare with.
+    record: for data_report.json.
+
+    Set by sampling (`training.treatments.apply_sampling`); None without training images:
+
+    counts_before, train_counts: int64 (C,), training images per class before and after sampling.
+    drawn_counts: float32 (C,), counts that batches are drawn with: equal where each class is
+        equally likely, else train_counts.
+    """
+
+    train: FaceDataset | None
+    eval: FaceDataset
+    eval_split: str
+    eval_copies: np.ndarray | None
+    record: dict
+    counts_before: np.ndarray | None = None
+    train_counts: np.ndarray | None = None
+    drawn_counts: torch.Tensor | None = None
+
+
+def split_data(
+    splits: Mapping[str, FaceDataset], arguments: DataArguments, *, seed: int, training: bool
+) -> RunData:
+    """
+    Applies `--split` and `--drop_eval_copies`.
+
+    Raises:
+        DataError: a split or a class that is needed is not there.
+    """
+    if arguments.split == "paper":
+        splits = paper_split(splits, arguments.paper_samples_per_class, seed=seed)
+    needed = {arguments.eval_split} | ({"train"} if training else set())
+    if missing := sorted(needed - set(splits)):
+        raise DataError(
+            f"{arguments.dataset}: expected the splits {', '.join(sorted(needed))}, "
+            f"but {', '.join(missing)} is missing "
+            f"(found: {', '.join(splits)}). "
+            "--eval_split chooses another one; --split paper makes its own."
+        )
+    evaluation, train = splits[arguments.eval_split], splits.get("train")
+    copies = None
+    if train is not None and arguments.eval_split != "train":
+        copies = copies_of(evaluation.digests, train.digests)
+    if not training:
+        return RunData(None, evaluation, arguments.eval_split, copies, {})
+
+    record: dict = {}
+    if arguments.drop_eval_copies:
+        leaked = copies_of(train.digests, evaluation.digests)
+        train = train.select(np.flatnonzero(~leaked))
+        record["training_images_dropped_as_copies"] = int(leaked.sum())
+    if empty := [LABELS[c] for c in range(len(LABELS)) if not (train.labels == c).any()]:
+        raise DataError(
+            f"{arguments.dataset}: the train split has no image of {', '.join(empty)}; "
+            "expected every class."
+        )
+    return RunData(train, evaluation, arguments.eval_split, copies, record)
+
+
+def paper_split(
+    splits: Mapping[str, FaceDataset], per_class: int, *, seed: int
+) -> dict[str, FaceDataset]:
+    """
+    The paper's protocol: pool all splits, sample them, split 70/30 by class.
+
+    The sample is up to `per_class` random images of each class.
+    """
+    pool = FaceDataset.pool(list(splits.values()))
+    pool = pool.select(
+        cap_per_class(pool.labels.numpy(), per_class, seed=seed, num_classes=len(LABELS))
+    )
+    train, test = stratified_split(pool.labels.numpy(), 0.3, seed=seed)
+    return {"train": pool.select(train), "test": pool.select(test)}
+
+
+def class_counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """(N,) class ids -> (num_classes,) int64 counts."""
+    return np.bincount(np.asarray(labels), minlength=num_classes)
+
+
+def cap_per_class(labels: np.ndarray, most: int, *, seed: int, num_classes: int) -> np.ndarray:
+    """Up to `most` random rows a class (the paper samples up to 4,000); ascending row indices."""
+    counts = class_counts(labels, num_classes)
+    return choose_rows(np.asarray(labels), np.minimum(counts, most), seed)
+
+
+def stratified_split(
+    labels: np.ndarray, test_fraction: float, *, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Row indices (train, test), ascending; `test_fraction` of each class (rounded) is test."""
+    labels = np.asarray(labels)
+    counts = class_counts(labels, 0)
+    test = choose_rows(labels, np.round(counts * test_fraction).astype(np.int64), seed)
+    return np.setdiff1d(np.arange(len(labels)), test, assume_unique=True), test
+
+
+def choose_rows(labels: np.ndarray, sizes, seed: int) -> np.ndarray:
+    """`sizes` (C,) random rows of each class, without replacement; ascending row indices."""
+    rng = np.random.default_rng(seed)
+    chosen = [
+        rng.choice(np.flatnonzero(labels == c), int(size), replace=False, shuffle=False)
+        for c, size in enumerate(sizes)
+    ]
+    return np.sort(np.concatenate(chosen))

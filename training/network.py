@@ -1,0 +1,220 @@
+"""The network of a run, new or saved, with its image processor, from the flags."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+
+from modeling import (
+    FerEfficientNetConfig,
+    FerEfficientNetForImageClassification,
+    FerEfficientNetImageProcessor,
+)
+
+from .data import LABELS, first_line
+from .flags import arg, check_range
+from .weights import average_weights
+
+
+@dataclass
+class ModelArguments:
+    """The network."""
+
+    _argument_group_name = "model"
+
+    model_name_or_path: str | None = arg(
+        None,
+        "A saved model to evaluate or fine-tune; its config replaces the flags below, except "
+        "--image_size.",
+    )
+    average_with: list[str] = arg(
+        [],
+        "Saved models of the same network: start training from the mean of their weights and those "
+        "of --model_name_or_path (a model soup). Batch norm needs --precise_bn then.",
+    )
+    average_weight: float = arg(
+        0.5, "Share in that mean of the --average_with models together, in [0, 1]."
+    )
+    backbone: str = arg("efficientnet_b0", "An EfficientNet of timm: b0 to b7, v2, lite, es.")
+    pretrained: str | None = arg(
+        None,
+        "Start from ImageNet weights of timm: alone for the backbone's own, or a timm name, "
+        "or a local weights file. "
+        "--no_pretrained overrides a recipe.",
+        nargs="?",
+        const="imagenet",
+    )
+    num_channels: int = arg(1, "1 (grey) or 3 (RGB).")
+    image_size: int | None = arg(
+        None, "Side of the input in pixels; default: 48, or the saved model's."
+    )
+    stem_stride: int = arg(
+        2, "2 as published, or 1 to keep the detail of 48 px faces at about four times the cost."
+    )
+    drop_path_rate: float = arg(0.0, "Stochastic depth of the last block.")
+    head_hidden_sizes: list[int] = arg(
+        [512], "Widths of the head's hidden layers; none for a plain linear layer."
+    )
+    head_dropout: float = arg(0.2, "Dropout in the head.")
+
+    def __post_init__(self):
+        if self.average_with and not self.model_name_or_path:
+            raise ValueError("--average_with needs --model_name_or_path, which has the rest.")
+        if self.pretrained and self.model_name_or_path:
+            raise ValueError(
+                "--pretrained and --model_name_or_path exclude each other: "
+                "both say where weights come from."
+            )
+        check_range(self, "average_weight", 0, 1, closed=True)
+
+
+def build_network(
+    model: ModelArguments, *, cosine_scale: float | None, training: bool
+) -> tuple[FerEfficientNetForImageClassification, FerEfficientNetImageProcessor]:
+    """
+    A saved model, or a new one from the flags, with its image processor.
+
+    Args:
+        cosine_scale: of the classifier that the loss needs; None: a linear one.
+        training: a saved model is trained on: it is averaged as asked for, and its calibration is
+            forgotten.
+
+    Raises:
+        SystemExit: a saved model or ImageNet weights are not there or do not fit, or the flags
+            describe no network.
+    """
+    try:
+        return _saved(model, cosine_scale, training) or _new(model, cosine_scale)
+    except (ValueError, StrictDataclassError) as error:  # of timm's name, or of the config
+        raise SystemExit(f"train.py: {error.__cause__ or error}") from None
+
+
+def load_saved_model(
+    source: str, *, cosine_scale: float | None = None
+) -> tuple[FerEfficientNetForImageClassification, FerEfficientNetImageProcessor]:
+    """
+    Args:
+        source: a folder or a Hub id.
+        cosine_scale: of the classifier that the loss needs.
+
+    Raises:
+        SystemExit: it is not there, has other classes, or another classifier than the loss needs.
+    """
+    try:
+        network = FerEfficientNetForImageClassification.from_pretrained(
+            source, use_safetensors=True
+        )
+    except OSError as error:
+        raise SystemExit(
+            f"train.py: no saved model {source}: expected its folder, or a Hub id that can be "
+            f"reached ({first_line(error)}). Where a recipe names it, the recipe of that name is "
+            "to be run first."
+        ) from error
+    names = tuple(network.config.id2label[i] for i in range(network.config.num_labels))
+    if names != LABELS:
+        raise SystemExit(f"{source}: its classes are {names}; expected {LABELS} in this order.")
+    if cosine_scale is not None and network.config.cosine_scale != cosine_scale:
+        raise SystemExit(
+            f"--loss ldam needs a model with a cosine classifier of scale {cosine_scale}, but "
+            f"{source} has cosine_scale {network.config.cosine_scale}. Use another loss, or "
+            "--ldam_scale."
+        )
+    return network, FerEfficientNetImageProcessor.from_pretrained(source)
+
+
+def _saved(model: ModelArguments, cosine_scale: float | None, training: bool):
+    """None where the flags name no saved model."""
+    if not model.model_name_or_path:
+        return None
+    network, processor = load_saved_model(model.model_name_or_path, cosine_scale=cosine_scale)
+    if model.image_size:
+        _set_image_size(network.config, processor, model.image_size)
+    if training:
+        _average(network, model)
+        _forget_calibration(network.config)
+    return network, processor
+
+
+def _new(model: ModelArguments, cosine_scale: float | None):
+    config = FerEfficientNetConfig(
+        backbone=model.backbone,
+        num_channels=model.num_channels,
+        image_size=model.image_size or 48,
+        stem_stride=model.stem_stride,
+        drop_path_rate=model.drop_path_rate,
+        head_hidden_sizes=model.head_hidden_sizes,
+        head_dropout=model.head_dropout,
+        cosine_scale=cosine_scale,
+        id2label=dict(enumerate(LABELS)),
+        label2id={name: i for i, name in enumerate(LABELS)},
+    )
+    network = FerEfficientNetForImageClassification(config)
+    processor = FerEfficientNetImageProcessor(
+        size=network.config.image_size, num_channels=model.num_channels
+    )
+    if model.pretrained:
+        _load_imagenet_weights(network, model.pretrained)
+        processor.image_mean, processor.image_std = _imagenet_statistics(network)
+    return network, processor
+
+
+def round_weights(network: FerEfficientNetForImageClassification, dtype: torch.dtype) -> None:
+    """To what is saved, in place, so that the figures are those of the saved file."""
+    with torch.no_grad():
+        for value in network.parameters():
+            if value.ndim > 1:
+                value.copy_(value.to(dtype))
+
+
+def _average(network: FerEfficientNetForImageClassification, model: ModelArguments) -> None:
+    """With the --average_with models, if there are any."""
+    if not model.average_with:
+        return
+    others = [load_saved_model(name)[0] for name in model.average_with]
+    try:
+        average_weights(network, others, model.average_weight)
+    except ValueError as error:
+        raise SystemExit(
+            f"--average_with {' '.join(model.average_with)}: expected the network of "
+            f"{model.model_name_or_path}, found another; {error}."
+        ) from error
+
+
+def _set_image_size(
+    config: FerEfficientNetConfig, processor: FerEfficientNetImageProcessor, side: int
+) -> None:
+    """Of a saved model: the same weights convolve images of any size."""
+    config.image_size, processor.size = side, {"height": side, "width": side}
+    config.validate_fer_efficientnet()
+
+
+def _forget_calibration(config: FerEfficientNetConfig) -> None:
+    """It will be fitted anew."""
+    config.temperature, config.uncertain_below = 1.0, None
+    config.train_distribution, config.prior = None, "train"
+
+
+def _load_imagenet_weights(network: FerEfficientNetForImageClassification, pretrained: str) -> None:
+    """`pretrained`: "imagenet" (the backbone's own), a timm name, or a local file."""
+    is_file = Path(pretrained).is_file()
+    name = network.config.backbone if is_file or pretrained == "imagenet" else pretrained
+    try:
+        network.load_timm_weights(name, file=pretrained if is_file else None)
+    # timm, huggingface_hub and safetensors raise many kinds; all mean: no weights
+    except Exception as error:
+        raise SystemExit(
+            f"--pretrained {pretrained}: the weights could not be loaded ({type(error).__name__}: "
+            f"{first_line(error)}).\n"
+            "Without network, pass a local timm weights file "
+            "(--pretrained path/to/model.safetensors), "
+            "or start from random weights with --no_pretrained."
+        ) from error
+
+
+def _imagenet_statistics(network: FerEfficientNetForImageClassification) -> tuple[list, list]:
+    """Mean and standard deviation that the weights were trained with; their averages for grey."""
+    mean, std = (list(network.backbone.pretrained_cfg[key]) for key in ("mean", "std"))
+    if network.config.num_channels == 1:
+        mean, std = [sum(mean) / 3], [sum(std) / 3]
+    return mean, std

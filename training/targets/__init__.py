@@ -1,0 +1,28 @@
+"""
+What becomes of a label on its way to the loss: votes, mixup and cutmix, teachers, smoothing.
+
+Each step says side by side what it does to a batch's targets and what that does to the shares of
+the classes that the network will have learned.
+"""
+
+from .arguments import TargetArguments
+from .mixing import Mixing
+from .pipeline import Batch, Targets, TargetStep
+from .smoothing import LabelSmoothing, smooth_labels
+from .teachers import Teachers, load_teachers
+from .votes import Votes, translate_votes, with_votes
+
+__all__ = [
+    "Batch",
+    "LabelSmoothing",
+    "Mixing",
+    "TargetArguments",
+    "TargetStep",
+    "Targets",
+    "Teachers",
+    "Votes",
+    "load_teachers",
+    "smooth_labels",
+    "translate_votes",
+    "with_votes",
+]

@@ -1,0 +1,69 @@
+"""The flags of the targets, and the steps that they ask for."""
+
+from dataclasses import dataclass
+
+import torch
+
+from ..data import LABELS, FaceDataset
+from ..flags import arg, check_range
+from .mixing import Mixing
+from .pipeline import Targets, TargetStep
+from .smoothing import LabelSmoothing
+from .teachers import load_teachers
+from .votes import Votes
+
+
+@dataclass
+class TargetArguments:
+    """What becomes of the labels on their way to the loss. Every flag here makes soft labels."""
+
+    _argument_group_name = "targets"
+
+    label_smoothing: float = arg(0.0, "Share of the target that all classes get alike, in [0, 1).")
+    ferplus_weight: float = arg(
+        0.0,
+        "Share in the target of what the FER+ votes say of the label, in [0, 1]; the label has the "
+        "rest. Needs data with the column ferplus_votes.",
+    )
+    teachers: list[str] = arg(
+        [],
+        "Saved models, folders or Hub ids, whose mean probabilities for each augmented image go "
+        "into its target (distillation).",
+    )
+    distillation_weight: float = arg(
+        0.5, "Share of the --teachers in the target, in [0, 1]; label and votes have the rest."
+    )
+    mixup: float = arg(0.0, "alpha of mixup's Beta distribution; 0 is off.")
+    cutmix: float = arg(0.0, "alpha of cutmix's Beta distribution; 0 is off.")
+
+    def __post_init__(self):
+        check_range(self, "label_smoothing", 0, 1)
+        check_range(self, "ferplus_weight", 0, 1, closed=True)
+        check_range(self, "distillation_weight", 0, 1, closed=True)
+        check_range(self, "mixup", 0, float("inf"))
+        check_range(self, "cutmix", 0, float("inf"))
+
+    def soft_label_flags(self) -> list[str]:
+        """Names of the flags in use that make soft labels."""
+        names = ("label_smoothing", "ferplus_weight", "teachers", "mixup", "cutmix")
+        return [name for name in names if getattr(self, name)]
+
+    def build(self, train: FaceDataset, *, num_channels: int, device: torch.device) -> Targets:
+        """
+        Args:
+            train: the images that are trained on, after `with_votes` and sampling.
+            num_channels: of the images that teachers must take.
+        """
+        steps: list[TargetStep] = []
+        if self.ferplus_weight:
+            steps.append(Votes(self.ferplus_weight, train))
+        if self.mixup or self.cutmix:
+            steps.append(Mixing(self.mixup, self.cutmix, len(LABELS)))
+        if self.teachers:
+            weight = self.distillation_weight
+            steps.append(
+                load_teachers(self.teachers, weight, num_channels=num_channels, device=device)
+            )
+        if self.label_smoothing:
+            steps.append(LabelSmoothing(self.label_smoothing, len(LABELS)))
+        return Targets(steps)

@@ -1,0 +1,79 @@
+"""Knowledge distillation: trained models say what they see in the images of the student."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from ..network import load_saved_model
+from ..treatments.functional import one_hot
+from .pipeline import Batch
+
+
+class Teachers:
+    """
+    Mixes the mean probabilities of `teachers` into the targets of a batch.
+
+    They see each image as the student does, augmented and mixed (Beyer et al., "Knowledge
+    distillation: A good teacher is patient and consistent", CVPR 2022), at their own size. The
+    temperature is 1: their probabilities are calibrated when they are saved.
+
+    Args:
+        teachers: networks with their image processors; of one class order and number of channels.
+        weight: share of the teachers in the target, in [0, 1].
+    """
+
+    def __init__(
+        self,
+        teachers: Sequence[tuple[nn.Module, object]],
+        weight: float,
+        device: torch.device,
+    ):
+        self.teachers = [
+            (network.to(device, memory_format=torch.channels_last).eval(), processor)
+            for network, processor in teachers
+        ]
+        self.weight = weight
+
+    @torch.no_grad()
+    def apply(self, batch: Batch) -> Batch:
+        said = []
+        for network, processor in self.teachers:
+            pixel_values = processor.normalize_batch(batch.images)
+            pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
+            said.append(network(pixel_values=pixel_values)["logits"].float().softmax(dim=1))
+        mean = torch.stack(said).mean(dim=0)  # (N, C)
+        targets = one_hot(batch.targets, mean.shape[1])
+        return dataclasses.replace(batch, targets=self._mix(targets, mean))
+
+    def shares(self, shares: torch.Tensor) -> torch.Tensor:
+        """By the distribution that the teachers expect; unchanged where that is not known."""
+        expected = [network.config.train_distribution for network, _ in self.teachers]
+        if None in expected:
+            return shares
+        mean = torch.tensor(expected, dtype=shares.dtype, device=shares.device).mean(dim=0)
+        return self._mix(shares, mean)
+
+    def _mix(self, targets: torch.Tensor, said: torch.Tensor) -> torch.Tensor:
+        return (1 - self.weight) * targets + self.weight * said
+
+
+def load_teachers(
+    names: Sequence[str], weight: float, *, num_channels: int, device: torch.device
+) -> Teachers:
+    """
+    Args:
+        names: of saved models, folders or Hub ids. num_channels: of the network that is taught.
+
+    Raises:
+        SystemExit: one is not there, or takes other images.
+    """
+    teachers = [load_saved_model(name) for name in names]
+    for name, (teacher, _) in zip(names, teachers):
+        if teacher.config.num_channels != num_channels:
+            raise SystemExit(
+                f"--teachers {name} takes images of {teacher.config.num_channels} channels; "
+                f"expected {num_channels}, as the model that is trained."
+            )
+    return Teachers(teachers, weight, device)

@@ -1,0 +1,78 @@
+"""FER+ votes in the targets."""
+
+import dataclasses
+
+import torch
+import torch.nn.functional as F
+from sklearn.linear_model import LogisticRegression
+
+from ..data import LABELS, DataError, FaceDataset
+from ..treatments.functional import one_hot
+from .pipeline import Batch
+
+
+def translate_votes(labels: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
+    """
+    P(label | votes), float32 (N, 7); an image without votes has its label.
+
+    FER+'s voters (Barsoum et al., ICMI 2016) say "neutral" twice as often as FER-2013's labels do,
+    so their shares are translated: P is a logistic regression from the ten shares of votes to the
+    labels, fitted on these very rows.
+
+    Args:
+        labels: int64 (N,). votes: (N, 10) in the order of `training.data.ferplus.COLUMNS`.
+    """
+    number = votes.sum(dim=1, keepdim=True)
+    has_votes = number[:, 0] > 0
+    shares = (votes[has_votes] / number[has_votes]).double().numpy()
+    translation = LogisticRegression(max_iter=1000).fit(shares, labels[has_votes].numpy())
+    given = torch.zeros(len(shares), len(LABELS))
+    given[:, translation.classes_] = torch.from_numpy(translation.predict_proba(shares)).float()
+    voted = F.one_hot(labels, len(LABELS)).float()
+    voted[has_votes] = given
+    return voted
+
+
+def with_votes(train: FaceDataset, weight: float, source: str) -> FaceDataset:
+    """
+    `train` with its votes translated for `--ferplus_weight`; 0 leaves it as it is.
+
+    Raises:
+        DataError: `source`, as which the message names the data, has no votes.
+    """
+    if not weight:
+        return train
+    if train.votes is None or not train.votes.any():
+        raise DataError(
+            f"{source}: --ferplus_weight {weight} needs FER+ votes, but there is no column "
+            "ferplus_votes with any. Add --ferplus_csv fer2013new.csv "
+            "(github.com/microsoft/FERPlus) to Kaggle's fer2013.csv, or train on the labels alone "
+            "with --ferplus_weight 0."
+        )
+    voted = translate_votes(train.labels, train.votes)
+    return FaceDataset(train.images, train.labels, train.votes, voted)
+
+
+class Votes:
+    """
+    The target is (1 - weight) label + weight P(label | votes). The first step: it expects labels.
+
+    Args:
+        weight: in [0, 1].
+        train: the images that are trained on, after `with_votes` and sampling.
+    """
+
+    def __init__(self, weight: float, train: FaceDataset):
+        self.weight = weight
+        # (C, C), row c: what the votes of the images of class c say on average
+        self.said_of = torch.stack(
+            [train.voted[train.labels == c].mean(dim=0) for c in range(train.voted.shape[1])]
+        )
+
+    def apply(self, batch: Batch) -> Batch:
+        labels = one_hot(batch.targets, batch.voted.shape[1])
+        mixed = (1 - self.weight) * labels + self.weight * batch.voted
+        return dataclasses.replace(batch, targets=mixed)
+
+    def shares(self, shares: torch.Tensor) -> torch.Tensor:
+        return (1 - self.weight) * shares + self.weight * (shares @ self.said_of.to(shares))

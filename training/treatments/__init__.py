@@ -1,0 +1,50 @@
+"""
+What is done against imbalance: which images are drawn, and which loss is applied to them.
+
+A loss is one file of this room; a new file is a new `--loss` (docs/treatments.md).
+"""
+
+from ..flags import arg, check_range
+from .arguments import TreatmentArguments
+from .class_balanced import ClassBalanced, class_balanced_loss
+from .cross_entropy import CrossEntropy
+from .focal import Focal, focal_loss
+from .functional import class_weights, one_hot
+from .ldam import LDAM, ldam_loss
+from .logit_adjusted import LogitAdjusted, logit_adjusted_loss
+from .loss import Loss
+from .register import find_loss, flag_fields, losses, soft_label_losses
+from .sampling import SAMPLINGS, EpochSampler, apply_sampling, oversample, undersample
+from .weighted_bce import WeightedBCE, weighted_bce_loss
+from .weighted_cross_entropy import WeightedCrossEntropy, weighted_cross_entropy_loss
+
+__all__ = [
+    "LDAM",
+    "SAMPLINGS",
+    "ClassBalanced",
+    "CrossEntropy",
+    "EpochSampler",
+    "Focal",
+    "LogitAdjusted",
+    "Loss",
+    "TreatmentArguments",
+    "WeightedBCE",
+    "WeightedCrossEntropy",
+    "apply_sampling",
+    "arg",
+    "check_range",
+    "class_balanced_loss",
+    "class_weights",
+    "find_loss",
+    "flag_fields",
+    "focal_loss",
+    "ldam_loss",
+    "logit_adjusted_loss",
+    "losses",
+    "one_hot",
+    "oversample",
+    "soft_label_losses",
+    "undersample",
+    "weighted_bce_loss",
+    "weighted_cross_entropy_loss",
+]

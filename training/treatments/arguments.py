@@ -1,0 +1,45 @@
+"""The flags that say which treatment is used: a sampling and a loss, independently."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..flags import arg
+from .register import find_loss
+from .sampling import SAMPLINGS
+
+
+@dataclass
+class TreatmentArguments:
+    """How the imbalance of the classes is treated: a sampling and a loss, independently."""
+
+    _argument_group_name = "treatment of imbalance"
+
+    sampling: Literal[tuple(SAMPLINGS)] = arg(
+        "none", "; ".join(f"{name}: {one.help}" for name, one in SAMPLINGS.items()) + "."
+    )
+    undersample: str | None = arg(
+        None, "Images kept of each class, a number or 'min'; implies --sampling undersample."
+    )
+    loss: str = arg(
+        "cross_entropy",
+        "The loss; its weights and priors come from the class counts after sampling.",
+    )
+
+    def __post_init__(self):
+        find_loss(self.loss)
+        if self.undersample is not None:
+            if self.sampling not in ("none", "undersample"):
+                raise ValueError(
+                    f"--undersample and --sampling {self.sampling} exclude each other; "
+                    "give one of them."
+                )
+            if self.undersample != "min" and not (
+                self.undersample.isdigit() and int(self.undersample) > 0
+            ):
+                raise ValueError(
+                    "--undersample must be a positive number or 'min', "
+                    f"but it is {self.undersample!r}."
+                )
+            self.sampling = "undersample"
+        elif self.sampling == "undersample":
+            self.undersample = "min"
