@@ -27,29 +27,24 @@ class_distribution.png, training_curves.png.
 """
 
 import os
-import re
-import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import set_seed
-from transformers.dynamic_module_utils import custom_object_save
 
 from modeling import (
-    FacialEmotionPipeline,
     FerEfficientNetConfig,
     FerEfficientNetForImageClassification,
     FerEfficientNetImageProcessor,
 )
-from training import report
 from training.arguments import FIXED_BY_CHECKPOINT, Arguments, ModelArguments, parse_arguments
 from training.audit import audit, summary_line
 from training.augmentation import BatchAugmentation, BatchMixing
 from training.batch_norm import recompute_statistics
 from training.calibration import calibrate, certainty_figures, prior_figures
-from training.card import write_model_card
 from training.checkpoints import (
     TrainingError,
     find_best_beside,
@@ -60,20 +55,18 @@ from training.checkpoints import (
 )
 from training.data import LABELS, DataError, decode_split, first_line, load_fer2013
 from training.distillation import Teachers
+from training.evaluation.results import evaluation_results, recall_table, result_line
 from training.ferplus import join_votes
 from training.losses import ImbalanceLoss, one_hot
+from training.report import (
+    check_output_dir,
+    load_back,
+    remove_checkpoints_and_logs,
+    write_run_folder,
+)
 from training.soup import average_weights
 from training.splits import RunData, prepare_run_data
-from training.synthetic import encode_png
 from training.trainer import FerTrainer, epoch_metrics
-from training.verify import predict_in_clean_process
-
-CUSTOM_PIPELINES = {  # as transformers' Pipeline.save_pretrained writes it
-    "facial-emotion": {
-        "impl": f"pipeline_facial_emotion.{FacialEmotionPipeline.__name__}",
-        "pt": ["AutoModelForImageClassification"],
-    }
-}
 
 
 def check_processes(args: Arguments) -> None:
@@ -85,49 +78,6 @@ def check_processes(args: Arguments) -> None:
             "MULTI_CPU without mpirun. Use --config_file configs/accelerate/cpu_2.yaml, or "
             "torchrun --nproc_per_node 2 train.py ..."
         )
-
-
-def check_output_dir(args: Arguments) -> None:
-    """Refuses other people's files, and a run unless told to replace or resume it."""
-    folder = Path(args.training.output_dir)
-    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    if not held:
-        return
-    of_a_run = any(re.fullmatch(r"run\.yaml|checkpoint-\d+", name) for name in held)
-    if not of_a_run and held != ["runs"]:  # logs, of a run that was stopped early
-        raise SystemExit(
-            f"{folder} holds files that are no run's ({', '.join(held[:3])}). "
-            "Choose another --output_dir."
-        )
-    if args.training.evaluate_only and "model.safetensors" in held:
-        raise SystemExit(
-            f"{folder} holds a trained model, whose report would be replaced by this evaluation's. "
-            "Choose another --output_dir."
-        )
-    if args.training.overwrite:
-        return
-    if not args.training.resume_from_checkpoint:
-        raise SystemExit(
-            f"{folder} holds another run ({', '.join(held[:3])}). Choose another --output_dir, or "
-            "replace it with --overwrite, or go on with it by --resume_from_checkpoint true."
-        )
-    checkpoint = resume_point(args.training.resume_from_checkpoint, folder)[0]
-    if checkpoint is not None and checkpoint.resolve().parent != folder.resolve():
-        raise SystemExit(
-            f"{folder} holds another run than {checkpoint}. Choose another --output_dir, or "
-            "replace it with --overwrite."
-        )
-    if "run.yaml" in held and checkpoint is None:
-        raise SystemExit(
-            f"{folder} holds a finished run and no whole checkpoint to go on from. Choose another "
-            "--output_dir, or replace it with --overwrite."
-        )
-
-
-def remove_checkpoints_and_logs(folder: Path) -> None:
-    """Of a run that is replaced; its other files are replaced when the new run is done."""
-    for path in [*folder.glob("*checkpoint-*"), folder / "runs"]:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def build_model(
@@ -295,91 +245,12 @@ def build_trainer(
     )
 
 
-def device_name(training) -> str:
-    if training.device.type == "cuda":
-        return f"{training.world_size} x {torch.cuda.get_device_name()}"
-    return f"{training.device.type} ({torch.get_num_threads()} threads)"
-
-
-def write_report(
-    folder: Path,
-    args: Arguments,
-    trainer: FerTrainer,
-    data: RunData,
-    audit_report: dict,
-    results: dict,
-) -> None:
-    report.write_json(folder / "all_results.json", results)
-    report.write_json(folder / "data_report.json", audit_report | data.record)
-    report.write_run_yaml(
-        folder / "run.yaml",
-        args,
-        trainer.model.config,
-        audit_report["fingerprint"],
-        trainer.recipe_changes,
-    )
-    title = f"{data.eval_split} split, {results['eval_samples']} images"
-    report.plot_confusion_matrix(
-        folder / "confusion_matrix.png", results["eval_confusion_matrix"], LABELS, title
-    )
-    report.plot_class_distribution(folder / "class_distribution.png", data, LABELS)
-    if data.train is not None:
-        if trainer.state.global_step:
-            report.plot_training_curves(folder / "training_curves.png", trainer.state.log_history)
-        write_model_card(
-            folder / "README.md",
-            args=args,
-            config=trainer.model.config,
-            data=data,
-            data_summary=summary_line(audit_report),
-            results=results,
-            parameters=trainer.model.num_parameters(),
-            device=device_name(args.training),
-            model_id=args.training.hub_model_id or args.training.output_dir,
-        )
-
-
-def save_model(trainer: FerTrainer, folder: Path) -> None:
-    """config.json, model.safetensors, preprocessor_config.json and the modeling code; no pickle."""
-    trainer.model.config.custom_pipelines = CUSTOM_PIPELINES
-    custom_object_save(FacialEmotionPipeline, folder)
-    dtype = getattr(torch, trainer.args.weights_dtype)
-    weights = {
-        name: value.to(dtype) if value.ndim > 1 else value
-        for name, value in trainer.model.state_dict().items()
-    }
-    trainer.model.save_pretrained(folder, state_dict=weights)  # config.json keeps float32
-    trainer.processing_class.save_pretrained(folder)
-
-
 def round_weights(network, dtype: torch.dtype) -> None:
     """To what `save_model` stores, in place, so that the figures are those of the saved file."""
     with torch.no_grad():
         for value in network.parameters():
             if value.ndim > 1:
                 value.copy_(value.to(dtype))
-
-
-@torch.no_grad()
-def load_back(folder: Path, data: RunData, trainer: FerTrainer) -> str:
-    """Predicts an evaluation image by the saved folder in a clean process; checks it by the run."""
-    image, network = data.eval.images[:1], trainer.model.eval()
-    scores = predict_in_clean_process(
-        folder, encode_png(image[0].permute(1, 2, 0).squeeze(-1).numpy())
-    )
-    pixel_values = trainer.processing_class.normalize_batch(image.to(network.device))
-    # the class's: the network's own may be accelerate's, in bf16
-    expected = type(network).forward(network, pixel_values).logits[0].softmax(0)
-    largest = max(abs(scores[name] - expected[i].item()) for i, name in enumerate(LABELS))
-    if largest > 1e-2:
-        raise RuntimeError(
-            f"{folder} loads, but its probabilities differ from the run's by up to {largest:.4f}."
-        )
-    best = max(scores, key=scores.get)
-    return (
-        f"Loaded back by a clean process: {best} ({scores[best]:.3f}), "
-        f"labelled {LABELS[data.eval.labels[0]]}"
-    )
 
 
 def load_data(args: Arguments, processor: FerEfficientNetImageProcessor) -> tuple[RunData, dict]:
@@ -466,7 +337,7 @@ def evaluate(trainer: FerTrainer, data: RunData, say: Callable[[str], None]) -> 
             logits, fitted = calibrate(config, logits, labels)
         else:
             say(f"Not calibrated: that takes a validation split, not {data.eval_split}.")
-    results = report.evaluation_results(logits, labels, data.eval_copies, LABELS)
+    results = evaluation_results(logits, labels, data.eval_copies, LABELS)
     if config.uncertain_below is not None:
         results |= certainty_figures(logits, labels, config.uncertain_below)
     if config.train_distribution is not None and config.prior == "train":
@@ -483,22 +354,6 @@ def presented_distribution(trainer: FerTrainer, data: RunData) -> list[float]:
     if trainer.teachers is not None:
         shares = trainer.teachers.presented_shares(shares)
     return trainer.criterion.presented_distribution(shares.cpu()).tolist()
-
-
-def publish(
-    args: Arguments,
-    trainer: FerTrainer,
-    data: RunData,
-    audit_report: dict,
-    results: dict,
-) -> None:
-    """Writes --output_dir, all of it or nothing."""
-    with report.written_whole(Path(args.training.output_dir)) as folder:
-        if data.train is not None:
-            save_model(trainer, folder)
-        write_report(folder, args, trainer, data, audit_report, results)
-    if not trainer.state.global_step:  # the run that this one replaces may have left it
-        Path(args.training.output_dir, "training_curves.png").unlink(missing_ok=True)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -535,9 +390,10 @@ def main(argv: list[str] | None = None) -> None:
     results = train(args, trainer, say) if data.train is not None else {}
     results |= evaluate(trainer, data, say)
     if main_process:
-        publish(args, trainer, data, audit_report, results)
-        say(report.recall_table(results, data, LABELS))
-        say(report.result_line(results, data.eval_split))
+        words = sys.argv[1:] if argv is None else argv
+        write_run_folder(args, trainer, data, audit_report, results, argv=words)
+        say(recall_table(results, data, LABELS))
+        say(result_line(results, data.eval_split))
         if data.eval_copies is None:
             say("No training split to compare with: the figures without copies are left out.")
         if data.train is not None:

@@ -220,11 +220,11 @@ def test_a_folder_that_holds_a_run_is_refused_and_left_as_it_is(finished):
 
 def test_a_folder_with_other_files_is_refused_even_with_overwrite(tmp_path):
     (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(SystemExit, match="holds files that are no run's"):
+    with pytest.raises(SystemExit, match="holds files that do not belong to a run"):
         run(tmp_path, "--overwrite")
     assert (tmp_path / "README.md").read_text() == "mine"
     (tmp_path / "runs").mkdir()  # as a clone of this repository has it
-    with pytest.raises(SystemExit, match="holds files that are no run's"):
+    with pytest.raises(SystemExit, match="holds files that do not belong to a run"):
         run(tmp_path, "--overwrite")
     assert (tmp_path / "runs").exists()
 
@@ -246,10 +246,11 @@ def test_a_soup_is_in_weights_record_and_card(finished, tmp_path, monkeypatch):
     for name in ("backbone.conv_stem.weight", "head.0.weight"):
         assert not torch.equal(one[name], other[name])
         torch.testing.assert_close(mean[name], 0.75 * one[name].float() + 0.25 * other[name])
-    text = (tmp_path / "soup" / "run.yaml").read_text()
-    record = yaml.safe_load(text)
-    assert record["averaged_with"][0]["started_from"] == record["started_from"]
-    assert text.count("train_runtime") == 2  # what both know is written once
+    record = yaml.safe_load((tmp_path / "soup" / "run.yaml").read_text())
+    origin = finished[0].name
+    assert record["started_from"] == origin and record["averaged_with"] == ["other"]
+    assert [*record["stages"]] == [origin, "other"]  # each once
+    assert record["stages"]["other"]["started_from"] == origin
     card = (tmp_path / "soup" / "README.md").read_text()
     start = "on from stage 1, averaged with stage 2 (share 0.25)"
     assert f"# stage 3, {start}: 0 epochs" in card
@@ -298,11 +299,12 @@ def test_overwrite_and_fine_tuning_replace_it(finished, tmp_path, monkeypatch):
     assert not (tmp_path / "run" / "checkpoint-7").exists()
     assert (tmp_path / "run" / "notes.txt").exists()
     assert not torch.equal(first["head.0.weight"], second["head.0.weight"])
-    origin = yaml.safe_load((finished[0] / "run.yaml").read_text())
     content = yaml.safe_load((tmp_path / "run" / "run.yaml").read_text())
     assert content["arguments"]["model"]["head_hidden_sizes"] == [16]
-    record = content["started_from"]
-    assert {name: record[name] for name in origin} == origin and record["train_runtime"] > 0
+    assert content["started_from"] == finished[0].name
+    stage = content["stages"][finished[0].name]
+    assert stage["train_runtime"] == finished[1]["train_runtime"]
+    assert "--loss focal" in stage["flags"] and str(finished[0]) not in stage["flags"]
 
 
 def test_precise_bn_changes_the_statistics_of_a_saved_model_alone(finished, tmp_path):
@@ -346,8 +348,9 @@ def test_teachers_are_in_weights_prior_record_and_card(finished, tmp_path, monke
         for folder in (finished[0], tmp_path / "taught", tmp_path / "alone")
     ]
     assert shares[1] == pytest.approx(shares[0]) and shares[2] != pytest.approx(shares[0], abs=0.01)
-    record = yaml.safe_load((tmp_path / "taught" / "run.yaml").read_text())["taught_by"]
-    assert [run["train_runtime"] for run in record] == [finished[1]["train_runtime"]]
+    record = yaml.safe_load((tmp_path / "taught" / "run.yaml").read_text())
+    taught_by = [record["stages"][name] for name in record["taught_by"]]
+    assert [stage["train_runtime"] for stage in taught_by] == [finished[1]["train_runtime"]]
     card = (tmp_path / "taught" / "README.md").read_text()
     assert "# stage 2, from random weights, taught by stage 1: " in card
     assert "distillation_weight 1" in card

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from training.card import _base_model
 from training.stages import commands, finished_run, portable, share_equal_runs, stages
 

@@ -1,0 +1,1 @@
+"""How good a network is: the results of a run."""
