@@ -14,7 +14,7 @@ from safetensors import safe_open
 from transformers import pipeline
 
 from training.data import LABELS
-from training.report import predict_in_clean_process
+from training.report import chain, predict_in_clean_process
 from training.synthetic import encode_png
 
 ROOT = Path(__file__).parents[1]
