@@ -7,7 +7,10 @@ from pathlib import Path
 
 from setuptools import setup
 
-PACKAGES = ("modeling", "training", "prediction", "model")  # model: the weights that ship
+PACKAGES = (
+    *("modeling", "training", "training.evaluation", "training.report", "prediction"),
+    "model",  # the weights that ship
+)
 
 EXTRAS = {
     "train": [
@@ -57,9 +60,10 @@ setup(
     python_requires=">=3.10,<3.14",
     packages=[f"fer_efficientnet.{name}" for name in PACKAGES],
     py_modules=["fer_efficientnet.predict"],
-    package_dir={"fer_efficientnet": "."} | {f"fer_efficientnet.{name}": name for name in PACKAGES},
+    package_dir={"fer_efficientnet": "."}
+    | {f"fer_efficientnet.{name}": name.replace(".", "/") for name in PACKAGES},
     package_data={
-        "fer_efficientnet.training": ["model_card_template.md"],
+        "fer_efficientnet.training.report": ["model_card_template.md"],
         "fer_efficientnet.model": ["*.json", "*.safetensors", "README.md"],
     },
     entry_points={"console_scripts": ["facial-emotion = fer_efficientnet.predict:main"]},

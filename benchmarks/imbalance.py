@@ -16,19 +16,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.imbalance_report import write_report  # noqa: E402
 from benchmarks.runner import argument_parser, run_missing  # noqa: E402
+from training.treatments import SAMPLINGS, find_loss, losses  # noqa: E402
+from training.treatments.register import BASELINE  # noqa: E402
 
+# A row for every loss and every sampling: name -> flags, with the baseline for what is not said.
 TREATMENTS = {
-    "cross_entropy": [],
-    "undersampling": ["--undersample", "min"],
-    "weighted_bce": ["--loss", "weighted_bce"],
-    "focal": ["--loss", "focal", "--focal_alpha", "inverse"],
-    "weighted_cross_entropy": ["--loss", "weighted_cross_entropy"],
-    "class_balanced": ["--loss", "class_balanced"],
-    "logit_adjusted": ["--loss", "logit_adjusted"],
-    "ldam": ["--loss", "ldam"],
-    "oversampling": ["--sampling", "oversample"],
-    "weighted_sampling": ["--sampling", "weighted"],
+    name: ["--loss", name, *loss.benchmark_flags] if name != BASELINE else []
+    for name, loss in losses().items()
 }
+TREATMENTS |= {one.row: list(one.benchmark_flags) for one in SAMPLINGS.values() if one.row}
 PAPER = {
     "undersampling": ["configs/paper_undersampling.yaml"],
     "weighted_bce": ["configs/paper_weighted.yaml"],
@@ -40,13 +36,28 @@ def main(argv: list[str] | None = None) -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--protocol", choices=("official", "paper"), default="official")
     parser.add_argument("--recipe", default="configs/imbalance.yaml", help="of --protocol official")
-    parser.add_argument("--treatments", nargs="+", choices=TREATMENTS, help="default: all")
+    parser.add_argument(
+        "--treatments",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help=f"of {', '.join(TREATMENTS)}; default: all. A loss from outside, "
+        "path/to/file.py:ClassName, is a row of its own",
+    )
     args = parser.parse_args(argv)
     commands = {name: [args.recipe, *flags] for name, flags in TREATMENTS.items()}
     if args.protocol == "paper":
         commands = PAPER
+    outside = {
+        name.rpartition(":")[2]: [args.recipe, "--loss", name, *find_loss(name).benchmark_flags]
+        for name in args.treatments
+        if ".py:" in name
+    }
+    if unknown := sorted({name for name in args.treatments if ".py:" not in name} - {*commands}):
+        parser.error(f"--treatments {unknown[0]}: expected some of {', '.join(commands)}")
     if args.treatments:
         commands = {name: flags for name, flags in commands.items() if name in args.treatments}
+    commands |= outside
     run_missing(
         commands,
         args,

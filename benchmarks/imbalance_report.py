@@ -11,19 +11,11 @@ import numpy as np  # noqa: E402
 
 from benchmarks.runner import read_runs  # noqa: E402
 from training.data import LABELS  # noqa: E402
+from training.report import markdown_table  # noqa: E402
+from training.treatments import SAMPLINGS, losses  # noqa: E402
 
-NAMES = {
-    "cross_entropy": "cross-entropy (baseline)",
-    "undersampling": "undersampling (paper)",
-    "weighted_bce": "weighted binary cross-entropy (paper)",
-    "focal": "focal loss (paper)",
-    "weighted_cross_entropy": "weighted cross-entropy",
-    "class_balanced": "class-balanced loss",
-    "logit_adjusted": "logit-adjusted loss",
-    "ldam": "LDAM",
-    "oversampling": "oversampling",
-    "weighted_sampling": "weighted sampling",
-}
+TITLES = {name: loss.title for name, loss in losses().items()}
+TITLES |= {one.row: one.title for one in SAMPLINGS.values() if one.row}
 MEASURES = {
     "eval_accuracy": "accuracy",
     "eval_balanced_accuracy": "balanced accuracy",
@@ -32,7 +24,12 @@ MEASURES = {
     "eval_recall_happy": "recall of happy",
 }
 PAPER_ACCURACY = {"undersampling": 0.494286, "weighted_bce": 0.498982, "focal": 0.558316}
-Runs = dict[str, list[dict]]  # by treatment, in the order of NAMES, seeds ascending
+Runs = dict[str, list[dict]]  # by treatment, in the order of TITLES, seeds ascending
+
+
+def title(name: str) -> str:
+    """Of a row; a loss from outside is called by its name."""
+    return TITLES.get(name, name)
 
 
 def values(found: list[dict], key: str) -> list[float]:
@@ -67,15 +64,14 @@ def table(runs: Runs, protocol: str) -> str:
         header.insert(1, "the paper's accuracy")
     rows = []
     for name, found in runs.items():
-        row = [NAMES[name]]
+        row = [title(name)]
         if protocol == "paper":
             row.append(f"{PAPER_ACCURACY[name]:.3f}" if name in PAPER_ACCURACY else "")
         row += [cell(values(found, key), best[key] == name) for key in MEASURES]
         minutes = statistics.mean(values(found, "train_runtime")) / 60
         row += [str(len(found)), f"{images_seen(found[0]):,.0f}", f"{minutes:.1f}"]
         rows.append(row)
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown_table(header, rows)
 
 
 def conclusions(runs: Runs) -> str:
@@ -96,11 +92,11 @@ def conclusions(runs: Runs) -> str:
             second = max(others, key=lambda other: statistics.mean(values(runs[other], key)))
             lines.append(
                 f"- **{measure}**: no treatment beats the baseline ({mean:.3f}); the nearest, "
-                f"{NAMES[second]}, is {difference(runs[second], baseline, key)}."
+                f"{title(second)}, is {difference(runs[second], baseline, key)}."
             )
         else:
             lines.append(
-                f"- **{measure}**: {NAMES[name]} leads with {mean:.3f}, "
+                f"- **{measure}**: {title(name)} leads with {mean:.3f}, "
                 f"{difference(runs[name], baseline, key)}."
             )
     lead = max(runs, key=lambda name: statistics.mean(values(runs[name], "eval_balanced_accuracy")))
@@ -112,7 +108,7 @@ def conclusions(runs: Runs) -> str:
         ]  # fmt: skip
         losers = [f"{label} {change:+.3f}" for change, label in sorted(prices) if change < 0]
         lines.append(
-            f"- What {NAMES[lead]}, first in balanced accuracy, costs in recall: "
+            f"- What {title(lead)}, first in balanced accuracy, costs in recall: "
             + (", ".join(losers) or "nothing")
             + "."
         )
@@ -153,7 +149,7 @@ def plot_measures(path: Path, runs: Runs) -> None:
             axes.axvline(mean, color="#999999", lw=1, ls="--")
         axes.set_title(measure, fontsize=10)
         axes.grid(axis="x", alpha=0.3)
-    panels[0].set_yticks(range(len(runs)), [NAMES[name] for name in runs])
+    panels[0].set_yticks(range(len(runs)), [title(name) for name in runs])
     panels[0].invert_yaxis()
     figure.savefig(path, dpi=130)
     plt.close(figure)
@@ -178,7 +174,7 @@ def plot_confusions(path: Path, runs: Runs) -> None:
                       va="center", color=color, fontsize=7)  # fmt: skip
         axes.set_xticks(range(len(LABELS)), LABELS, rotation=60, ha="right", fontsize=7)
         axes.set_yticks(range(len(LABELS)), LABELS, fontsize=7)
-        axes.set_title(NAMES[name], fontsize=8)
+        axes.set_title(title(name), fontsize=8)
     figure.supxlabel("predicted", fontsize=9)
     figure.supylabel("label", fontsize=9)
     figure.savefig(path, dpi=130)
@@ -188,7 +184,7 @@ def plot_confusions(path: Path, runs: Runs) -> None:
 def write_report(folder: Path, protocol: str) -> None:
     """imbalance_<protocol>.md, .png and _confusion.png in `folder`."""
     stem = f"imbalance_{protocol}"
-    runs = read_runs(folder / stem, list(NAMES))
+    runs = read_runs(folder / stem, list(TITLES))
     if not runs:
         return
     every = [run["arguments"] for found in runs.values() for run in found]

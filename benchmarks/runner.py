@@ -121,8 +121,9 @@ def write_json(file: Path, content: dict) -> None:
 
 
 def read_runs(folder: Path, names: list[str]) -> dict[str, list[dict]]:
-    """Finished runs by name, in the order of `names`, seeds ascending."""
+    """Finished runs by name, in the order of `names`, others after them; seeds ascending."""
     found = {name: [] for name in names}
     for file in sorted(folder.glob("*-seed*.json")):
-        found[file.name.split("-seed")[0]].append(json.loads(file.read_text()))
+        name = file.name.split("-seed")[0]
+        found.setdefault(name, []).append(json.loads(file.read_text()))
     return {name: sorted(runs, key=lambda run: run["seed"]) for name, runs in found.items() if runs}

@@ -13,11 +13,11 @@ from huggingface_hub import ModelCard
 from safetensors import SafetensorError, safe_open
 
 from modeling import FerEfficientNetForImageClassification, FerEfficientNetImageProcessor
-from training.card import figures, usage
 from training.data import FaceDataset, decode_split, load_fer2013
 from training.data.splits import paper_split
 from training.data.synthetic import encode_png
-from training.verify import predict_in_clean_process
+from training.report import predict_in_clean_process
+from training.report.card import figures, usage
 
 from .client import PublishError
 

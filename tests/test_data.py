@@ -97,7 +97,7 @@ def test_csv_is_parsed_once_and_anew_after_an_edit(tmp_path, monkeypatch):
         raise AssertionError("parsed again")
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.data._parse_kaggle_csv", parsed_again)
+        patch.setattr("training.data.kaggle_csv._parse_kaggle_csv", parsed_again)
         second = load_fer2013(str(path))
         assert np.array_equal(pixels_of(first["train"]), pixels_of(second["train"]))
         assert labels_of(first) == labels_of(second)
@@ -376,7 +376,9 @@ def test_parquet_that_is_empty_or_broken_is_refused_by_file(tmp_path):
 @pytest.mark.parametrize("size", [0, 1])
 def test_empty_split_of_the_hub_is_refused(monkeypatch, size):
     found = DatasetDict(train=build([0] * size, ClassLabel(names=list(LABELS))))
-    monkeypatch.setattr("training.data.datasets.load_dataset", lambda *args, **kwargs: found)
+    monkeypatch.setattr(
+        "training.data.sources.datasets.load_dataset", lambda *args, **kwargs: found
+    )
     if size:
         assert len(load_fer2013("someone/faces")["train"]) == 1
     else:
@@ -455,7 +457,7 @@ def test_hub_data_set_that_cannot_be_reached_says_what_to_do(monkeypatch):
     def unreachable(*args, **kwargs):
         raise ConnectionError("Couldn't reach the Hub\nsecond line")
 
-    monkeypatch.setattr("training.data.datasets.load_dataset", unreachable)
+    monkeypatch.setattr("training.data.sources.datasets.load_dataset", unreachable)
     with pytest.raises(DataError) as error:
         load_fer2013("someone/faces")
     text = str(error.value)
@@ -484,7 +486,7 @@ def test_hub_data_set_is_pinned_and_mapped_by_name(monkeypatch, arguments, expec
             privateTest=build([4], other),
         )
 
-    monkeypatch.setattr("training.data.datasets.load_dataset", fake_hub)
+    monkeypatch.setattr("training.data.sources.datasets.load_dataset", fake_hub)
     splits = load_fer2013(*arguments)
     assert asked == [expected]
     assert labels_of(splits) == {"train": OTHER_ORDER_IDS, "validation": [3], "test": [0]}

@@ -34,7 +34,7 @@ def test_the_wheel_holds_nothing_outside_fer_efficientnet(wheel):
         "fer_efficientnet",
         next(name.split("/")[0] for name in names if ".dist-info" in name),
     }
-    assert "fer_efficientnet/training/model_card_template.md" in names
+    assert "fer_efficientnet/training/report/model_card_template.md" in names
 
 
 def test_the_wheel_imports_as_fer_efficientnet(wheel, tmp_path):
@@ -43,7 +43,7 @@ def test_the_wheel_imports_as_fer_efficientnet(wheel, tmp_path):
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "sys.modules['modeling'] = sys.modules['training'] = None\n"
         "import fer_efficientnet.modeling as modeling\n"
-        "import fer_efficientnet.training.card, fer_efficientnet.training.trainer\n"
+        "import fer_efficientnet.training.report.card, fer_efficientnet.training.trainer\n"
         "print(modeling.__file__, modeling.FerEfficientNetConfig().id2label[1])"
     )
     command = [sys.executable, "-I", "-c", code, str(tmp_path)]

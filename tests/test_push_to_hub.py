@@ -25,6 +25,7 @@ from publishing.model import _faces, _without_folders
 from tests.hub_server import HubServer
 from training.data import LABELS, decode_split, load_fer2013
 from training.data.splits import paper_split
+from training.report import predict_in_clean_process
 
 ROOT = Path(__file__).parents[1]
 BACK = """
@@ -203,7 +204,7 @@ def test_model_goes_up_and_comes_back(at_hub, hub, run, staged, tmp_path):
     assert f"Published as {hub.repositories['models/me/faces'].tags['v1'][:8]}" in done.stdout
     face = tmp_path / "face.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8)).save(face)
-    expected = train.predict_in_clean_process(run, face.read_bytes())
+    expected = predict_in_clean_process(run, face.read_bytes())
     script = tmp_path / "back.py"
     script.write_text(BACK)
     for more in ({}, {"HF_HUB_OFFLINE": "1"}):  # then from the cache

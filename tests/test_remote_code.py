@@ -14,7 +14,7 @@ from modeling import (
     FerEfficientNetForImageClassification,
     FerEfficientNetImageProcessor,
 )
-from training.verify import predict_in_clean_process
+from training.report import predict_in_clean_process
 
 AUTO_CLASSES = """
 import json, sys

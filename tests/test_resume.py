@@ -24,6 +24,7 @@ from training.checkpoints import (
     last_whole_checkpoint,
     resume_point,
 )
+from training.report import run_folder
 from training.stopping import StopOnSignal
 from training.trainer import FerTrainer
 
@@ -156,7 +157,7 @@ def test_ctrl_c_in_the_last_evaluation_saves_too(tmp_path):
 
 def test_a_finished_run_without_checkpoint_is_not_resumed_over(tmp_path):
     (tmp_path / "run.yaml").write_text("of another run")
-    with pytest.raises(SystemExit, match="a finished run and no whole checkpoint"):
+    with pytest.raises(SystemExit, match="a finished run and no complete checkpoint"):
         run(tmp_path, "--resume_from_checkpoint", "true")
 
 
@@ -302,14 +303,14 @@ def test_a_full_disk_at_the_end_leaves_the_folder_as_it_was(tmp_path, monkeypatc
     folder.mkdir()
     (folder / "run.yaml").write_text("of another run")
     (folder / "model.safetensors").write_bytes(b"of another run")
-    save_model = train.save_model
+    save_model = run_folder.save_model
 
     def save(trainer, where):
         with SmallDisk(100_000):
             save_model(trainer, where)
 
-    monkeypatch.setattr(train, "save_model", save)
-    with pytest.raises(TrainingError, match="what it held is as it was"):
+    monkeypatch.setattr(run_folder, "save_model", save)
+    with pytest.raises(TrainingError, match="its earlier content is unchanged"):
         run(folder, "--overwrite", "--max_steps", "2")
     assert (folder / "model.safetensors").read_bytes() == b"of another run"
     assert not (folder / ".partial").exists()

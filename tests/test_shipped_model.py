@@ -15,8 +15,7 @@ from transformers import pipeline
 
 from training.data import LABELS
 from training.data.synthetic import encode_png
-from training.stages import stages
-from training.verify import predict_in_clean_process
+from training.report import chain, predict_in_clean_process
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "model"
@@ -82,15 +81,21 @@ def test_card_is_the_reports():
 
 
 def test_recipes_are_those_of_configs():
-    runs = {run["command"].split()[2]: run for run in stages(MODEL)}
-    assert list(runs)[0] == "configs/fer2013.yaml" and len(runs) == len(stages(MODEL))
-    for recipe_file, run in runs.items():
-        recipe = yaml.safe_load((ROOT / recipe_file).read_text())
-        recipe.pop("pretrained", None)  # a local file of the same weights
-        resolved = {
-            name: value for group in run["arguments"].values() for name, value in group.items()
-        }
-        assert {name: resolved[name] for name in recipe} == recipe, recipe_file
+    stages = chain(MODEL)
+    record = yaml.safe_load((MODEL / "run.yaml").read_text())
+    resolved = {k: value for group in record["arguments"].values() for k, value in group.items()}
+    assert [stage["recipe"] for stage in stages.values()] == [
+        f"configs/model/{name}.yaml" for name in stages
+    ]
+    for name, stage in stages.items():
+        recipe = yaml.safe_load((ROOT / stage["recipe"]).read_text())
+        assert recipe["seed"] == stage["seed"], name
+        assert recipe.get("model_name_or_path") == (
+            f"runs/{stage['started_from']}" if "started_from" in stage else None
+        )
+        assert recipe.get("teachers", []) == [f"runs/{one}" for one in stage.get("taught_by", ())]
+    recipe.pop("extends", None)
+    assert {key: resolved[key] for key in recipe} == recipe
 
 
 def test_the_readme_has_its_figures():

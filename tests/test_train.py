@@ -17,9 +17,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import train
-from modeling import FerEfficientNetForImageClassification
+from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification
 from training.data import LABELS, DataError, FaceDataset
 from training.data.synthetic import draw_faces
+from training.network import ModelArguments, build_network, load_saved_model
 
 FLAGS = [
     *["--dataset", "synthetic", "--synthetic_images", "60", "--backbone", "test_efficientnet"],
@@ -108,7 +109,7 @@ def test_results_have_every_figure_twice(finished):
 def test_run_yaml_holds_what_is_needed_to_run_it_again(finished):
     folder, _ = finished
     content = yaml.safe_load((folder / "run.yaml").read_text())
-    assert content["arguments"]["imbalance"]["loss"] == "focal"
+    assert content["arguments"]["treatment"]["loss"] == "focal"
     assert content["arguments"]["training"]["num_train_epochs"] == 2
     assert content["versions"]["torch"] == torch.__version__.split("+")[0]
     assert content["seed"] == 42
@@ -197,8 +198,7 @@ def test_a_network_that_cannot_be_built_is_told_in_one_message(tmp_path, flags, 
 
 
 def test_loading_back_compares_in_float32_whatever_wraps_the_network(finished, monkeypatch):
-    network = train.FerEfficientNetForImageClassification.from_pretrained(finished[0])
-    processor = train.FerEfficientNetImageProcessor.from_pretrained(finished[0])
+    network, processor = load_saved_model(str(finished[0]))
     face = torch.from_numpy(draw_faces(np.array([3]), LABELS, seed=0))[:, None]
     data = SimpleNamespace(eval=FaceDataset(face, torch.tensor([3])))
     trainer = SimpleNamespace(model=network, processing_class=processor)
@@ -220,11 +220,11 @@ def test_a_folder_that_holds_a_run_is_refused_and_left_as_it_is(finished):
 
 def test_a_folder_with_other_files_is_refused_even_with_overwrite(tmp_path):
     (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(SystemExit, match="holds files that are no run's"):
+    with pytest.raises(SystemExit, match="holds files that do not belong to a run"):
         run(tmp_path, "--overwrite")
     assert (tmp_path / "README.md").read_text() == "mine"
     (tmp_path / "runs").mkdir()  # as a clone of this repository has it
-    with pytest.raises(SystemExit, match="holds files that are no run's"):
+    with pytest.raises(SystemExit, match="holds files that do not belong to a run"):
         run(tmp_path, "--overwrite")
     assert (tmp_path / "runs").exists()
 
@@ -246,10 +246,11 @@ def test_a_soup_is_in_weights_record_and_card(finished, tmp_path, monkeypatch):
     for name in ("backbone.conv_stem.weight", "head.0.weight"):
         assert not torch.equal(one[name], other[name])
         torch.testing.assert_close(mean[name], 0.75 * one[name].float() + 0.25 * other[name])
-    text = (tmp_path / "soup" / "run.yaml").read_text()
-    record = yaml.safe_load(text)
-    assert record["averaged_with"][0]["started_from"] == record["started_from"]
-    assert text.count("train_runtime") == 2  # what both know is written once
+    record = yaml.safe_load((tmp_path / "soup" / "run.yaml").read_text())
+    origin = finished[0].name
+    assert record["started_from"] == origin and record["averaged_with"] == ["other"]
+    assert [*record["stages"]] == [origin, "other"]  # each once
+    assert record["stages"]["other"]["started_from"] == origin
     card = (tmp_path / "soup" / "README.md").read_text()
     start = "on from stage 1, averaged with stage 2 (share 0.25)"
     assert f"# stage 3, {start}: 0 epochs" in card
@@ -273,12 +274,13 @@ def test_a_stage_whose_start_is_not_there_says_what_comes_first(tmp_path, monkey
 def test_a_saved_model_keeps_its_image_size_or_takes_another(finished):
     face = Image.new("L", (48, 48), 128)
     for image_size, expected in ((None, 32), (40, 40)):
-        saved = train.ModelArguments(model_name_or_path=str(finished[0]), image_size=image_size)
-        network, processor = train.build_model(saved, cosine_scale=None, training=True)
+        saved = ModelArguments(model_name_or_path=str(finished[0]), image_size=image_size)
+        network, processor = build_network(saved, cosine_scale=None, training=True)
         assert network.config.image_size == expected
         assert processor(face, return_tensors="pt").pixel_values.shape == (1, 1, expected, expected)
-    with pytest.raises(ValueError, match="`image_size` must be at least 32"):
-        train.set_image_size(network.config, processor, 8)
+    saved = ModelArguments(model_name_or_path=str(finished[0]), image_size=8)
+    with pytest.raises(SystemExit, match="`image_size` must be at least 32"):
+        build_network(saved, cosine_scale=None, training=True)
 
 
 def test_too_large_an_undersample_names_the_classes(tmp_path):
@@ -298,11 +300,12 @@ def test_overwrite_and_fine_tuning_replace_it(finished, tmp_path, monkeypatch):
     assert not (tmp_path / "run" / "checkpoint-7").exists()
     assert (tmp_path / "run" / "notes.txt").exists()
     assert not torch.equal(first["head.0.weight"], second["head.0.weight"])
-    origin = yaml.safe_load((finished[0] / "run.yaml").read_text())
     content = yaml.safe_load((tmp_path / "run" / "run.yaml").read_text())
     assert content["arguments"]["model"]["head_hidden_sizes"] == [16]
-    record = content["started_from"]
-    assert {name: record[name] for name in origin} == origin and record["train_runtime"] > 0
+    assert content["started_from"] == finished[0].name
+    stage = content["stages"][finished[0].name]
+    assert stage["train_runtime"] == finished[1]["train_runtime"]
+    assert "--loss focal" in stage["flags"] and str(finished[0]) not in stage["flags"]
 
 
 def test_precise_bn_changes_the_statistics_of_a_saved_model_alone(finished, tmp_path):
@@ -346,8 +349,9 @@ def test_teachers_are_in_weights_prior_record_and_card(finished, tmp_path, monke
         for folder in (finished[0], tmp_path / "taught", tmp_path / "alone")
     ]
     assert shares[1] == pytest.approx(shares[0]) and shares[2] != pytest.approx(shares[0], abs=0.01)
-    record = yaml.safe_load((tmp_path / "taught" / "run.yaml").read_text())["taught_by"]
-    assert [run["train_runtime"] for run in record] == [finished[1]["train_runtime"]]
+    record = yaml.safe_load((tmp_path / "taught" / "run.yaml").read_text())
+    taught_by = [record["stages"][name] for name in record["taught_by"]]
+    assert [stage["train_runtime"] for stage in taught_by] == [finished[1]["train_runtime"]]
     card = (tmp_path / "taught" / "README.md").read_text()
     assert "# stage 2, from random weights, taught by stage 1: " in card
     assert "distillation_weight 1" in card
@@ -362,8 +366,8 @@ def test_a_teacher_of_other_channels_is_refused(finished, tmp_path):
 
 def test_pretrained_from_a_local_file(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(train, "load_back", lambda *args: "")
-    source = train.FerEfficientNetForImageClassification(
-        train.FerEfficientNetConfig(backbone="test_efficientnet", num_channels=3, image_size=32)
+    source = FerEfficientNetForImageClassification(
+        FerEfficientNetConfig(backbone="test_efficientnet", num_channels=3, image_size=32)
     )
     save_file(source.backbone.state_dict(), tmp_path / "timm.safetensors")
     run(

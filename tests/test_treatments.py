@@ -60,7 +60,8 @@ def test_a_copied_file_has_a_row_in_the_benchmark(copied):
     rows = run(
         copied,
         "-c",
-        "import json; from benchmarks.imbalance import TREATMENTS, TITLES; "
+        "import json; from benchmarks.imbalance import TREATMENTS; "
+        "from benchmarks.imbalance_report import TITLES; "
         "print(json.dumps([TREATMENTS['my_loss'], TITLES['my_loss']]))",
     )[1]
     flags = ["--loss", "my_loss", "--my_alpha", "inverse"]

@@ -13,7 +13,7 @@ from .loss import Loss
 class CrossEntropy(Loss):
     """Softmax cross-entropy, -log softmax(x)_y: the baseline, which treats no class specially."""
 
-    title: ClassVar[str] = "cross-entropy"
+    title: ClassVar[str] = "cross-entropy (baseline)"
 
     def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return cross_entropy_losses(logits, labels).mean()

@@ -122,13 +122,17 @@ class Sampling:
     """
     One of `SAMPLINGS`.
 
-    help: what it draws. title: what tables call it.
+    help: what it draws.
+    row, title, benchmark_flags: its row in benchmarks/imbalance.py, what tables call it, and the
+        flags of train.py that it stands for.
     choose: `(labels, --undersample, seed)` -> the rows to train on; None: all of them.
     weighted: whether rows are drawn with replacement, each class equally likely.
     """
 
     help: str
+    row: str = ""
     title: str = ""
+    benchmark_flags: tuple[str, ...] = ()
     choose: Callable[[np.ndarray, str | None, int], np.ndarray] | None = None
     weighted: bool = False
 
@@ -148,13 +152,25 @@ def _oversampled(labels: np.ndarray, per_class: str | None, seed: int) -> np.nda
 SAMPLINGS = {
     "none": Sampling("every training image once an epoch"),
     "undersample": Sampling(
-        "the same number of each class", "undersampling (paper)", choose=_undersampled
+        help="the same number of each class",
+        row="undersampling",
+        title="undersampling (paper)",
+        benchmark_flags=("--undersample", "min"),
+        choose=_undersampled,
     ),
     "oversample": Sampling(
-        "small classes repeated up to the largest", "oversampling", choose=_oversampled
+        help="small classes repeated up to the largest",
+        row="oversampling",
+        title="oversampling",
+        benchmark_flags=("--sampling", "oversample"),
+        choose=_oversampled,
     ),
     "weighted": Sampling(
-        "with replacement, each class equally likely", "weighted sampling", weighted=True
+        help="with replacement, each class equally likely",
+        row="weighted_sampling",
+        title="weighted sampling",
+        benchmark_flags=("--sampling", "weighted"),
+        weighted=True,
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Loads a finished folder as a stranger would: in a process that cannot import this repository."""
+"""Loads a finished folder as its users will: in a process that cannot import this repository."""
 
 import base64
 import json
@@ -6,6 +6,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import torch
+
+from ..data import LABELS, RunData, encode_png
+
+TOLERANCE = 1e-2  # of a probability; the run may have computed in bfloat16
 
 SCRIPT = """
 import base64, io, json, sys
@@ -45,3 +51,33 @@ def predict_in_clean_process(folder: Path, png: bytes) -> dict[str, float]:
             f"{done.stderr[-2000:]}"
         )
     return {entry["label"]: entry["score"] for entry in json.loads(done.stdout.splitlines()[-1])}
+
+
+@torch.no_grad()
+def load_back(folder: Path, data: RunData, trainer) -> str:
+    """
+    Predicts an evaluation image by the saved folder in a clean process, and says what came out.
+
+    Args:
+        trainer: FerTrainer of the run, whose network predicts the same image.
+
+    Raises:
+        RuntimeError: the folder does not load, or its probabilities are not the run's.
+    """
+    image, network = data.eval.images[:1], trainer.model.eval()
+    scores = predict_in_clean_process(
+        folder, encode_png(image[0].permute(1, 2, 0).squeeze(-1).numpy())
+    )
+    pixel_values = trainer.processing_class.normalize_batch(image.to(network.device))
+    # the class's: the network's own may be accelerate's, in bf16
+    expected = type(network).forward(network, pixel_values).logits[0].softmax(0)
+    largest = max(abs(scores[name] - expected[i].item()) for i, name in enumerate(LABELS))
+    if largest > TOLERANCE:
+        raise RuntimeError(
+            f"{folder} loads, but its probabilities differ from the run's by up to {largest:.4f}."
+        )
+    best = max(scores, key=scores.get)
+    return (
+        f"Loaded back in a clean process: {best} ({scores[best]:.3f}), "
+        f"labelled {LABELS[data.eval.labels[0]]}"
+    )

@@ -1,0 +1,260 @@
+"""training/report/lineage.py: the runs that led to a run, each in short and once."""
+
+import pytest
+
+from training.report.card import _base_model, _start
+from training.report.lineage import (
+    abridged,
+    add,
+    commands,
+    in_full,
+    mark_paths,
+    merge,
+    portable,
+    renewed,
+    short,
+)
+
+
+def a_run(command, fingerprint="same", group="model", versions=None, **options):
+    """run.yaml of a run, and what its training took, as `short` takes it."""
+    keys = ("started_from", "averaged_with", "taught_by")
+    links = {key: options.pop(key) for key in keys if key in options}
+    flags = {"dataset": None, "model_name_or_path": None, "pretrained": None, "output_dir": "x"}
+    return {
+        "command": command,
+        "seed": 1,
+        "data_fingerprint": fingerprint,
+        "arguments": {group: flags | options},
+        "versions": versions or {"torch": "2"},
+        "epoch": 1.0,
+        "train_runtime": 60.0,
+        "train_steps_per_second": 2.0,
+        **links,
+    }
+
+
+def chain_of(**runs):
+    return {name: short(run) for name, run in runs.items()}
+
+
+def test_a_stage_is_what_differs_from_its_recipe():
+    stage = short(
+        a_run(
+            "python /x/train.py configs/one.yaml --dataset='/me/my faces' --seed 3 --overwrite "
+            "--output_dir model --pretrained runs/lite2.safetensors --head_hidden_sizes",
+            dataset="/me/my faces",
+            pretrained="runs/lite2.safetensors",
+            backbone="lite2",
+        )
+    )
+    assert stage == {
+        "recipe": "configs/one.yaml",
+        "flags": "--dataset 'my faces' --seed 3 --pretrained lite2.safetensors --head_hidden_sizes",
+        "seed": 1,
+        "data_fingerprint": "same",
+        "pretrained": "lite2.safetensors",
+        "backbone": "lite2",
+        "epoch": 1.0,
+        "train_runtime": 60.0,
+        "train_steps_per_second": 2.0,
+        "versions": {"torch": "2"},
+    }
+
+
+def test_a_recipe_of_a_folder_elsewhere_is_named_without_its_place():
+    assert short(a_run("python train.py /home/me/mine.yaml"))["recipe"] == "mine.yaml"
+    assert short(a_run("python train.py configs/model/1_a.yaml"))["recipe"] == (
+        "configs/model/1_a.yaml"
+    )
+    assert short(a_run("python train.py --seed 1"))["recipe"] is None
+
+
+def test_each_stage_starts_where_the_one_before_wrote():
+    data = "/secret place/fer2013.csv"
+    one = a_run(
+        "python train.py configs/one.yaml --dataset data/moved "
+        "--output_dir model --resume_from_checkpoint true",
+        dataset="./data/moved",
+    )
+    two = a_run(
+        f"python /x/train.py configs/two.yaml --dataset='{data}' --overwrite",
+        dataset=data,
+        model_name_or_path="runs/one",
+        started_from="one",
+    )
+    again = a_run(
+        f"python train.py configs/two.yaml --dataset '{data}' --seed 3",
+        dataset=data,
+        model_name_or_path="model",
+        started_from="two",
+    )
+    assert commands(chain_of(one=one, two=two, two_2=again)) == [
+        "python train.py configs/one.yaml --dataset fer2013.csv",
+        "python train.py configs/two.yaml --dataset fer2013.csv",
+        "python train.py configs/two.yaml --dataset fer2013.csv --seed 3 "
+        "--model_name_or_path runs/two --output_dir runs/two_2",
+    ]
+
+
+def test_other_data_keep_their_name():
+    first = a_run("python train.py configs/one.yaml --dataset me/faces", "other")
+    first["arguments"]["model"]["dataset"] = "me/faces"
+    last = a_run("python train.py configs/two.yaml --dataset me/fer2013", dataset="me/fer2013")
+    assert commands(chain_of(one=first, two=last)) == [
+        "python train.py configs/one.yaml --dataset me/faces",
+        "python train.py configs/two.yaml --dataset me/fer2013",
+    ]
+
+
+def test_teachers_of_the_chain_are_named_by_their_folders_and_others_as_they_are():
+    pupil = a_run(
+        "python train.py configs/pupil.yaml --teachers /x/first model me/teacher /y/alone",
+        teachers=["/x/first", "model", "me/teacher", "/y/alone"],
+        taught_by=["first", "good", "me/teacher", "./alone"],
+    )
+    plain = (a_run(f"python train.py configs/{name}.yaml") for name in ("first", "good"))
+    stages = chain_of(**dict(zip(("first", "good"), plain)), pupil=pupil)
+    assert commands(stages)[-1] == (
+        "python train.py configs/pupil.yaml --teachers runs/first runs/good me/teacher alone"
+    )
+    assert _start("pupil", stages) == "from random weights, taught by stages 1 and 2"
+
+
+def test_a_soup_says_what_is_in_it_and_its_share():
+    soup = a_run(
+        "python train.py --average_with /x/other",
+        model_name_or_path="runs/first",
+        average_with=["/x/other"],
+        average_weight=0.25,
+        started_from="first",
+        averaged_with=["other"],
+    )
+    plain = {name: a_run(f"python train.py configs/{name}.yaml") for name in ("first", "other")}
+    stages = chain_of(**plain, train=soup)
+    assert commands(stages)[2] == "python train.py --average_with runs/other"
+    start = "on from stage 1, averaged with stage 2 (share 0.25)"
+    assert _start("train", stages) == start
+
+
+def test_merged_chains_hold_equal_stages_once_and_tell_others_apart():
+    first = a_run("python train.py configs/first.yaml")
+    second = a_run(
+        "python train.py configs/second.yaml",
+        model_name_or_path="runs/first",
+        started_from="first",
+    )
+    stages: dict = {}
+    assert merge(stages, chain_of(first=first, second=second)) == "second"
+    assert merge(stages, chain_of(first=first)) == "first"
+    assert [*stages] == ["first", "second"]
+    other = chain_of(first=first | {"seed": 9}, second=second)  # of the same recipes
+    assert merge(stages, other) == "second_2"
+    assert [*stages] == ["first", "second", "first_2", "second_2"]
+    assert stages["second_2"]["started_from"] == "first_2"
+    assert commands(stages)[2:] == [
+        "python train.py configs/first.yaml --output_dir runs/first_2",
+        "python train.py configs/second.yaml --model_name_or_path runs/first_2 "
+        "--output_dir runs/second_2",
+    ]
+    assert merge(stages, other) == "second_2" and len(stages) == 4
+
+
+def test_of_versions_only_those_that_differ_are_written():
+    same, newer = (
+        short(a_run("python train.py", versions={"torch": v, "timm": "1"})) for v in "23"
+    )
+    older = short(a_run("python train.py", versions={"torch": "2"}))
+    stages: dict = {}
+    for name, stage in (("same", same), ("newer", newer), ("older", older)):
+        assert add(stages, name, stage) == name
+    versions = {"torch": "2", "timm": "1"}
+    written = abridged(stages, versions)
+    assert "versions" not in written["same"] and "flags" not in written["same"]
+    assert written["newer"]["versions"] == {"torch": "3"}
+    assert written["older"]["versions"] == {"timm": None}
+    assert in_full(written, versions) == stages
+
+
+def test_the_base_model_is_the_pupils_own_and_no_teachers():
+    teacher = a_run("python train.py configs/teacher.yaml", model_name_or_path="their/model")
+    pupil = a_run(
+        "python train.py configs/pupil.yaml",
+        pretrained="imagenet",
+        backbone="tf_efficientnet_lite2",
+        teachers=["x"],
+        taught_by=["teacher"],
+    )
+    last = a_run("python train.py", model_name_or_path="runs/pupil", started_from="pupil")
+    stages = chain_of(teacher=teacher, pupil=pupil, last=last)
+    assert _base_model(stages) == "timm/tf_efficientnet_lite2.in1k"
+    assert _base_model(chain_of(teacher=teacher)) == "their/model"
+    of_a_file = a_run("python train.py", pretrained="lite2.pth", backbone="tf_efficientnet_lite2")
+    assert _base_model(chain_of(last=of_a_file)) is None
+
+
+def test_a_folder_that_is_no_run_is_named_without_its_place():
+    run = a_run("python train.py --model_name_or_path /x/start", model_name_or_path="/x/start")
+    stages = chain_of(train=run)
+    assert commands(stages) == ["python train.py --model_name_or_path start"]
+    assert _start("train", stages) == "fine-tuned from start" and _base_model(stages) is None
+
+
+def test_an_older_record_with_its_runs_inside_is_renewed():
+    first = a_run("python train.py configs/first.yaml", group="imbalance")
+    shared = {"model_name_or_path": "runs/first", "started_from": first}
+    good = a_run("python train.py configs/good.yaml --output_dir model", **shared)
+    old = a_run(
+        "python train.py configs/pupil.yaml --overwrite",
+        teachers=["model", "me/teacher"],
+        taught_by=[good, None],
+        versions={"torch": "3"},
+        **shared,
+    )
+    old["changed_on_resume"] = ["checkpoint-6: seed 1 -> 2"]
+    new = renewed(old)
+    assert [*new["stages"]] == ["first", "good"]
+    assert new["started_from"] == "first" and new["taught_by"] == ["good", "me/teacher"]
+    assert new["stages"]["good"]["started_from"] == "first"
+    assert new["stages"]["first"] == {
+        "recipe": "configs/first.yaml",
+        "seed": 1,
+        "data_fingerprint": "same",
+        "epoch": 1.0,
+        "train_runtime": 60.0,
+        "train_steps_per_second": 2.0,
+        "versions": {"torch": "2"},
+    }
+    kept = ("command", "seed", "data_fingerprint", "arguments", "changed_on_resume", "epoch")
+    assert {name: new[name] for name in kept} == {name: old[name] for name in kept}
+    assert new["recipe"] == "configs/pupil.yaml" and isinstance(old["started_from"], dict)
+
+
+@pytest.mark.parametrize(
+    "word, expected",
+    [
+        ("/home/me/fer2013.csv", "fer2013.csv"),
+        ("../fer/", "fer"),
+        ("./data/fer2013", "fer2013"),
+        ("~/fer2013", "fer2013"),
+        ("a/b/c", "c"),
+        ("me/fer2013", "me/fer2013"),
+        ("0.5", "0.5"),
+        ("", ""),
+    ],
+)
+def test_portable(word, expected):
+    assert portable(word) == expected
+
+
+def test_a_path_that_looks_like_a_hub_id_is_marked_where_it_exists(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "fer2013").mkdir(parents=True)
+    options = {"dataset": "data/fer2013", "teachers": ["data/fer2013", "me/model"], "seed": 1}
+    mark_paths(options)
+    assert options == {
+        "dataset": "./data/fer2013",
+        "teachers": ["./data/fer2013", "me/model"],
+        "seed": 1,
+    }
+    assert portable(options["dataset"]) == "fer2013"

@@ -1,0 +1,414 @@
+"""
+The model card, made from the files of a run's folder and never edited by hand.
+
+Make it again, after a change of the template, say:
+  python -m training.report.card model
+"""
+
+import argparse
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import timm
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from safetensors import safe_open
+
+from ..data import DEFAULT_SOURCE, summary_line
+from ..treatments import find_loss
+from .lineage import commands, flags_of, is_weights_file, portable
+from .markdown import markdown_table
+from .run_record import chain, read_run
+
+TEMPLATE = Path(__file__).with_name("model_card_template.md")
+FIGURES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "balanced_accuracy": "balanced accuracy",
+    "ece": "expected calibration error",
+}
+CLASS_FIGURES = ("precision", "recall", "f1")
+GPU_STEPS_PER_SECOND = 15  # assumed for the card's estimate: a step is bound by kernel launches
+BUFFERS = re.compile(r"running_mean|running_var|num_batches_tracked")  # no parameters
+
+
+def write_model_card(folder: Path, model_id: str | None = None) -> Path:
+    """
+    Args:
+        folder: with config.json, model.safetensors, all_results.json, data_report.json and run.yaml
+            of a training. Nothing else decides what the card says.
+        model_id: Hub id, or folder, for the snippets. Default: the run's.
+
+    Returns:
+        The card's file.
+
+    Raises:
+        ValueError: `folder` holds no training.
+    """
+    run = read_run(folder)
+    if run is None:
+        raise ValueError(
+            f"{folder}: expected a folder that a training left, with run.yaml and the figures of "
+            "the training in all_results.json."
+        )
+    options = flags_of(run)
+    model_id = model_id or options["hub_model_id"] or options["output_dir"]
+    results, config, data_report = (
+        json.loads((folder / f"{name}.json").read_text())
+        for name in ("all_results", "config", "data_report")
+    )
+    label_names = [config["id2label"][str(i)] for i in range(len(config["id2label"]))]
+    stages = chain(folder)
+    card = ModelCard.from_template(
+        card_data=_card_data(options, results, model_id, _base_model(stages)),
+        template_path=str(TEMPLATE),
+        usage=usage(model_id),
+        parameters=f"{count_parameters(folder / 'model.safetensors') / 1e6:.1f} million",
+        backbone=config["backbone"],
+        image_size=config["image_size"],
+        channels="grey" if config["num_channels"] == 1 else "RGB",
+        label_names=", ".join(label_names),
+        **_about_results(results, data_report, label_names),
+        **_about_data(options, data_report),
+        **_about_training(run, options, results, stages),
+    )
+    card.save(folder / "README.md")
+    return folder / "README.md"
+
+
+def count_parameters(weights: Path) -> int:
+    """From the header of a safetensors file."""
+    with safe_open(weights, "pt") as stored:
+        shapes = {name: stored.get_slice(name).get_shape() for name in stored.keys()}
+    return sum(int(np.prod(shape)) for name, shape in shapes.items() if not BUFFERS.search(name))
+
+
+def _about_results(results: Mapping, data_report: Mapping, label_names: Sequence[str]) -> dict:
+    before = data_report["train_counts_before_sampling"]
+    after = data_report["train_counts_after_sampling"]
+    rarest = min(label_names, key=before.get)
+    evaluated = np.sum(results["eval_confusion_matrix"], axis=1)
+    return {
+        "eval_split": results["eval_split"],
+        "figures_table": _figures_table(results),
+        "calibration": _calibration(results),
+        "prior_table": _prior_table(results, rarest),
+        "classes_table": _classes_table(results, label_names, after, evaluated),
+        "confusions": _confusions(results, label_names),
+        "rarest": rarest,
+        "rarest_eval": evaluated[label_names.index(rarest)],
+    }
+
+
+def _about_data(options: Mapping, data_report: Mapping) -> dict:
+    source = options["dataset"]
+    return {
+        "dataset_name": _dataset_name(source),
+        "synthetic": source == "synthetic",
+        "data_summary": summary_line(data_report),
+        "dropped": data_report.get("training_images_dropped_as_copies", 0),
+        "own_copy": portable(source) if _is_local(source) else "",
+        "votes": bool(options["ferplus_weight"]),
+    }
+
+
+def _about_training(
+    run: Mapping, options: Mapping, results: Mapping, stages: Mapping[str, Mapping]
+) -> dict:
+    batch_size = options["per_device_train_batch_size"] * options["gradient_accumulation_steps"]
+    device = run.get("device", "")  # older records do not have it
+    return {
+        "sampling": options["sampling"],
+        "loss": options["loss"],
+        "loss_options": _loss_options(run),
+        "ema": bool(options["ema_decay"]),
+        "precise_bn": options["precise_bn"],
+        "trained": results["epoch"] > 0,
+        "epochs": f"{results['epoch']:g}",
+        "batch_size": batch_size,
+        "processes": run.get("processes", 1),
+        "optimizer": options["timm_optim"] or options["optim"],
+        "sizes": ", ".join(map(str, options["progressive_sizes"])),
+        "learning_rate": options["learning_rate"],
+        "scheduler": options["lr_scheduler_type"],
+        "seed": run["seed"],
+        "start": _start([*stages][-1], stages),
+        "runs": len(stages),
+        "runtime": _runtime(stages, results),
+        "device": device,
+        "gpu_minutes": "" if re.match(r"\d+ x ", device) else _gpu_minutes(stages),
+        "gpu_steps_per_second": GPU_STEPS_PER_SECOND,
+        "commands": _commands(stages),
+        "weights_file": _weights_file(stages),
+    }
+
+
+def figures(results: Mapping, label_names: Sequence[str]) -> list[str]:
+    """What the card says of `results`, word for word."""
+    classes = [
+        " | ".join(f"{results[f'eval_{key}_{name}']:.3f}" for key in CLASS_FIGURES)
+        for name in label_names
+    ]
+    return [
+        _figures_table(results),
+        _calibration(results),
+        _confusions(results, label_names),
+        *classes,
+    ]
+
+
+def usage(model_id: str, revision: str | None = None) -> str:
+    """The card's snippets. model_id: Hub id, or folder. revision: tag or commit to pin."""
+    pinned = f', revision="{revision}"' if revision else ""
+    where = f'model="{model_id}"{pinned}, trust_remote_code=True'
+    return (
+        "Faces in a photo (`pip install transformers torch timm 'opencv-python-headless<5'`):\n\n"
+        "```python\nfrom transformers import pipeline\n\n"
+        f'find = pipeline("facial-emotion", {where})\n'
+        'print(find("photo.jpg"))  # a dict for each face: box, label, score, scores, uncertain\n'
+        "```\n\nOne tight face:\n\n"
+        "```python\nfrom transformers import pipeline\n\n"
+        f'classifier = pipeline("image-classification", {where})\n'
+        'print(classifier("face.png"))\n```'
+    )
+
+
+def _card_data(
+    options: Mapping, results: Mapping, model_id: str, base_model: str | None
+) -> ModelCardData:
+    source = options["dataset"]
+    data_id = "synthetic" if source == "synthetic" else "fer2013"
+    hub_id = DEFAULT_SOURCE if _is_local(source) else source  # a local copy is of the same data
+    evaluations = [
+        EvalResult(
+            task_type="image-classification",
+            task_name="Image Classification",
+            dataset_type=data_id,
+            dataset_name=_dataset_name(source),
+            dataset_split=results["eval_split"],
+            metric_type={"macro_f1": "f1"}.get(key, key),
+            metric_name=name,
+            metric_value=results[f"eval_{key}"],
+        )
+        for key, name in FIGURES.items()
+    ]
+    return ModelCardData(
+        license="apache-2.0",
+        library_name="transformers",
+        pipeline_tag="image-classification",
+        tags=[
+            "facial-expression-recognition",
+            "efficientnet",
+            "fer2013",
+            "class-imbalance",
+            "timm",
+        ],
+        metrics=["accuracy", "f1"],
+        datasets=None if source == "synthetic" else [hub_id],
+        base_model=base_model,
+        model_name=Path(model_id).name,
+        eval_results=evaluations,
+    )
+
+
+def _base_model(stages: Mapping[str, Mapping]) -> str | None:
+    """Hub id of the weights that the last stage goes back to; those of teachers do not count."""
+    stage = [*stages.values()][-1]
+    while previous := stage.get("started_from"):
+        stage = stages[previous]
+    if source := stage.get("model_name_or_path"):
+        return source if "/" in source else None  # or the folder of a machine
+    pretrained = stage.get("pretrained")
+    if not pretrained or is_weights_file(pretrained):
+        return None
+    name = stage["backbone"] if pretrained == "imagenet" else pretrained
+    return timm.get_pretrained_cfg(name).hf_hub_id
+
+
+def _dataset_name(source: str) -> str:
+    return "synthetic faces drawn by code" if source == "synthetic" else "FER-2013"
+
+
+def _is_local(source: str) -> bool:
+    """Whether --dataset, as run.yaml has it, is a file or folder: a Hub id has a slash."""
+    return source != "synthetic" and "/" not in portable(source)
+
+
+def _start(name: str, stages: Mapping[str, Mapping]) -> str:
+    """What a stage started from and which others taught it."""
+    stage = stages[name]
+    start = _weights(stage, stages)
+    if others := stage.get("averaged_with"):
+        words = " and ".join(_numbered(other, stages) for other in others)
+        start += f", averaged with {words} (share {stage['average_weight']:g})"
+    teachers = [one for one in stage.get("taught_by", ()) if one in stages]
+    numbers = [str(_number(one, stages)) for one in teachers]
+    if numbers:
+        kind = "stage" if len(numbers) == 1 else "stages"
+        start += f", taught by {kind} {' and '.join(numbers)}"
+    return start
+
+
+def _number(name: str, stages: Mapping[str, Mapping]) -> int:
+    return [*stages].index(name) + 1
+
+
+def _numbered(name: str, stages: Mapping[str, Mapping]) -> str:
+    return f"stage {_number(name, stages)}" if name in stages else name.removeprefix("./")
+
+
+def _weights(stage: Mapping, stages: Mapping[str, Mapping]) -> str:
+    if previous := stage.get("started_from"):
+        return f"on from {_numbered(previous, stages)}"
+    if source := stage.get("model_name_or_path"):
+        return f"fine-tuned from {source}"
+    pretrained = stage.get("pretrained")
+    if not pretrained:
+        return "from random weights"
+    if is_weights_file(pretrained):
+        return f"from the ImageNet weights in {pretrained}"
+    return "from ImageNet weights of timm"
+
+
+def _weights_file(stages: Mapping[str, Mapping]) -> str:
+    """Name of the file that the first of the stages with one took ImageNet weights from."""
+    given = [stage.get("pretrained") or "" for stage in stages.values()]
+    return next(filter(is_weights_file, given), "")
+
+
+def _runtime(stages: Mapping[str, Mapping], results: Mapping) -> str:
+    minutes = [stage["train_runtime"] / 60 for stage in stages.values()]
+    if not results["epoch"]:
+        return f"{sum(minutes):.1f} minutes of training in all stages"
+    in_all = f" ({sum(minutes):.1f} in all stages)" if len(stages) > 1 else ""
+    return (
+        f"{minutes[-1]:.1f} minutes of training{in_all}, "
+        f"{results['train_samples_per_second']:.0f} images/s"
+    )
+
+
+def _commands(stages: Mapping[str, Mapping]) -> str:
+    """A shell script of all stages."""
+    lines = []
+    for (name, stage), command in zip(stages.items(), commands(stages)):
+        start = _start(name, stages)
+        words = f"stage {_number(name, stages)}, {start}" if len(stages) > 1 else start
+        minutes = stage["train_runtime"] / 60
+        lines += [f"# {words}: {stage['epoch']:g} epochs, {minutes:.1f} minutes", command]
+    return "\n".join(lines)
+
+
+def _loss_options(run: Mapping) -> str:
+    """The chosen loss's own flags, and what makes its targets soft."""
+    options, treatment = flags_of(run), run["arguments"].get("treatment")
+    if treatment is None:  # a record of before the losses' flags stood in this group
+        names = [*find_loss(options["loss"]).flags()]
+    else:
+        names = [name for name in treatment if name not in ("sampling", "undersample", "loss")]
+    soft = ("label_smoothing", "ferplus_weight", "mixup", "cutmix")
+    names += [name for name in soft if options[name]]
+    names += ["distillation_weight"] if options["teachers"] else []
+    values = {name: options[name] for name in names}
+    shown = [f"{name} {_shown(value)}" for name, value in values.items() if value is not None]
+    return f" ({', '.join(shown)})" if shown else ""
+
+
+def _shown(value) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _figures_table(results: Mapping) -> str:
+    suffixes, header = [""], ["", f"all {results['eval_samples']:,} images"]
+    if "eval_samples_without_copies" in results:
+        copies = results["eval_samples"] - results["eval_samples_without_copies"]
+        suffixes.append("_without_copies")
+        header.append(f"without {copies} copies of training images")
+    rows = [
+        [name, *(_figure(results, key, suffix) for suffix in suffixes)]
+        for key, name in FIGURES.items()
+    ]
+    return markdown_table(header, rows)
+
+
+def _figure(results: Mapping, key: str, suffix: str) -> str:
+    interval = results.get(f"eval_{key}_ci95{suffix}")
+    shown = f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
+    return f"{results[f'eval_{key}{suffix}']:.4f}{shown}"
+
+
+def _calibration(results: Mapping) -> str:
+    if "temperature" not in results:
+        return ""
+    text = (
+        f"Logits are divided by a temperature of {results['temperature']:.3f}, fitted on these "
+        "images by likelihood; the expected calibration error was "
+        f"{results['eval_ece_before_temperature']:.4f} before and is {results['eval_ece']:.4f}."
+    )
+    if results["eval_certain_accuracy"] is None:
+        return f"{text} No prediction counts as certain: `uncertain` is always true."
+    return (
+        f"{text} A score of at least {results['uncertain_below']:.3f} counts as certain: so are "
+        f"{results['eval_certain_share']:.1%} of these images, and "
+        f"{results['eval_certain_accuracy']:.1%} of those are right. The others get "
+        "`uncertain: True`."
+    )
+
+
+def _prior_table(results: Mapping, rarest: str) -> str:
+    """What `prior="uniform"` does beside "train"."""
+    if "eval_uniform_prior_accuracy" not in results:
+        return ""
+    keys = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"} | {
+        f"recall_{rarest}": f"recall of {rarest}"
+    }
+    rows = [
+        [f'`prior="{name}"`', *(f"{results[f'eval_{prefix}{key}']:.3f}" for key in keys)]
+        for name, prefix in (("train", ""), ("uniform", "uniform_prior_"))
+    ]
+    return markdown_table(["", *keys.values()], rows)
+
+
+def _classes_table(
+    results: Mapping, names: Sequence[str], train_counts: Mapping, eval_counts: Sequence[int]
+) -> str:
+    split = results["eval_split"]
+    header = ["class", "training images", f"{split} images", "precision", "recall", "F1"]
+    rows = [
+        [name, f"{train_counts[name]:,}", f"{eval_counts[c]:,}"]
+        + [f"{results[f'eval_{key}_{name}']:.3f}" for key in CLASS_FIGURES]
+        for c, name in enumerate(names)
+    ]
+    return markdown_table(header, rows)
+
+
+def _gpu_minutes(stages: Mapping[str, Mapping]) -> str:
+    steps = sum(one["train_steps_per_second"] * one["train_runtime"] for one in stages.values())
+    return f"{max(1, round(steps / GPU_STEPS_PER_SECOND / 60))}"
+
+
+def _confusions(results: Mapping, names: Sequence[str], most: int = 4) -> str:
+    """The largest shares of a class that get another label, in words."""
+    counts = np.array(results["eval_confusion_matrix"], dtype=float)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    np.fill_diagonal(share, 0)
+    pairs = [np.unravel_index(i, share.shape) for i in np.argsort(-share, axis=None)[:most]]
+    return ", ".join(f"{names[a]} taken for {names[b]} ({share[a, b]:.0%})" for a, b in pairs)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.report.card", description="Make the card of a run's folder again."
+    )
+    parser.add_argument("folder", type=Path, help="Output folder of train.py.")
+    parser.add_argument("--model_id", help="Hub id or folder in the snippets. Default: the run's.")
+    args = parser.parse_args(argv)
+    try:
+        print(write_model_card(args.folder, args.model_id))
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()

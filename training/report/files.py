@@ -1,0 +1,126 @@
+"""The files of a run's folder: what may be written where, and all of it or nothing."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import yaml
+from safetensors import SafetensorError
+
+from ..arguments import Arguments
+from ..checkpoints import TrainingError, resume_point
+
+MODELING = Path(__file__).parents[2] / "modeling"
+# What a run's report consists of, with what publishing may have added to it.
+REPORT_FILES = {
+    *("config.json", "model.safetensors", "preprocessor_config.json", "README.md"),
+    *("all_results.json", "data_report.json", "run.yaml", "onnx"),
+    *("confusion_matrix.png", "class_distribution.png", "training_curves.png"),
+    *(file.name for file in MODELING.glob("[!_]*.py")),
+}
+
+
+def check_output_dir(args: Arguments) -> None:
+    """
+    Raises:
+        SystemExit: --output_dir holds files of something else, or a run that --overwrite does not
+            replace and --resume_from_checkpoint does not continue.
+    """
+    folder = Path(args.training.output_dir)
+    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if not held:
+        return
+    of_a_run = any(re.fullmatch(r"run\.yaml|checkpoint-\d+", name) for name in held)
+    if not of_a_run and held != ["runs"]:  # logs, of a run that was stopped early
+        raise SystemExit(
+            f"{folder} holds files that do not belong to a run ({', '.join(held[:3])}). "
+            "Choose another --output_dir."
+        )
+    if args.training.evaluate_only and "model.safetensors" in held:
+        raise SystemExit(
+            f"{folder} holds a trained model, whose report this evaluation would replace. "
+            "Choose another --output_dir."
+        )
+    if args.training.overwrite:
+        return
+    if not args.training.resume_from_checkpoint:
+        raise SystemExit(
+            f"{folder} holds another run ({', '.join(held[:3])}). Choose another --output_dir, "
+            "replace the run with --overwrite, or continue it with --resume_from_checkpoint true."
+        )
+    checkpoint = resume_point(args.training.resume_from_checkpoint, folder)[0]
+    if checkpoint is not None and checkpoint.resolve().parent != folder.resolve():
+        raise SystemExit(
+            f"{folder} holds another run than {checkpoint}. Choose another --output_dir, or "
+            "replace the run with --overwrite."
+        )
+    if "run.yaml" in held and checkpoint is None:
+        raise SystemExit(
+            f"{folder} holds a finished run and no complete checkpoint to continue from. Choose "
+            "another --output_dir, or replace the run with --overwrite."
+        )
+
+
+def remove_checkpoints_and_logs(folder: Path) -> None:
+    """Those of a run that is being replaced; its report is replaced when the new run is done."""
+    for path in [*folder.glob("*checkpoint-*"), folder / "runs"]:
+        if path.is_symlink():
+            path.unlink()
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """
+    A folder to write a report into. Once all of it is written, it replaces the report in `folder`:
+    files of the earlier report that the new one lacks are removed, and so are links, whose targets
+    stay as they are. Checkpoints, logs and other people's files stay.
+
+    Raises:
+        TrainingError: the report could not be written (no space left, say); `folder` is unchanged.
+    """
+    partial = folder / ".partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        _replace_report(folder, partial)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"{folder} could not be written ({error}); its earlier content is unchanged. Free "
+            "some space, then continue from the last checkpoint with --resume_from_checkpoint true."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _replace_report(folder: Path, new: Path) -> None:
+    names = {file.name for file in new.iterdir()}
+    for name in names:
+        os.replace(new / name, folder / name)  # of a link, the link and not what it points to
+    for path in folder.iterdir():
+        if path.name in names | {new.name, "runs"} or "checkpoint-" in path.name:
+            continue
+        if path.is_symlink() or (path.name in REPORT_FILES and path.is_file()):
+            path.unlink()
+        elif path.name in REPORT_FILES:
+            shutil.rmtree(path)
+
+
+def write_json(path: Path, content: Mapping) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def write_yaml(path: Path, content: Mapping) -> None:
+    """In the order given, without anchors and aliases."""
+    text = yaml.dump(content, Dumper=_PlainDumper, sort_keys=False, width=120)
+    path.write_text(text)
+
+
+class _PlainDumper(yaml.SafeDumper):
+    def ignore_aliases(self, data) -> bool:
+        return True

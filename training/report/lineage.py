@@ -1,0 +1,270 @@
+"""
+The runs that led to a run: it starts from weights that another one left, averages them with those
+of others, or has others for teachers.
+
+A *stage* is one of these runs in short, as `stages` of run.yaml holds it. `started_from` (a name),
+`averaged_with` and `taught_by` (lists) refer to other stages by name; in the lists, a word with a
+slash is a model outside the chain.
+"""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+# flag that names folders of other runs -> key that names their stages
+LINKS = {
+    "model_name_or_path": "started_from",
+    "average_with": "averaged_with",
+    "teachers": "taught_by",
+}
+OF_ONE_MACHINE = ("output_dir", "resume_from_checkpoint", "overwrite", "disable_tqdm")
+FILE_FLAGS = ("pretrained", "ferplus_csv")  # what has a slash there is never a Hub id
+HUB_ID = re.compile(r"[\w.-]*\w/[\w.-]+")
+WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+
+
+def flags_of(record: Mapping) -> dict:
+    """Every resolved argument of run.yaml by name: the groups of older records are others."""
+    return {name: value for group in record["arguments"].values() for name, value in group.items()}
+
+
+def portable(word: str) -> str:
+    """
+    A file or folder of this machine -> its name; other words, Hub ids too, as they are.
+
+    Decided by the word alone, so that the answer is the same on every machine: "a/b" is a Hub id.
+    """
+    is_path = Path(word).is_absolute() or word.startswith(("./", "../", "~")) or word.count("/") > 1
+    return Path(word).name if is_path and Path(word).name else word
+
+
+def unmistakable(word: str) -> str:
+    """A path that exists here and could be taken for a Hub id ("data/faces") -> "./data/faces"."""
+    return f"./{word}" if HUB_ID.fullmatch(word) and Path(word).exists() else word
+
+
+def is_weights_file(pretrained: str) -> bool:
+    """Whether --pretrained names a file and not a network of timm."""
+    return "/" in pretrained or Path(pretrained).suffix in WEIGHTS_SUFFIXES
+
+
+def recipe_of(command: str) -> str | None:
+    """The recipe's path in the repository, or its name if it lay elsewhere."""
+    recipe = (_split(command)[0][2:] or [None])[0]
+    elsewhere = recipe and (Path(recipe).is_absolute() or recipe.startswith(("../", "~")))
+    return Path(recipe).name if elsewhere else recipe
+
+
+def short(run: Mapping) -> dict:
+    """
+    The stage of a run.
+
+    Args:
+        run: content of run.yaml with the training's `epoch`, `train_runtime` and
+            `train_steps_per_second`.
+
+    Returns:
+        `flags`: what differs from the recipe, as on the command line. `versions`: all of them.
+    """
+    options, recipe = flags_of(run), recipe_of(run["command"])
+    flags = _split(run["command"])[1]
+    flags = {name: values for name, values in flags.items() if name not in OF_ONE_MACHINE}
+    if "dataset" in flags:  # as it stands among the arguments, it is no Hub id by mistake
+        flags["dataset"] = [portable(options["dataset"])]
+    stage = {"recipe": recipe, "flags": "", "seed": run["seed"]}
+    stage["data_fingerprint"] = run["data_fingerprint"]
+    for flag, key in LINKS.items():
+        given = words(options.get(flag))
+        if names := run.get(key):
+            stage[key] = names
+            found = _folders(names)
+        elif given:  # --model_name_or_path of a model outside the chain
+            stage[flag] = portable(given[0])
+            found = [portable(given[0])]
+        if given and (flag in flags or given != found):
+            flags[flag] = found
+    if "averaged_with" in stage:
+        stage["average_weight"] = options["average_weight"]
+    pretrained = options.get("pretrained")
+    if pretrained and not options.get("model_name_or_path"):
+        name = Path(pretrained).name if is_weights_file(pretrained) else pretrained
+        stage |= {"pretrained": name, "backbone": options["backbone"]}
+    for name in FILE_FLAGS:
+        if name in flags:
+            flags[name] = [Path(word).name for word in flags[name]]
+    stage["flags"] = _join(flags)
+    kept = ("epoch", "train_runtime", "train_steps_per_second", "changed_on_resume", "versions")
+    return stage | {name: run[name] for name in kept if name in run}
+
+
+def add(stages: dict[str, dict], name: str, stage: Mapping) -> str:
+    """Adds a stage unless an equal one is there. Returns its name, which may get a number."""
+    for known, one in stages.items():
+        if one == stage:
+            return known
+    unique, number = name, 2
+    while unique in stages:
+        unique, number = f"{name}_{number}", number + 1
+    stages[unique] = dict(stage)
+    return unique
+
+
+def merge(stages: dict[str, dict], chain: Mapping[str, Mapping]) -> str:
+    """Adds a chain in its order. Returns the name that its last stage has in `stages`."""
+    names: dict[str, str] = {}
+    for name, stage in chain.items():
+        names[name] = add(stages, name, _renamed(stage, names))
+    return names[name]
+
+
+def _renamed(stage: Mapping, names: Mapping[str, str]) -> dict:
+    """`stage` with the new names of those that it needs, which its recipe does not know."""
+    stage, flags = dict(stage), _parse(shlex.split(stage["flags"]))
+    for flag, key in LINKS.items():
+        before = words(stage.get(key))
+        after = [names.get(name, name) for name in before]
+        if after != before:
+            stage[key] = after if isinstance(stage[key], list) else after[0]
+            flags[flag] = _folders(after)
+    return stage | {"flags": _join(flags)}
+
+
+def own_name(run: Mapping) -> str:
+    """Of the recipe, or of the folder that the run wrote to."""
+    recipe = recipe_of(run["command"])
+    return Path(recipe).stem if recipe else Path(flags_of(run)["output_dir"]).name
+
+
+def renewed(old: Mapping) -> dict:
+    """run.yaml as it was when each run held the ones before it whole -> as it is now."""
+    stages: dict[str, dict] = {}
+    run = _with_names(old, stages)
+    versions = run.get("versions", {})
+    kept = [name for name in run if name not in ("arguments", "versions")]
+    return (
+        {"command": run["command"], "recipe": recipe_of(run["command"])}
+        | {name: run[name] for name in kept}
+        | {"arguments": run["arguments"], "versions": versions}
+        | {"stages": abridged(stages, versions)}
+    )
+
+
+def _with_names(old: Mapping, stages: dict[str, dict]) -> dict:
+    """`old` with names in place of the runs it needs, which are added to `stages`."""
+    run = {name: value for name, value in old.items() if name not in LINKS.values()}
+    run["arguments"] = {name: dict(group) for name, group in old["arguments"].items()}
+    options = flags_of(run)
+    for group in run["arguments"].values():
+        mark_paths(group)
+    for flag, key in LINKS.items():
+        given, needed = words(options.get(flag)), old.get(key) or []
+        needed = [needed] if isinstance(needed, Mapping) else needed
+        names = []
+        for word, one in zip(given, needed or [None] * len(given)):
+            if one is None:
+                names.append(outside(word))
+                continue
+            one = _with_names(one, stages)
+            names.append(add(stages, own_name(one), short(one)))
+        if key != "started_from" and names:
+            run[key] = names
+        elif needed:
+            run[key] = names[0]
+    return run
+
+
+def outside(word: str) -> str:
+    """A model that is no stage -> its Hub id, or "./" and the name of its folder."""
+    name = portable(unmistakable(word))
+    return name if "/" in name else f"./{name}"
+
+
+def mark_paths(options: dict) -> None:
+    """Of arguments, in place: a path is to be told from a Hub id by its form alone."""
+    for name in ("dataset", *LINKS):
+        value = options.get(name)
+        if isinstance(value, str):
+            options[name] = unmistakable(value)
+        elif value:
+            options[name] = [unmistakable(word) for word in value]
+
+
+def abridged(stages: Mapping[str, Mapping], versions: Mapping) -> dict[str, dict]:
+    """Stages as run.yaml holds them: of the versions those that are not the run's own."""
+    result = {}
+    for name, stage in stages.items():
+        own = stage.get("versions", versions)
+        other = {
+            key: own.get(key) for key in {**versions, **own} if own.get(key) != versions.get(key)
+        }
+        stage = {
+            key: value
+            for key, value in stage.items()
+            if key != "versions" and value not in ("", None)
+        }
+        result[name] = stage | ({"versions": other} if other else {})
+    return result
+
+
+def in_full(stages: Mapping[str, Mapping], versions: Mapping) -> dict[str, dict]:
+    """Stages of run.yaml, each with all its versions and flags: the inverse of `abridged`."""
+    result = {}
+    for name, stage in stages.items():
+        own = dict(versions) | stage.get("versions", {})
+        own = {key: value for key, value in own.items() if value is not None}
+        result[name] = {"recipe": None, "flags": "", **stage, "versions": own}
+    return result
+
+
+def commands(stages: Mapping[str, Mapping]) -> list[str]:
+    """
+    The command of each stage, as it works for somebody else in a clone of this repository.
+
+    Data that are the same as the last stage's are named as there. Each run writes to runs/<name>,
+    where those that need it find it.
+    """
+    last, lines = [*stages.values()][-1], []
+    dataset = _parse(shlex.split(last["flags"])).get("dataset")
+    for name, stage in stages.items():
+        flags = _parse(shlex.split(stage["flags"]))
+        if dataset and stage["data_fingerprint"] == last["data_fingerprint"]:
+            flags["dataset"] = dataset
+        recipe = [stage["recipe"]] if stage["recipe"] else []
+        if name != (Path(*recipe).stem if recipe else "train"):
+            flags["output_dir"] = [f"runs/{name}"]
+        head = shlex.join(["python", "train.py", *recipe])
+        lines.append(f"{head} {_join(flags)}".rstrip())
+    return lines
+
+
+def _folders(names: str | Sequence[str]) -> list[str]:
+    """Where the commands find stages; models outside the chain are named as they are."""
+    return [name.removeprefix("./") if "/" in name else f"runs/{name}" for name in words(names)]
+
+
+def words(value: str | Sequence[str] | None) -> list[str]:
+    """One word, a list of them or nothing -> a list."""
+    return [value] if isinstance(value, str) else list(value or ())
+
+
+def _split(command: str) -> tuple[list[str], dict[str, list[str]]]:
+    """`python train.py RECIPE` in words, and the values of each flag."""
+    parts = shlex.split(command)
+    first = next((i for i, part in enumerate(parts) if part.startswith("--")), len(parts))
+    return parts[:first], _parse(parts[first:])
+
+
+def _parse(parts: Sequence[str]) -> dict[str, list[str]]:
+    flags: dict[str, list[str]] = {}
+    for word in parts:
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            values = flags[name.replace("-", "_")] = [portable(value)] if equals else []
+        else:
+            values.append(portable(word))
+    return flags
+
+
+def _join(flags: Mapping[str, Sequence[str]]) -> str:
+    return shlex.join([word for name, values in flags.items() for word in (f"--{name}", *values)])

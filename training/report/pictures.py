@@ -1,0 +1,109 @@
+"""The figures of a run: confusion matrix, class distribution, training curves."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402  (the backend is chosen first: no display is needed)
+from matplotlib.ticker import MaxNLocator  # noqa: E402
+
+from ..data import RunData  # noqa: E402
+
+BLUE, ORANGE, GREEN, GREY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#999999",
+)  # Okabe & Ito: safe for colour-blind readers
+
+
+def plot_confusion_matrix(
+    path: Path, confusion: Sequence[Sequence[int]], label_names: Sequence[str], title: str
+) -> None:
+    """Rows are true classes; the colour is the share of the row, the number the count."""
+    counts = np.asarray(confusion)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, axes = plt.subplots(figsize=(7, 6), layout="constrained")
+    image = axes.imshow(share, cmap="cividis", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        color = "black" if share[row, column] > 0.55 else "white"
+        text = f"{share[row, column]:.2f}\n{count}"
+        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
+    axes.set_xticks(range(len(label_names)), label_names, rotation=35, ha="right")
+    axes.set_yticks(range(len(label_names)), label_names)
+    axes.set(xlabel="predicted", ylabel="label", title=title)
+    figure.colorbar(image, ax=axes, label="share of the class")
+    _save(figure, path)
+
+
+def plot_class_distribution(path: Path, data: RunData, label_names: Sequence[str]) -> None:
+    """Training images per class before and after sampling, and the evaluation split."""
+    bars = {
+        f"evaluation ({data.eval_split})": (
+            np.bincount(data.eval.labels, minlength=len(label_names)),
+            GREY,
+        )
+    }
+    if data.train_counts is not None:
+        if data.record["sampling"] == "none":
+            bars = {"training": (data.train_counts, BLUE)} | bars
+        else:
+            after = data.drawn_counts.numpy().round().astype(int)
+            name = f"training, after sampling ({data.record['sampling']})"
+            bars = {
+                "training, before sampling": (data.counts_before, BLUE),
+                name: (after, ORANGE),
+            } | bars
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    width = 0.85 / len(bars)
+    for i, (name, (counts, color)) in enumerate(bars.items()):
+        drawn = axes.bar(
+            np.arange(len(label_names)) + (i - (len(bars) - 1) / 2) * width,
+            counts,
+            width,
+            color=color,
+        )
+        drawn.set_label(f"{name}: {int(np.sum(counts)):,} images")
+        axes.bar_label(drawn, fontsize=7, rotation=90, padding=3)
+    axes.set_xticks(range(len(label_names)), label_names)
+    axes.margins(y=0.12)
+    axes.set(ylabel="images", title="Class distribution")
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+    _save(figure, path)
+
+
+def plot_training_curves(path: Path, history: Sequence[Mapping]) -> None:
+    """Losses on the left, accuracy and macro-F1 of the evaluation split on the right, by epoch."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
+    for axes, key, name, color in (
+        (left, "loss", "training", BLUE),
+        (left, "eval_loss", "evaluation (cross-entropy)", ORANGE),
+        (right, "eval_accuracy", "accuracy", BLUE),
+        (right, "eval_macro_f1", "macro-F1", ORANGE),
+        (right, "eval_balanced_accuracy", "balanced accuracy", GREEN),
+    ):
+        points = [(entry["epoch"], entry[key]) for entry in history if key in entry]
+        if points:
+            axes.plot(
+                *zip(*points),
+                color=color,
+                label=name,
+                marker="o" if len(points) < 30 else None,
+                markersize=3,
+            )
+    left.set(xlabel="epoch", title="Loss")
+    right.set(xlabel="epoch", title="Evaluation")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if axes.lines:
+            axes.legend(fontsize=8)
+    _save(figure, path)
+
+
+def _save(figure, path: Path) -> None:
+    figure.savefig(path, dpi=130)
+    plt.close(figure)

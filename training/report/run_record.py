@@ -1,0 +1,124 @@
+"""run.yaml: what reproduces a run, and in short every run that led to it."""
+
+import json
+import platform
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+
+import torch
+import yaml
+
+from ..arguments import Arguments
+from .files import write_yaml
+from .lineage import (
+    LINKS,
+    abridged,
+    add,
+    flags_of,
+    in_full,
+    mark_paths,
+    merge,
+    outside,
+    own_name,
+    recipe_of,
+    renewed,
+    short,
+    words,
+)
+
+PACKAGES = (
+    *("torch", "torchvision", "transformers", "datasets", "evaluate", "accelerate", "timm"),
+    *("safetensors", "numpy"),
+)
+
+
+def write_run_record(
+    path: Path,
+    args: Arguments,
+    *,
+    config,
+    argv: Sequence[str],
+    data_fingerprint: str,
+    recipe_changes: Sequence[str] = (),
+) -> None:
+    """
+    Args:
+        config: of the model, which knows better than the flags what a saved model is.
+        argv: the words after `python train.py`.
+        recipe_changes: what was changed when the run was resumed.
+    """
+    command = shlex.join(["python", "train.py", *argv])
+    arguments = args.to_dict()
+    for group in arguments.values():
+        mark_paths(group)
+    arguments["model"] |= {
+        name: value for name, value in config.to_dict().items() if name in arguments["model"]
+    }
+    versions = {"python": platform.python_version()}
+    versions |= {name: metadata.version(name) for name in PACKAGES}
+    links, stages = _links(flags_of({"arguments": arguments}))
+    record = {
+        "command": command,
+        "recipe": recipe_of(command),
+        "seed": args.training.seed,
+        "data_fingerprint": data_fingerprint,
+        "device": device_name(args.training),
+        "processes": args.training.world_size,
+    }
+    if recipe_changes:
+        record["changed_on_resume"] = list(recipe_changes)
+    record |= links | {"arguments": arguments, "versions": versions}
+    write_yaml(path, record | {"stages": abridged(stages, versions)})
+
+
+def _links(options: Mapping) -> tuple[dict, dict[str, dict]]:
+    """Names of the runs that this one needs, by key, and all stages that led to it."""
+    links: dict = {}
+    stages: dict[str, dict] = {}
+    for flag, key in LINKS.items():
+        folders = words(options[flag])
+        chains = [chain(Path(folder)) for folder in folders]
+        names = [
+            merge(stages, one) if one else outside(folder) for folder, one in zip(folders, chains)
+        ]
+        if key != "started_from" and names:
+            links[key] = names
+        elif any(chains):
+            links[key] = names[0]
+    return links, stages
+
+
+def read_run(folder: Path) -> dict | None:
+    """
+    run.yaml of a local folder, in today's form, with the training's `epoch`, `train_runtime` and
+    `train_steps_per_second`; None if no training left it.
+    """
+    if not (folder / "run.yaml").is_file():
+        return None
+    results = json.loads((folder / "all_results.json").read_text())
+    if "train_runtime" not in results:  # an evaluation's
+        return None
+    took = {key: results[key] for key in ("epoch", "train_runtime", "train_steps_per_second")}
+    record = yaml.safe_load((folder / "run.yaml").read_text())
+    return (record if "stages" in record else renewed(record)) | took
+
+
+def chain(folder: Path) -> dict[str, dict]:
+    """
+    By name the stages that led to a folder, each after those it needs, the folder's own run last.
+    Empty if no training left it.
+    """
+    run = read_run(folder)
+    if run is None:
+        return {}
+    stages = in_full(run["stages"], run["versions"])
+    add(stages, own_name(run), short(run))
+    return stages
+
+
+def device_name(training) -> str:
+    if training.device.type == "cuda":
+        return f"{training.world_size} x {torch.cuda.get_device_name()}"
+    return f"{training.device.type} ({torch.get_num_threads()} threads)"
