@@ -1,10 +1,21 @@
 """README.md and RESULTS.md hold the tables that were measured."""
 
+import re
+
 import pytest
 
-from benchmarks.pages import PAGES, fill
+from benchmarks.pages import README, RESULTS_PAGE, ROOT, excerpt, fill, tables
 
-TABLES = sorted((PAGES[1].parent / "results").glob("*.md"))
+TABLES = tables()
+TABLE = """\
+| treatment | accuracy | seeds | macro-F1 |
+| --- | --- | --- | --- |
+| one | 0.5 | 3 | 0.1 |
+| two | **0.6** | 3 | 0.2 |
+| three | 0.4 | 3 | 0.3 |
+
+Over 10 images.
+"""
 
 
 def test_text_between_the_marks_is_replaced_and_the_rest_stays(tmp_path):
@@ -12,10 +23,48 @@ def test_text_between_the_marks_is_replaced_and_the_rest_stays(tmp_path):
     page.write_text("a\n<!-- t -->\nold\n<!-- /t -->\nb\n")
     assert fill(page, "t", "new\n") == "a\n<!-- t -->\nnew\n<!-- /t -->\nb\n"
     assert fill(page, "other", "new\n") == page.read_text()
+    page.write_text("a\n<!-- t -->\n<!-- /t -->\nb\n")
+    assert fill(page, "t", "new\n") == "a\n<!-- t -->\nnew\n<!-- /t -->\nb\n"
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.stem)
-def test_every_table_is_shown_as_it_is(table):
-    assert table.read_text().strip() in PAGES[1].read_text()
-    for page in PAGES:
-        assert fill(page, table.stem, table.read_text()) == page.read_text()
+def test_an_excerpt_has_the_rows_and_columns_asked_for_in_the_order_of_the_table():
+    assert excerpt(TABLE, ("three", "two"), ("macro-F1", "treatment", "accuracy")) == (
+        "| treatment | accuracy | macro-F1 |\n"
+        "| --- | --- | --- |\n"
+        "| two | **0.6** | 0.2 |\n"
+        "| three | 0.4 | 0.3 |"
+    )
+
+
+@pytest.mark.parametrize("rows, columns", [(("four",), ("accuracy",)), (("one",), ("recall",))])
+def test_an_excerpt_of_what_the_table_does_not_have_is_an_error(rows, columns):
+    with pytest.raises(KeyError, match="four|recall"):
+        excerpt(TABLE, rows, columns)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_is_shown_as_it_is(name):
+    page = README if name == "imbalance_excerpt" else RESULTS_PAGE
+    assert f"<!-- {name} -->\n{TABLES[name].strip()}\n<!-- /{name} -->" in page.read_text()
+    for page in (README, RESULTS_PAGE):
+        assert fill(page, name, TABLES[name]) == page.read_text()
+
+
+def test_no_page_links_to_what_is_not_there():
+    pages = [README, RESULTS_PAGE, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        text = page.read_text()
+        for target in re.findall(r"\]\((?!http)([^)\s]+)\)|src=\"([^\"]+)\"", text):
+            file, _, heading = "".join(target).partition("#")
+            found = (page.parent / file).resolve() if file else page
+            assert found.exists(), f"{page.name}: {target}"
+            if heading:
+                headings = re.findall(r"^#+ (.*)$", found.read_text(), flags=re.MULTILINE)
+                anchors = [
+                    re.sub(r"[^\w -]", "", words.lower()).replace(" ", "-") for words in headings
+                ]
+                assert heading in anchors, f"{page.name}: {target}"
+
+
+def test_the_readme_is_short():
+    assert len(README.read_text().split()) <= 1500
