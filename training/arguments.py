@@ -1,25 +1,23 @@
 """
 Arguments of train.py: dataclasses with help and cross-field checks, from a YAML recipe and flags.
 
-    python train.py configs/fer2013.yaml --dataset PATH --num_train_epochs 5
+    python train.py configs/model/1_scratch.yaml --dataset PATH --num_train_epochs 5
 """
 
 import dataclasses
-import difflib
 import json
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import torch
-import yaml
 from timm.optim import list_optimizers
 from transformers import HfArgumentParser, TrainingArguments
 
 from .data import DEFAULT_SOURCE
 from .losses import LOSSES, SOFT_LABEL_LOSSES
+from .recipes import read_recipe, unknown_name
 from .sampling import SAMPLINGS
 
 # Beginnings of the names of arguments that do not change what a run learns.
@@ -345,7 +343,7 @@ class FerTrainingArguments(TrainingArguments):
                 raise ValueError(f"--{name} must be at least 0, but it is {getattr(self, name)}.")
         if self.timm_optim and self.timm_optim not in list_optimizers():
             raise ValueError(
-                "--timm_optim: " + _unknown(self.timm_optim, list_optimizers(), "optimizer")
+                "--timm_optim: " + unknown_name(self.timm_optim, list_optimizers(), "optimizer")
             )
         if any(size < 16 for size in self.progressive_sizes):
             raise ValueError(
@@ -457,58 +455,35 @@ def parse_arguments(description: str, argv: list[str] | None = None) -> Argument
     parser = make_parser(description)
     argv = list(sys.argv[1:] if argv is None else argv)
     known = {option.lstrip("-") for action in parser._actions for option in action.option_strings}
-    if argv and not argv[0].startswith("-"):
-        recipe = Path(argv.pop(0))
-        argv = _read_recipe(recipe, known, parser) + argv
-        parser.set_defaults(output_dir=f"runs/{recipe.stem}")
     try:
+        if argv and not argv[0].startswith("-"):
+            recipe = Path(argv.pop(0))
+            argv = _as_flags(read_recipe(recipe, known), parser) + argv
+            parser.set_defaults(output_dir=f"runs/{recipe.stem}")
         *groups, unknown = parser.parse_args_into_dataclasses(
             argv, return_remaining_strings=True, look_for_args_file=False
         )
         if unknown:
-            parser.error(_unknown(unknown[0].lstrip("-").split("=")[0], known, "flag"))
+            parser.error(unknown_name(unknown[0].lstrip("-").split("=")[0], known, "flag"))
         return Arguments(*groups)
     except ValueError as error:
         parser.error(str(error))
 
 
-def _read_recipe(path: Path, known: set[str], parser: HfArgumentParser) -> list[str]:
-    """YAML of flag: value -> the same as flags, so that both are read alike."""
-    if not path.is_file():
-        parser.error(
-            f"{path}: no such recipe; expected a YAML file such as configs/quickstart.yaml."
-        )
-    try:
-        recipe = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        parser.error(f"{path}: not valid YAML ({error}).")
-    if not isinstance(recipe, dict):
-        parser.error(
-            f"{path}: expected lines of `flag: value`, but found a {type(recipe).__name__}."
-        )
+def _as_flags(recipe: dict, parser: HfArgumentParser) -> list[str]:
+    """Flag: value -> the words of a command line, so that both are read alike."""
     flags = []
     for key, value in recipe.items():
-        if key not in known:
-            parser.error(f"{path}: " + _unknown(str(key), known, "key"))
-        if value is None:
-            continue
         action = parser._option_string_actions[f"--{key}"]
         if value is True and action.nargs in (0, "?"):
             flags.append(f"--{key}")  # a switch, such as pretrained
-        elif value is False and f"no_{key}" in known:
+        elif value is False and f"--no_{key}" in parser._option_string_actions:
             flags.append(f"--no_{key}")
         elif isinstance(value, list):
             flags += [f"--{key}", *map(str, value)]
         else:
             flags += [f"--{key}", json.dumps(value) if isinstance(value, dict) else str(value)]
     return flags
-
-
-def _unknown(name: str, known: Iterable[str], kind: str) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"unknown {kind} {name!r}" + (
-        f"; did you mean {near[0]!r}?" if near else "; see --help."
-    )
 
 
 class _HelpFormatter(HfArgumentParser().formatter_class):

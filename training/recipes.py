@@ -1,0 +1,66 @@
+"""Recipes: YAML files of `flag: value`, of which one may extend another."""
+
+import difflib
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def read_recipe(path: str | Path, known: Collection[str] | None = None) -> dict[str, Any]:
+    """
+    The recipe's keys and values, over those of the recipe that it extends.
+
+    `extends: FILE`, relative to the recipe's own folder, names a recipe that is read first. A value
+    replaces the extended recipe's as a whole; null takes the key out.
+
+    Args:
+        known: keys that a recipe may have, besides `extends`; None for any.
+
+    Raises:
+        ValueError: a file is not there or not a recipe, a key is not known, or recipes extend each
+            other in a circle. The message names the file in which that stands.
+    """
+    return _read(Path(path), known, ())
+
+
+def _read(path: Path, known: Collection[str] | None, extended_by: tuple[Path, ...]) -> dict:
+    if not path.is_file():
+        if extended_by:
+            raise ValueError(f"{extended_by[-1]}: extends {path}, but there is no such file.")
+        raise ValueError(
+            f"{path}: no such recipe; expected a YAML file such as configs/quickstart.yaml."
+        )
+    if path.resolve() in [other.resolve() for other in extended_by]:
+        circle = " -> ".join(str(other) for other in (*extended_by, path))
+        raise ValueError(f"{extended_by[-1]}: extends {path}, which makes a circle: {circle}.")
+    try:
+        recipe = yaml.safe_load(path.read_bytes()) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not valid YAML ({error}).") from error
+    if not isinstance(recipe, dict):
+        raise ValueError(
+            f"{path}: expected lines of `flag: value`, but found a {type(recipe).__name__}."
+        )
+    inherited = {}
+    if "extends" in recipe:
+        name = recipe.pop("extends")
+        if not isinstance(name, str):
+            raise ValueError(
+                f"{path}: expected the file name of one recipe after `extends`, but found {name!r}."
+            )
+        inherited = _read(path.parent / name, known, (*extended_by, path))
+    for key in recipe:
+        if known is not None and key not in known:
+            raise ValueError(f"{path}: " + unknown_name(str(key), known, "key"))
+    merged = inherited | recipe
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def unknown_name(name: str, known: Iterable[str], kind: str) -> str:
+    """What to say of a name that is not known: the nearest one that is."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"unknown {kind} {name!r}" + (
+        f"; did you mean {near[0]!r}?" if near else "; see --help."
+    )
