@@ -94,11 +94,12 @@ def finished(stages: Sequence[Stage]) -> list[str]:
             weights than this chain's.
     """
     folders, done = [str(stage.folder) for stage in stages], []
+    fingerprints: dict[str, str] = {}
     for stage in stages:
         run = finished_run(stage.folder)
-        if run is None:
+        if run is None or not (stage.folder / "model.safetensors").is_file():
             continue
-        differs = differences(stage, run)
+        differs = differences(stage, run, data_fingerprint(stage, fingerprints))
         for need in stage.needs:
             if need in folders and need not in done:
                 differs.append(f"{need} is yet to be trained")
@@ -117,23 +118,31 @@ def _age(folder: str | Path) -> float:
     return Path(folder, "model.safetensors").stat().st_mtime
 
 
-def differences(stage: Stage, run: dict) -> list[str]:
-    """Between a stage and the run.yaml of its folder: ["seed 1 -> 2", ...]."""
+def differences(stage: Stage, run: dict, fingerprint: str) -> list[str]:
+    """Between a finished run and the stage as it would be trained now: ["seed 1 -> 2", ...]."""
     found = {name: value for group in run["arguments"].values() for name, value in group.items()}
     found["data_fingerprint"] = run["data_fingerprint"]
     saved = OF_A_SAVED_NETWORK if stage.args.model.model_name_or_path else ()
     return [
         f"{name} {found[name]} -> {value}"
-        for name, value in stage.args.recipe(data_fingerprint(stage)).items()
+        for name, value in stage.args.recipe(fingerprint).items()
         if name in found and found[name] != value and not name.startswith(NOT_COMPARED + saved)
         if (name, value) != ("image_size", None)  # the saved network's
     ]
 
 
-def data_fingerprint(stage: Stage) -> str:
-    """Of the data as they are now, read as the finished stage reads them."""
+def data_fingerprint(stage: Stage, known: dict[str, str]) -> str:
+    """
+    Of the data as they are now, read as the finished stage reads them.
+
+    Args:
+        known: what was found before, since reading takes a while; filled here.
+    """
     processor = FerEfficientNetImageProcessor.from_pretrained(stage.folder)
-    return load_data(stage.args, processor)[1]["fingerprint"]
+    read_as = f"{stage.args.data} {processor.to_json_string()}"
+    if read_as not in known:
+        known[read_as] = load_data(stage.args, processor)[1]["fingerprint"]
+    return known[read_as]
 
 
 def check_imagenet_weights(stage: Stage) -> None:
@@ -164,7 +173,7 @@ def check_imagenet_weights(stage: Stage) -> None:
 
 
 def measured(folder: Path) -> dict[str, dict[str, str]]:
-    """What each stage of the shipped chain brought: stage -> column -> cell; {} of another chain."""
+    """What the stages of configs/model brought: stage -> column -> cell; {} of another chain."""
     if folder.resolve() != ROOT / "configs" / "model":
         return {}
     lines = [line for line in MEASURED.read_text().splitlines() if line.startswith("|")]
@@ -177,7 +186,7 @@ def call_train(stage: Stage) -> tuple[int, bool]:
     held = stage.folder.is_dir() and any(stage.folder.iterdir())
     resume = ["--resume_from_checkpoint", "true"] if held else []
     words = [str(ROOT / "train.py"), str(stage.recipe), *stage.flags, *resume]
-    print(shlex.join(["  python", "train.py", *words[1:]]), flush=True)
+    print("  " + shlex.join(["python", "train.py", *words[1:]]), flush=True)
     stopped = []
 
     def note(number, frame):
@@ -234,8 +243,8 @@ def main(argv: list[str] | None = None) -> None:
         if row := figures.get(stage.name):
             print(
                 f"  {row['what it is']}\n"
-                f"  brought accuracy {row['accuracy']}, macro-F1 {row['macro-F1']}; "
-                f"took {row['training on two cores']} on two cores (benchmarks/RESULTS.md)"
+                f"  measured: accuracy {row['accuracy']}, macro-F1 {row['macro-F1']}; "
+                f"training on two cores: {row['training on two cores']}"
             )
         status, stopped = call_train(stage)
         if stopped or status in (128 + signal.SIGINT, 128 + signal.SIGTERM):

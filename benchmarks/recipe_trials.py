@@ -1,5 +1,6 @@
 """
-What each part of configs/model/1_scratch.yaml brings: the recipe cut short, with one thing changed a trial.
+What each part of the first stage (configs/model/1_scratch.yaml) brings: the recipe cut short, with
+one thing changed a trial.
 
     python benchmarks/recipe_trials.py --dataset fer2013.csv -- --ferplus_csv fer2013new.csv
 
