@@ -1,4 +1,6 @@
 # make run      a virtual environment, then the quickstart: train, evaluate, save, load back
+# make model    trains the shipped model in eight stages: make model DATASET=fer2013.csv FERPLUS_CSV=fer2013new.csv
+#               LAST=1 stops after the first; PRETRAINED=FILE, FLAGS="..." as train_chain.py --help says
 # make test     the whole suite
 # make space    the page and the API on this machine, with model/
 # make quality  what CI checks of the style; make style mends it
@@ -7,10 +9,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 TRANSFORMERS_TESTS := $(VENV)/transformers-tests
 
-.PHONY: run test space screenshots quality style clean
+.PHONY: run model dataset_given test space screenshots quality style clean
 
 run: $(VENV)/.train
 	$(BIN)/python train.py configs/quickstart.yaml --overwrite
+
+model: dataset_given $(VENV)/.train
+	$(BIN)/python train_chain.py configs/model --dataset '$(DATASET)' \
+		$(if $(FERPLUS_CSV),--ferplus_csv '$(FERPLUS_CSV)') \
+		$(if $(PRETRAINED),--pretrained '$(PRETRAINED)') $(if $(LAST),--last $(LAST)) -- $(FLAGS)
+
+dataset_given:
+	$(if $(DATASET),,$(error Give the data: make model DATASET=PATH, with FERPLUS_CSV=fer2013new.csv \
+		for the votes of Kaggle's CSV))
 
 test: $(VENV)/.test $(TRANSFORMERS_TESTS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile

@@ -1,5 +1,6 @@
 """
-What each part of configs/fer2013.yaml brings: the recipe cut short, with one thing changed a trial.
+What each part of the first stage (configs/model/1_scratch.yaml) brings: the recipe cut short, with
+one thing changed a trial.
 
     python benchmarks/recipe_trials.py --dataset fer2013.csv -- --ferplus_csv fer2013new.csv
 
@@ -16,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.imbalance_report import cell, values  # noqa: E402
 from benchmarks.runner import argument_parser, read_runs, run_missing  # noqa: E402
 
-SHORT = ["configs/fer2013.yaml", "--num_train_epochs", "6", "--image_size", "32"]
+SHORT = ["configs/model/1_scratch.yaml", "--num_train_epochs", "6", "--image_size", "32"]
 SHORT += ["--progressive_sizes", "32", "--load_best_model_at_end", "false"]
 SHORT += ["--eval_strategy", "no", "--save_strategy", "no"]
 TRIALS = {

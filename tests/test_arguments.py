@@ -6,9 +6,10 @@ import yaml
 
 from training.arguments import parse_arguments
 from training.data import DEFAULT_SOURCE
+from training.recipes import read_recipe
 
-ROOT = Path(__file__).parents[1]
-RECIPES = sorted((ROOT / "configs").glob("*.yaml"))
+CONFIGS = Path(__file__).parents[1] / "configs"
+RECIPES = sorted(set(CONFIGS.rglob("*.yaml")) - set(CONFIGS.glob("accelerate/*")))
 
 
 def parse(*argv):
@@ -30,8 +31,8 @@ def refused(capsys):
 
 @pytest.fixture
 def recipe(tmp_path):
-    def write(**values) -> Path:
-        path = tmp_path / "mine.yaml"
+    def write(file="mine.yaml", /, **values) -> Path:
+        path = tmp_path / file
         path.write_text(yaml.safe_dump(values))
         return path
 
@@ -60,6 +61,25 @@ def test_recipe_then_flags_override_it(recipe):
     assert args.data.dataset == "synthetic" and args.training.seed == 7
 
 
+def test_an_extended_recipe_is_read_first_and_flags_last(recipe):
+    recipe("base.yaml", seed=3, timm_optim="nmuon", weight_decay=0.1, mixup=0.2)
+    path = recipe(extends="base.yaml", weight_decay=0.2, timm_optim=None)
+    args = parse(path, "--mixup", "0.4")
+    assert args.imbalance.mixup == 0.4 and args.training.output_dir == "runs/mine"
+    assert (args.training.seed, args.training.weight_decay) == (3, 0.2)
+    assert args.training.timm_optim is None
+
+
+def test_a_wrong_key_of_an_extended_recipe_is_refused_by_its_file(recipe, refused):
+    base = recipe("base.yaml", lerning_rate=1)
+    message = refused(recipe(extends="base.yaml"))
+    assert message == f"{base}: unknown key 'lerning_rate'; did you mean 'learning_rate'?"
+
+
+def test_extends_is_no_flag(refused):
+    assert refused("--extends", "base.yaml") == "unknown flag 'extends'; see --help."
+
+
 def test_what_decides_the_weights_is_in_the_recipe_and_the_rest_is_not():
     recipe = parse().recipe("fingerprint")
     assert {"eval_split", "dataloader_drop_last", "learning_rate", "loss"} <= set(recipe)
@@ -83,7 +103,7 @@ def test_arguments_come_from_the_command_line(monkeypatch):
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_shipped_recipe_parses(path):
     args = parse(path)
-    recipe = yaml.safe_load(path.read_text())
+    recipe = read_recipe(path)
     assert recipe and args.training.output_dir == f"runs/{path.stem}"
     values = {name: value for group in vars(args).values() for name, value in vars(group).items()}
     for name, value in recipe.items():
@@ -95,7 +115,7 @@ def test_shipped_recipe_parses(path):
 def test_every_recipe_of_the_paper_ships():
     names = {path.stem for path in RECIPES}
     treatments = {"paper_undersampling", "paper_weighted", "paper_focal"}
-    assert {"quickstart", "fer2013"} | treatments <= names
+    assert {"quickstart", "imbalance", "1_scratch", "8_soup"} | treatments <= names
 
 
 @pytest.mark.parametrize(

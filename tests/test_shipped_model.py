@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from huggingface_hub import ModelCard
 from PIL import Image
 from safetensors import safe_open
@@ -15,6 +14,7 @@ from transformers import pipeline
 
 from training.data import LABELS
 from training.data.synthetic import encode_png
+from training.recipes import read_recipe
 from training.report import chain, predict_in_clean_process
 
 ROOT = Path(__file__).parents[1]
@@ -88,13 +88,12 @@ def test_recipes_are_those_of_configs():
         f"configs/model/{name}.yaml" for name in stages
     ]
     for name, stage in stages.items():
-        recipe = yaml.safe_load((ROOT / stage["recipe"]).read_text())
+        recipe = read_recipe(ROOT / stage["recipe"])
         assert recipe["seed"] == stage["seed"], name
         assert recipe.get("model_name_or_path") == (
             f"runs/{stage['started_from']}" if "started_from" in stage else None
         )
         assert recipe.get("teachers", []) == [f"runs/{one}" for one in stage.get("taught_by", ())]
-    recipe.pop("extends", None)
     assert {key: resolved[key] for key in recipe} == recipe
 
 

@@ -1,0 +1,88 @@
+"""training/recipes.py: recipes that extend one another, and what is said of wrong ones."""
+
+import pytest
+
+from training.recipes import read_recipe
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Name, text -> a recipe file; names may have folders."""
+
+    def write_recipe(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write_recipe
+
+
+def test_own_keys_go_over_those_of_the_extended_recipe(write):
+    write("base/all.yaml", "seed: 1\nmixup: 0.2\nprogressive_sizes: [32, 48]\n")
+    write("base/stages.yaml", "extends: all.yaml\nmixup: 0.5\nteachers: [a, b]\n")
+    path = write("mine.yaml", "extends: base/stages.yaml\nteachers: [c]\nloss: focal\n")
+    assert read_recipe(path) == {
+        "seed": 1, "mixup": 0.5, "progressive_sizes": [32, 48], "teachers": ["c"], "loss": "focal",
+    }  # fmt: skip
+    assert read_recipe(str(path)) == read_recipe(path)
+
+
+def test_null_takes_a_key_out(write):
+    write("base.yaml", "timm_optim: nmuon\nseed: 1\n")
+    path = write("mine.yaml", "extends: base.yaml\ntimm_optim: null\noptim: adamw_torch\n")
+    assert read_recipe(path) == {"seed": 1, "optim": "adamw_torch"}
+    write("again.yaml", "extends: mine.yaml\ntimm_optim: lamb\n")
+    assert read_recipe(path.with_name("again.yaml"))["timm_optim"] == "lamb"
+
+
+def test_empty_recipes_are_recipes(write):
+    assert read_recipe(write("empty.yaml", "")) == {}
+    assert read_recipe(write("mine.yaml", "extends: empty.yaml")) == {}
+
+
+def test_the_extended_recipe_may_lie_above_and_be_extended_twice(write):
+    write("base.yaml", "seed: 3")
+    assert read_recipe(write("deep/mine.yaml", "extends: ../base.yaml")) == {"seed": 3}
+    assert read_recipe(write("deep/other.yaml", "extends: ../base.yaml")) == {"seed": 3}
+
+
+@pytest.mark.parametrize(
+    "files, message",
+    [
+        (
+            {"mine": "extends: none.yaml"},
+            "{0}/mine.yaml: extends {0}/none.yaml, but there is no such file.",
+        ),
+        (
+            {"mine": "extends: b.yaml", "b": "extends: mine.yaml"},
+            "{0}/b.yaml: extends {0}/mine.yaml, which makes a circle: "
+            "{0}/mine.yaml -> {0}/b.yaml -> {0}/mine.yaml.",
+        ),
+        ({"mine": "extends: mine.yaml"}, "{0}/mine.yaml -> {0}/mine.yaml."),
+        (
+            {"mine": "extends: [a.yaml, b.yaml]"},
+            "{0}/mine.yaml: expected the file name of one recipe after `extends`, "
+            "but found ['a.yaml', 'b.yaml'].",
+        ),
+        ({"mine": "extends:"}, "one recipe after `extends`, but found None."),
+        (
+            {"mine": "extends: b.yaml", "b": "sead: 1"},
+            "{0}/b.yaml: unknown key 'sead'; did you mean 'seed'?",
+        ),
+        ({"mine": "extends: b.yaml\nsead: null", "b": ""}, "{0}/mine.yaml: unknown key 'sead'"),
+        ({"mine": "extends: b.yaml", "b": "- seed"}, "{0}/b.yaml: expected lines of `flag: value`"),
+        ({"mine": "extends: b.yaml", "b": "a: ["}, "{0}/b.yaml: not valid YAML"),
+        ({"mine": "seed: \udcff"}, "{0}/mine.yaml: not valid YAML"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_by_the_name_of_its_file(tmp_path, files, message):
+    for name, text in files.items():
+        (tmp_path / f"{name}.yaml").write_text(text, errors="surrogateescape")
+    with pytest.raises(ValueError) as error:
+        read_recipe(tmp_path / "mine.yaml", {"seed", "loss"})
+    assert message.format(tmp_path) in str(error.value)
+
+
+def test_any_key_is_taken_where_none_are_known(write):
+    assert read_recipe(write("mine.yaml", "anything: 1")) == {"anything": 1}
