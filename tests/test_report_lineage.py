@@ -250,11 +250,11 @@ def test_portable(word, expected):
 def test_a_path_that_looks_like_a_hub_id_is_marked_where_it_exists(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "fer2013").mkdir(parents=True)
-    options = {"dataset": "data/fer2013", "teachers": ["data/fer2013", "me/model"], "seed": 1}
-    mark_paths(options)
-    assert options == {
-        "dataset": "./data/fer2013",
-        "teachers": ["./data/fer2013", "me/model"],
-        "seed": 1,
-    }
-    assert portable(options["dataset"]) == "fer2013"
+    for links, marked in ({}, "./data/fer2013"), ({"started_from": "fer2013"}, "data/fer2013"):
+        group = {"dataset": "data/fer2013", "model_name_or_path": "data/fer2013"}
+        mark_paths({"group": group}, links)
+        assert group == {"dataset": "./data/fer2013", "model_name_or_path": marked}
+    assert portable("./data/fer2013") == "fer2013"
+    group = {"dataset": "me/fer2013", "model_name_or_path": None}
+    mark_paths({"group": group}, {})
+    assert group == {"dataset": "me/fer2013", "model_name_or_path": None}

@@ -315,7 +315,7 @@ def test_precise_bn_changes_the_statistics_of_a_saved_model_alone(finished, tmp_
     changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
     assert changed and all("running_" in name or "num_batches" in name for name in changed)
     card = (tmp_path / "README.md").read_text()
-    assert "recomputed after training from 40 training images as they are" in card
+    assert "recomputed after training on 40 training images without augmentation" in card
 
 
 def test_card_tells_every_stage_of_a_chain(finished, tmp_path, monkeypatch):

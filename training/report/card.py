@@ -8,6 +8,7 @@ Make it again, after a change of the template, say:
 import argparse
 import json
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def write_model_card(folder: Path, model_id: str | None = None) -> Path:
             f"{folder}: expected a folder that a training left, with run.yaml and the figures of "
             "the training in all_results.json."
         )
-    options = flags_of(run)
+    options = defaultdict(lambda: None, flags_of(run))  # older records lack the newer flags
     model_id = model_id or options["hub_model_id"] or options["output_dir"]
     results, config, data_report = (
         json.loads((folder / f"{name}.json").read_text())
@@ -122,6 +123,7 @@ def _about_training(
     return {
         "sampling": options["sampling"],
         "loss": options["loss"],
+        "untreated": (options["sampling"], options["loss"]) == ("none", "cross_entropy"),
         "loss_options": _loss_options(run),
         "ema": bool(options["ema_decay"]),
         "precise_bn": options["precise_bn"],
@@ -130,7 +132,7 @@ def _about_training(
         "batch_size": batch_size,
         "processes": run.get("processes", 1),
         "optimizer": options["timm_optim"] or options["optim"],
-        "sizes": ", ".join(map(str, options["progressive_sizes"])),
+        "sizes": ", ".join(map(str, options["progressive_sizes"] or ())),
         "learning_rate": options["learning_rate"],
         "scheduler": options["lr_scheduler_type"],
         "seed": run["seed"],
@@ -302,7 +304,7 @@ def _commands(stages: Mapping[str, Mapping]) -> str:
 
 def _loss_options(run: Mapping) -> str:
     """The chosen loss's own flags, and what makes its targets soft."""
-    options, treatment = flags_of(run), run["arguments"].get("treatment")
+    options, treatment = defaultdict(lambda: None, flags_of(run)), run["arguments"].get("treatment")
     if treatment is None:  # a record of before the losses' flags stood in this group
         names = [*find_loss(options["loss"]).flags()]
     else:

@@ -155,8 +155,6 @@ def _with_names(old: Mapping, stages: dict[str, dict]) -> dict:
     run = {name: value for name, value in old.items() if name not in LINKS.values()}
     run["arguments"] = {name: dict(group) for name, group in old["arguments"].items()}
     options = flags_of(run)
-    for group in run["arguments"].values():
-        mark_paths(group)
     for flag, key in LINKS.items():
         given, needed = words(options.get(flag)), old.get(key) or []
         needed = [needed] if isinstance(needed, Mapping) else needed
@@ -171,6 +169,7 @@ def _with_names(old: Mapping, stages: dict[str, dict]) -> dict:
             run[key] = names
         elif needed:
             run[key] = names[0]
+    mark_paths(run["arguments"], run)
     return run
 
 
@@ -180,14 +179,16 @@ def outside(word: str) -> str:
     return name if "/" in name else f"./{name}"
 
 
-def mark_paths(options: dict) -> None:
-    """Of arguments, in place: a path is to be told from a Hub id by its form alone."""
-    for name in ("dataset", *LINKS):
-        value = options.get(name)
-        if isinstance(value, str):
-            options[name] = unmistakable(value)
-        elif value:
-            options[name] = [unmistakable(word) for word in value]
+def mark_paths(arguments: Mapping[str, dict], links: Mapping) -> None:
+    """
+    Of run.yaml's arguments, in place: a path is to be told from a Hub id by its form alone. Models
+    that are stages, which `links` names, stay as they are.
+    """
+    names = ["dataset"] if "started_from" in links else ["dataset", "model_name_or_path"]
+    for group in arguments.values():
+        for name in names:
+            if group.get(name):
+                group[name] = unmistakable(group[name])
 
 
 def abridged(stages: Mapping[str, Mapping], versions: Mapping) -> dict[str, dict]:

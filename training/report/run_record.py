@@ -51,14 +51,13 @@ def write_run_record(
     """
     command = shlex.join(["python", "train.py", *argv])
     arguments = args.to_dict()
-    for group in arguments.values():
-        mark_paths(group)
     arguments["model"] |= {
         name: value for name, value in config.to_dict().items() if name in arguments["model"]
     }
     versions = {"python": platform.python_version()}
     versions |= {name: metadata.version(name) for name in PACKAGES}
     links, stages = _links(flags_of({"arguments": arguments}))
+    mark_paths(arguments, links)
     record = {
         "command": command,
         "recipe": recipe_of(command),
