@@ -5,9 +5,17 @@ generic a name in site-packages. In the repository they are imported as they lie
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+from setuptools.errors import FileError
 
-PACKAGES = ("modeling", "training", "prediction", "model")  # model: the weights that ship
+ROOT = Path(__file__).parent
+FOLDERS = ("modeling", "training", "prediction", "model")  # model: the weights that ship
+PACKAGES = [
+    f"{folder}{below}"
+    for folder in FOLDERS
+    for below in ("", *(f".{name}" for name in find_packages(str(ROOT / folder))))
+]
 
 EXTRAS = {
     "train": [
@@ -44,6 +52,23 @@ EXTRAS = {
     ],
 }
 
+
+
+class BuildWithFiles(build_py):
+    """What is built carries files: of a clone without links it would carry names of files."""
+
+    def run(self) -> None:
+        if not self.editable_mode:
+            for file in (ROOT / "model").glob("*.py"):
+                if file.read_text(encoding="utf-8").startswith("../"):
+                    raise FileError(
+                        f"{file}: expected a link, found a text file that names its target, as git "
+                        "writes it where symbolic links are off. Run: git config core.symlinks "
+                        "true && git checkout -- model space"
+                    )
+        super().run()
+
+
 setup(
     name="fer-efficientnet",
     version="0.1.0",
@@ -51,17 +76,15 @@ setup(
         "Facial expressions by EfficientNet as a Transformers model, "
         "with FER-2013's class imbalance treated"
     ),
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=[f"fer_efficientnet.{name}" for name in PACKAGES],
     py_modules=["fer_efficientnet.predict"],
-    package_dir={"fer_efficientnet": "."} | {f"fer_efficientnet.{name}": name for name in PACKAGES},
-    package_data={
-        "fer_efficientnet.training": ["model_card_template.md"],
-        "fer_efficientnet.model": ["*.json", "*.safetensors", "README.md"],
-    },
+    package_dir={"fer_efficientnet": "."} | {f"fer_efficientnet.{name}": name for name in FOLDERS},
+    package_data={"": ["*.md"], "fer_efficientnet.model": ["*.json", "*.safetensors"]},
+    cmdclass={"build_py": BuildWithFiles},
     entry_points={"console_scripts": ["facial-emotion = fer_efficientnet.predict:main"]},
     install_requires=[
         "numpy>=2.0",
