@@ -7,6 +7,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
 from setuptools.errors import FileError
 
 ROOT = Path(__file__).parent
@@ -53,19 +54,27 @@ EXTRAS = {
 }
 
 
+def check_links() -> None:
+    """What is built carries files; of a clone without links it would carry names of files."""
+    for file in (ROOT / "model").glob("*.py"):
+        if file.read_text(encoding="utf-8").startswith("../"):
+            raise FileError(
+                f"{file}: expected a link, but found a text file that names its target, as git "
+                "writes it where symbolic links are off. Run: git config core.symlinks true && "
+                "git checkout -- model space"
+            )
 
-class BuildWithFiles(build_py):
-    """What is built carries files: of a clone without links it would carry names of files."""
 
+class BuildFiles(build_py):
     def run(self) -> None:
-        if not self.editable_mode:
-            for file in (ROOT / "model").glob("*.py"):
-                if file.read_text(encoding="utf-8").startswith("../"):
-                    raise FileError(
-                        f"{file}: expected a link, found a text file that names its target, as git "
-                        "writes it where symbolic links are off. Run: git config core.symlinks "
-                        "true && git checkout -- model space"
-                    )
+        if not self.editable_mode:  # which builds nothing
+            check_links()
+        super().run()
+
+
+class SourceFiles(sdist):
+    def run(self) -> None:
+        check_links()
         super().run()
 
 
@@ -84,7 +93,7 @@ setup(
     py_modules=["fer_efficientnet.predict"],
     package_dir={"fer_efficientnet": "."} | {f"fer_efficientnet.{name}": name for name in FOLDERS},
     package_data={"": ["*.md"], "fer_efficientnet.model": ["*.json", "*.safetensors"]},
-    cmdclass={"build_py": BuildWithFiles},
+    cmdclass={"build_py": BuildFiles, "sdist": SourceFiles},
     entry_points={"console_scripts": ["facial-emotion = fer_efficientnet.predict:main"]},
     install_requires=[
         "numpy>=2.0",
