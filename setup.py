@@ -5,12 +5,18 @@ generic a name in site-packages. In the repository they are imported as they lie
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
+from setuptools.errors import FileError
 
-PACKAGES = (
-    *("modeling", "training", "training.evaluation", "training.report", "prediction"),
-    "model",  # the weights that ship
-)
+ROOT = Path(__file__).parent
+FOLDERS = ("modeling", "training", "prediction", "model")  # model: the weights that ship
+PACKAGES = [
+    f"{folder}{below}"
+    for folder in FOLDERS
+    for below in ("", *(f".{name}" for name in find_packages(str(ROOT / folder))))
+]
 
 EXTRAS = {
     "train": [
@@ -47,6 +53,31 @@ EXTRAS = {
     ],
 }
 
+
+def check_links() -> None:
+    """What is built carries files; of a clone without links it would carry names of files."""
+    for file in (ROOT / "model").glob("*.py"):
+        if file.read_text(encoding="utf-8").startswith("../"):
+            raise FileError(
+                f"{file}: expected a link, but found a text file that names its target, as git "
+                "writes it where symbolic links are off. Run: git config core.symlinks true && "
+                "git checkout -- model space"
+            )
+
+
+class BuildFiles(build_py):
+    def run(self) -> None:
+        if not self.editable_mode:  # which builds nothing
+            check_links()
+        super().run()
+
+
+class SourceFiles(sdist):
+    def run(self) -> None:
+        check_links()
+        super().run()
+
+
 setup(
     name="fer-efficientnet",
     version="0.1.0",
@@ -54,18 +85,15 @@ setup(
         "Facial expressions by EfficientNet as a Transformers model, "
         "with FER-2013's class imbalance treated"
     ),
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=[f"fer_efficientnet.{name}" for name in PACKAGES],
     py_modules=["fer_efficientnet.predict"],
-    package_dir={"fer_efficientnet": "."}
-    | {f"fer_efficientnet.{name}": name.replace(".", "/") for name in PACKAGES},
-    package_data={
-        "fer_efficientnet.training.report": ["model_card_template.md"],
-        "fer_efficientnet.model": ["*.json", "*.safetensors", "README.md"],
-    },
+    package_dir={"fer_efficientnet": "."} | {f"fer_efficientnet.{name}": name for name in FOLDERS},
+    package_data={"": ["*.md"], "fer_efficientnet.model": ["*.json", "*.safetensors"]},
+    cmdclass={"build_py": BuildFiles, "sdist": SourceFiles},
     entry_points={"console_scripts": ["facial-emotion = fer_efficientnet.predict:main"]},
     install_requires=[
         "numpy>=2.0",

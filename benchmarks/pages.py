@@ -7,10 +7,14 @@ the comparison of treatments into README, and the whole of it into the Space.
 
 import itertools
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+from training.report import markdown_table  # noqa: E402
+
 RESULTS = ROOT / "benchmarks" / "results"
 README, RESULTS_PAGE = ROOT / "README.md", ROOT / "benchmarks" / "RESULTS.md"
 EXCERPT_ROWS = (
@@ -48,12 +52,12 @@ def excerpt(text: str, rows: Sequence[str], columns: Sequence[str]) -> str:
         KeyError: the table does not have all of them.
     """
     lines = itertools.takewhile(lambda line: line.startswith("|"), text.splitlines())
-    header, rule, *body = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
+    header, _, *body = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
     if missing := {*columns} - {*header} | {*rows} - {cells[0] for cells in body}:
         raise KeyError(f"expected in the table: {', '.join(sorted(missing))}")
-    kept = [header, rule, *(cells for cells in body if cells[0] in rows)]
     places = [i for i, name in enumerate(header) if name in columns]
-    return "\n".join("| " + " | ".join(cells[i] for i in places) + " |" for cells in kept)
+    kept = [[cells[i] for i in places] for cells in body if cells[0] in rows]
+    return markdown_table([header[i] for i in places], kept)
 
 
 def fill(page: Path, name: str, text: str) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.imbalance_report import cell, values  # noqa: E402
 from benchmarks.runner import argument_parser, read_runs, run_missing  # noqa: E402
+from training.report import markdown_table  # noqa: E402
 
 SHORT = ["configs/model/1_scratch.yaml", "--num_train_epochs", "6", "--image_size", "32"]
 SHORT += ["--progressive_sizes", "32", "--load_best_model_at_end", "false"]
@@ -37,14 +38,15 @@ FILES = {name: "".join(c if c.isalnum() else "_" for c in name) for name in TRIA
 
 def table(runs: dict[str, list[dict]]) -> str:
     """Markdown: a line for each trial, in the order of TRIALS."""
-    lines = ["| trial | accuracy | macro-F1 | minutes |", "|---|---|---|---|"]
+    rows = []
     for name, file in FILES.items():
         if found := runs.get(file):
             minutes = statistics.mean(values(found, "train_runtime")) / 60
             figures = [cell(values(found, f"eval_{key}")) for key in ("accuracy", "macro_f1")]
-            lines.append(f"| {name} | {' | '.join(figures)} | {minutes:.1f} |")
+            rows.append([name, *figures, f"{minutes:.1f}"])
     machines = sorted({run["machine"] for found in runs.values() for run in found})
-    return "\n".join(lines) + f"\n\nOn {'; '.join(machines)}."
+    table = markdown_table(["trial", "accuracy", "macro-F1", "minutes"], rows)
+    return f"{table}\n\nOn {'; '.join(machines)}."
 
 
 def main(argv: list[str] | None = None) -> None:

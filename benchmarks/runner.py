@@ -15,6 +15,9 @@ import torch
 from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+from training.checkpoints import write_whole  # noqa: E402
+
 RESULTS = ROOT / "benchmarks" / "results"
 
 
@@ -115,9 +118,7 @@ def machine(threads: int) -> str:
 
 
 def write_json(file: Path, content: dict) -> None:
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(partial, file)  # whole or not at all
+    write_whole(file, json.dumps(content, indent=1) + "\n")
 
 
 def read_runs(folder: Path, names: list[str]) -> dict[str, list[dict]]:

@@ -14,15 +14,13 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from . import PublishError
+from .secrets import masked
+
 TRIES = 5
 TRANSIENT = (408, 429, 500, 502, 503, 504)
 LOST = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
 KINDS = {"model": "", "dataset": "datasets/", "space": "spaces/"}
-FLAGS = {"model": "--repo_id", "dataset": "--dataset_repo_id", "space": "--space_repo_id"}
-
-
-class PublishError(RuntimeError):
-    """Nothing was published, or not all of it; the message says what is there and what to do."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ class Client:
         elif status == 403:
             words = (
                 f"The token has no right to write to {self.target}. Take a name of your own "
-                f"({FLAGS[self.target.repo_type]} USER/NAME), or a token with the right to write."
+                "(--repo_id USER/NAME), or a token with the right to write."
             )
         elif status in (409, 412):
             words = (
@@ -125,7 +123,7 @@ class Client:
             words = f"The Hub cannot be asked: {error}"
         else:
             words = f"The Hub refused: {_short(error)} {_server_message(error)}"
-        return words.replace(self.token, "(token)")
+        return masked(words, self.token)
 
     def _namesake(self) -> str:
         """Where the repository was not found: what else it may be, in words."""

@@ -9,9 +9,18 @@ from datasets import Dataset, Features, Image, Value
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from modeling import FerEfficientNetImageProcessor
-from training.data import FEATURES, LABELS, decode_split, load_fer2013
-from training.data.audit import audit, copies_of, fingerprint_images, summary_line
-from training.data.ferplus import COLUMNS, join_votes
+from training.data import (
+    FEATURES,
+    LABELS,
+    DataArguments,
+    audit,
+    copies_of,
+    decode_splits,
+    load_splits,
+    summary_line,
+)
+from training.data.ferplus import COLUMNS
+from training.report import markdown_table
 
 KAGGLE = (
     "https://www.kaggle.com/c/"
@@ -44,12 +53,11 @@ def stage_dataset(
     Returns:
         The audit in one line.
     """
-    splits = load_fer2013(source, label_names=label_names)
-    if ferplus_csv:
-        splits = join_votes(splits, ferplus_csv)
-    processor = FerEfficientNetImageProcessor()
-    decoded = {name: decode_split(split, processor, name) for name, split in splits.items()}
-    digests = {name: fingerprint_images(faces) for name, faces in decoded.items()}
+    splits = load_splits(
+        DataArguments(dataset=source, label_names=label_names or [], ferplus_csv=ferplus_csv)
+    )
+    decoded = decode_splits(splits, FerEfficientNetImageProcessor())
+    digests = {name: faces.digests for name, faces in decoded.items()}
     groups = _groups(digests)
     (folder / "data").mkdir(parents=True)
     for name, split in splits.items():
@@ -127,20 +135,20 @@ def _card(report: dict, repo_id: str, statement: str, votes: bool) -> DatasetCar
             }
         ],
     )
-    lines = [["split", *LABELS, "images", "blank", "copies of training images"]]
-    lines += [["---"] * len(lines[0])]
-    for name, split in report["splits"].items():
-        lines.append(
-            [name, *(f"{split['class_counts'][label]:,}" for label in LABELS)]
-            + [f"{split['images']:,}", str(len(split["blank_images"]))]
-            + [str(split.get("copies_of_training_images", ""))]
-        )
+    rows = [
+        [name, *(f"{split['class_counts'][label]:,}" for label in LABELS)]
+        + [f"{split['images']:,}", len(split["blank_images"])]
+        + [split.get("copies_of_training_images", "")]
+        for name, split in report["splits"].items()
+    ]
     return DatasetCard.from_template(
         card_data,
         template_path=str(TEMPLATE),
         labels=", ".join(f"{i} {label}" for i, label in enumerate(LABELS)),
         summary=summary_line(report) + ".",
-        counts="\n".join("| " + " | ".join(line) + " |" for line in lines),
+        counts=markdown_table(
+            ["split", *LABELS, "images", "blank", "copies of training images"], rows
+        ),
         columns="\n".join(f"| `{name}` | {words} |" for name, words in columns.items()),
         repo_id=repo_id,
         conflicting=report["groups_with_conflicting_labels"],

@@ -9,8 +9,8 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, constants
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.utils.sha import git_hash
 
-from . import record
-from .client import Client, PublishError, Target
+from . import PublishError, record
+from .client import Client, Target
 
 OF_A_NEW_REPOSITORY = {".gitattributes", "README.md"}
 PULL_REQUESTS = 10  # the newest ones are looked through for the same files

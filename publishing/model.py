@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,12 @@ from huggingface_hub import ModelCard
 from safetensors import SafetensorError, safe_open
 
 from modeling import FerEfficientNetForImageClassification, FerEfficientNetImageProcessor
-from training.data import FaceDataset, decode_split, load_fer2013
-from training.data.splits import paper_split
-from training.data.synthetic import encode_png
-from training.report import predict_in_clean_process
+from training.data import encode_png
+from training.report import markdown_table, predict_in_clean_process
 from training.report.card import figures, usage
 
-from .client import PublishError
+from . import PublishError
+from .onnx_kept import onnx_with_parity
 
 CODE = Path(__file__).parents[1] / "modeling"
 FILES = (
@@ -30,14 +30,20 @@ FILES = (
     "data_report.json",
     "run.yaml",  # last: its folders are forgotten value by value
 )
-ACCURACY_TOLERANCE = 0.005  # copies of FER-2013 differ in a few pixels
 PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".npy", ".npz", ".joblib"}
 METADATA = ("license", "library_name", "pipeline_tag", "tags", "metrics", "eval_results")
 FOLDERS = re.compile(r"(?<![\w.:/~-])~?/(?:[^/\s'\",:]+/)+")  # of an absolute path
 
 
 def stage_model(
-    run: Path, folder: Path, *, repo_id: str, revision: str | None, dataset: str | None, onnx: bool
+    run: Path,
+    folder: Path,
+    *,
+    repo_id: str,
+    revision: str | None,
+    dataset: str | None,
+    onnx: bool,
+    say: Callable[[str], None],
 ) -> None:
     """
     Writes what the Hub gets of `run` to `folder`, and checks it.
@@ -46,7 +52,8 @@ def stage_model(
         run: output folder of train.py.
         revision: tag or branch that the card's snippets name; None: the main branch.
         dataset: faces for the 8-bit ranges and for parity; None: the run's own.
-        onnx: whether to export ONNX.
+        onnx: whether ONNX is part of it.
+        say: is told whether ONNX files were made or kept ones taken.
 
     Raises:
         PublishError: a file is missing or is no safe one, the model does not load by remote code
@@ -56,15 +63,18 @@ def stage_model(
     shutil.copyfile(run / "model.safetensors", folder / "model.safetensors")
     for name in FILES[1:-1]:
         (folder / name).write_text(FOLDERS.sub("", (run / name).read_text()))
-    record = _without_folders(yaml.safe_load((run / "run.yaml").read_text()))
-    (folder / "run.yaml").write_text(yaml.safe_dump(record, sort_keys=False, width=120))
+    record = yaml.safe_load((run / "run.yaml").read_text())
+    flags = {name: value for group in record["arguments"].values() for name, value in group.items()}
+    cleaned = yaml.safe_dump(_without_folders(record), sort_keys=False, width=120)
+    (folder / "run.yaml").write_text(cleaned)
     for file in CODE.glob("[!_]*.py"):
         shutil.copyfile(file, folder / file.name)
     for picture in re.findall(r"!\[[^\]]*\]\(([\w.-]+)\)", card.text):
         shutil.copyfile(run / picture, folder / picture)
-    _fill_in_card(card, run, repo_id, revision)
+    _fill_in_card(card, run, flags, repo_id, revision)
     if onnx:
-        parts = _export(run, folder, dataset), _onnx_usage(folder, repo_id, revision)
+        parity = onnx_with_parity(run, folder, flags, record["data_fingerprint"], dataset, say)
+        parts = _onnx_section(folder, parity), _onnx_usage(folder, repo_id, revision)
         heading = "## What it is bad at"
         card.content = card.content.replace(heading, "\n\n".join(("## ONNX", *parts, heading)))
     card.save(folder / "README.md")
@@ -134,9 +144,10 @@ def _check_card(card: ModelCard, run: Path) -> None:
         )
 
 
-def _fill_in_card(card: ModelCard, run: Path, repo_id: str, revision: str | None) -> None:
-    training = yaml.safe_load((run / "run.yaml").read_text())["arguments"]["training"]
-    written = usage(training.get("hub_model_id") or training["output_dir"])
+def _fill_in_card(
+    card: ModelCard, run: Path, flags: Mapping, repo_id: str, revision: str | None
+) -> None:
+    written = usage(flags.get("hub_model_id") or flags["output_dir"])
     if written not in card.content:
         raise PublishError(
             f"{run}/README.md does not have the usage that train.py wrote; it is made from the "
@@ -146,43 +157,28 @@ def _fill_in_card(card: ModelCard, run: Path, repo_id: str, revision: str | None
     card.content = str(card).replace(written, usage(repo_id, revision))
 
 
-def _export(run: Path, folder: Path, dataset: str | None) -> str:
-    """Writes onnx/; returns the card's section."""
-    from .onnx_export import (
-        CALIBRATION_IMAGES,
-        export_onnx,
-        onnx_probabilities,
-        parity_table,
-        quantize,
-    )
-
-    split, faces = _faces(run, dataset)
-    network = FerEfficientNetForImageClassification.from_pretrained(folder).eval()
+def _onnx_section(folder: Path, parity: Mapping) -> str:
+    """Of the card: what the files take and give, and their parity."""
     processor = FerEfficientNetImageProcessor.from_pretrained(folder)
-    full, small = folder / "onnx" / "model.onnx", folder / "onnx" / "model_int8.onnx"
-    pixel_values = processor.normalize_batch(faces.images)
-    labels, names = faces.labels.numpy(), list(network.config.id2label.values())
-    expected = _probabilities(network, pixel_values)
-    _check_accuracy(run, expected, labels)
-    export_onnx(network, full)
-    rows = np.random.default_rng(0).permutation(len(labels))
-    quantize(full, small, pixel_values[rows[:CALIBRATION_IMAGES]].numpy())
-    probabilities = {"PyTorch": expected}
-    for file in (full, small):
-        name = f"`onnx/{file.name}`, {file.stat().st_size / 1e6:.1f} MB"
-        probabilities[name] = onnx_probabilities(file, pixel_values.numpy())
-    config = network.config
-    grey = "grey (ITU-R 601 luma)" if config.num_channels == 1 else "RGB"
+    side, channels = processor.size["height"], processor.num_channels
+    grey = "grey (ITU-R 601 luma)" if channels == 1 else "RGB"
+    names = [*parity["rows"][0]["recalls"]]
+    header = ["", "largest difference", "accuracy", *names]
+    rows = [
+        [row["name"], f"{row['difference']:.2g}", f"{row['accuracy']:.4f}"]
+        + [f"{row['recalls'][name]:.3f}" for name in names]
+        for row in parity["rows"]
+    ]
     return (
-        f"Input `pixel_values`, float32 (N, {config.num_channels}, {config.image_size}, "
-        f"{config.image_size}): the face in {grey}, resized (bilinear, antialiased), divided by "
+        f"Input `pixel_values`, float32 (N, {channels}, {side}, {side}): the face in {grey}, "
+        "resized (bilinear, antialiased), divided by "
         f"255, minus {processor.image_mean}, divided by {processor.image_std}. Output `logits` "
-        f"(N, {config.num_labels}); softmax gives probabilities, in the order {', '.join(names)}. "
+        f"(N, {len(names)}); softmax gives probabilities, in the order {', '.join(names)}. "
         "`model_int8.onnx` has weights and activations in 8 bits, with ranges from "
-        f"{min(CALIBRATION_IMAGES, len(labels))} of these faces. Parity on the {len(labels):,} "
-        f"faces of the {split} split, onnxruntime on the CPU: the largest difference in a "
-        "probability from PyTorch's, accuracy, and the recall of each class.\n\n"
-        + parity_table(probabilities, labels, names)
+        f"{parity['calibration_images']} of these faces. Parity on the {parity['faces']:,} "
+        f"faces of the {parity['split']} split, onnxruntime on the CPU: the largest difference in "
+        "a probability from PyTorch's, accuracy, and the recall of each class.\n\n"
+        + markdown_table(header, rows)
     )
 
 
@@ -206,57 +202,6 @@ pixels = np.float32(face).reshape({height}, {width}, {processor.num_channels}).t
 mean, std = np.float32([{processor.image_mean}, {processor.image_std}])[:, :, None, None]
 logits = session.run(["logits"], {{"pixel_values": ((pixels / 255 - mean) / std)[None]}})[0]
 ```"""
-
-
-def _faces(run: Path, dataset: str | None) -> tuple[str, FaceDataset]:
-    """The evaluation split of the data that the run had, and its name."""
-    groups = yaml.safe_load((run / "run.yaml").read_text())["arguments"]
-    arguments, seed = groups["data"], groups["training"]["seed"]
-    source, skipped = dataset or arguments["dataset"], [] if arguments["skip_bad_rows"] else None
-    processor = FerEfficientNetImageProcessor.from_pretrained(run)
-    try:
-        splits = load_fer2013(
-            source,
-            arguments["dataset_revision"] if dataset is None else None,
-            label_names=arguments["label_names"] or None,
-            synthetic_images=arguments["synthetic_images"],
-            synthetic_seed=arguments["synthetic_seed"],
-            skipped=skipped,
-        )
-        if arguments["split"] == "paper":  # its test part is of the pooled splits
-            decoded = {
-                name: decode_split(split, processor, name, skipped)
-                for name, split in splits.items()
-            }
-            parts = paper_split(decoded, arguments["paper_samples_per_class"], seed=seed)
-            return "test", parts["test"]
-        name = arguments["eval_split"] if arguments["eval_split"] in splits else [*splits][-1]
-        return name, decode_split(splits[name], processor, name, skipped)
-    except ValueError as error:
-        raise PublishError(
-            f"ONNX in 8 bits needs faces to set its ranges and to measure parity. {error}\n"
-            "Give them by --dataset_for_onnx PATH, or publish without by --no_onnx."
-        ) from error
-
-
-def _check_accuracy(run: Path, probabilities: np.ndarray, labels: np.ndarray) -> None:
-    """On the images that the report is about, the accuracy must be the report's."""
-    results = json.loads((run / "all_results.json").read_text())
-    reported = np.sum(results["eval_confusion_matrix"], axis=1)
-    if not np.array_equal(reported, np.bincount(labels, minlength=len(reported))):
-        return  # other images
-    accuracy = (probabilities.argmax(1) == labels).mean()
-    if not abs(accuracy - results["eval_accuracy"]) < ACCURACY_TOLERANCE:
-        raise PublishError(
-            f"{run}: its weights have an accuracy of {accuracy:.4f}, but all_results.json says "
-            f"{results['eval_accuracy']:.4f}. Are weights and report of the same run?"
-        )
-
-
-def _probabilities(network, pixel_values: torch.Tensor) -> np.ndarray:
-    with torch.inference_mode():
-        logits = [network(pixel_values=batch).logits for batch in pixel_values.split(256)]
-    return torch.cat(logits).softmax(1).numpy()
 
 
 def _check_predictions(run: Path, folder: Path) -> None:

@@ -1,5 +1,9 @@
 """The network as ONNX, in float32 and 8 bits, and how far each is from PyTorch."""
 
+import contextlib
+import dataclasses
+import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +20,88 @@ from onnxruntime.quantization import (
 )
 from torch import nn
 
-from training.evaluation.metrics import FerMetrics
+from modeling import FerEfficientNetForImageClassification, FerEfficientNetImageProcessor
+from training.data import DataArguments, FaceDataset, load_decoded, paper_split
+from training.evaluation import FerMetrics
 
-CALIBRATION_IMAGES = 512
+from . import PublishError
+from .onnx_kept import NAMES, PLACE, check_accuracy
+
+CALIBRATION_IMAGES, CALIBRATION_BATCH = 512, 64
+
+
+def make_onnx(run: Path, folder: Path, flags: Mapping, dataset: str | None) -> dict:
+    """
+    Writes onnx/model.onnx and onnx/model_int8.onnx to `folder`.
+
+    Args:
+        folder: the staged model. flags: of the run, by name. dataset: as of `load_fer2013`; None:
+            the run's.
+
+    Returns:
+        {"split", "faces": their number, "counts": of each class, "calibration_images": faces that
+        set the 8-bit ranges, "rows": PyTorch's and each file's {"name", "difference" (the largest
+        in a probability from PyTorch's), "accuracy", "recalls": by class name}}
+
+    Raises:
+        PublishError: there are no faces, or the weights are not those of all_results.json.
+    """
+    split, faces = evaluation_faces(run, flags, dataset)
+    network = FerEfficientNetForImageClassification.from_pretrained(folder).eval()
+    processor = FerEfficientNetImageProcessor.from_pretrained(folder)
+    pixel_values, labels = processor.normalize_batch(faces.images), faces.labels.numpy()
+    names = [network.config.id2label[i] for i in range(network.config.num_labels)]
+    expected = _probabilities(network, pixel_values)
+    parity = {
+        "split": split,
+        "faces": len(labels),
+        "counts": np.bincount(labels, minlength=len(names)).tolist(),
+        "calibration_images": min(CALIBRATION_IMAGES, len(labels)),
+        "rows": [_parity("PyTorch", expected, expected, labels, names)],
+    }
+    check_accuracy(run, parity)
+    full, small = (folder / PLACE / name for name in NAMES)
+    export_onnx(network, full)
+    rows = np.random.default_rng(0).permutation(len(labels))
+    quantize(full, small, pixel_values[rows[:CALIBRATION_IMAGES]].numpy())
+    for file in (full, small):
+        name = f"`{PLACE}/{file.name}`, {file.stat().st_size / 1e6:.1f} MB"
+        found = onnx_probabilities(file, pixel_values.numpy())
+        parity["rows"].append(_parity(name, found, expected, labels, names))
+    return parity
+
+
+def evaluation_faces(run: Path, flags: Mapping, dataset: str | None) -> tuple[str, FaceDataset]:
+    """The evaluation split of the data that the run had, and its name; no other is decoded."""
+    skipped: list[str] | None = [] if flags["skip_bad_rows"] else None
+    processor = FerEfficientNetImageProcessor.from_pretrained(run)
+    names = {field.name for field in dataclasses.fields(DataArguments)} & {*flags}
+    data = DataArguments(**{name: flags[name] for name in names - {"ferplus_csv"}})
+    if dataset is not None:
+        data = dataclasses.replace(data, dataset=dataset, dataset_revision=None)
+    try:
+        if data.split == "paper":  # its test part is of the pooled splits
+            decoded = load_decoded(data, processor, skipped)
+            parts = paper_split(decoded, data.paper_samples_per_class, seed=flags["seed"])
+            return "test", parts["test"]
+        decoded = load_decoded(data, processor, skipped, only=data.eval_split)
+        decoded = decoded or load_decoded(data, processor, skipped)
+        name = [*decoded][-1]
+        return name, decoded[name]
+    except ValueError as error:
+        raise PublishError(
+            f"ONNX in 8 bits needs faces to set its ranges and to measure parity. {error}\n"
+            "Give them by --dataset_for_onnx PATH, or publish without by --no_onnx."
+        ) from error
+
+
+def _probabilities(network, pixel_values: torch.Tensor) -> np.ndarray:
+    """(N, C, H, W) -> (N, classes)"""
+    # On CPUs channels_last takes two thirds of the time.
+    pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        logits = [network(pixel_values=batch).logits for batch in pixel_values.split(64)]
+    return torch.cat(logits).softmax(1).numpy()
 
 
 class _Logits(nn.Module):
@@ -58,8 +141,17 @@ def _forget_the_machine(file: Path) -> None:
 
 
 class _Batches(CalibrationDataReader):
+    """One range at a time: activations of all faces together would take 7 GB."""
+
     def __init__(self, pixel_values: np.ndarray):
-        self.batches = iter(np.array_split(pixel_values, -(-len(pixel_values) // 64)))
+        self.pixel_values = pixel_values
+
+    def __len__(self) -> int:
+        """In whole ranges, as onnxruntime wants it; the last may hold fewer."""
+        return -(-len(self.pixel_values) // CALIBRATION_BATCH) * CALIBRATION_BATCH
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        self.batches = iter([self.pixel_values[start_index:end_index]])
 
     def get_next(self) -> dict | None:
         batch = next(self.batches, None)
@@ -75,17 +167,24 @@ def quantize(file: Path, target: Path, pixel_values: np.ndarray) -> None:
             `CALIBRATION_IMAGES` are taken.
     """
     prepared = target.with_suffix(".prepared")
-    quant_pre_process(str(file), str(prepared))
-    quantize_static(
-        str(prepared),
-        str(target),
-        _Batches(pixel_values[:CALIBRATION_IMAGES]),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        calibrate_method=CalibrationMethod.Percentile,
-    )
+    with contextlib.redirect_stdout(io.StringIO()):
+        quant_pre_process(str(file), str(prepared))
+        quantize_static(
+            str(prepared),
+            str(target),
+            _Batches(pixel_values[:CALIBRATION_IMAGES]),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.Percentile,
+            extra_options={
+                # despite its name it strides every method
+                "CalibStridedMinMax": CALIBRATION_BATCH,
+                # SiLU's outputs reach far above zero and hardly below
+                "CalibTensorRangeSymmetric": False,
+            },
+        )
     prepared.unlink()
 
 
@@ -99,25 +198,20 @@ def onnx_probabilities(file: Path, pixel_values: np.ndarray, batch: int = 256) -
     return torch.from_numpy(np.concatenate(logits)).softmax(1).numpy()
 
 
-def parity_table(
-    probabilities: dict[str, np.ndarray], labels: np.ndarray, label_names: list[str]
-) -> str:
-    """
-    Markdown: largest difference in probability, accuracy, recall of each class.
-
-    Args:
-        probabilities: by name, (N, classes); the first is what the others are held to.
-    """
-    reference = next(iter(probabilities.values()))
-    header = ["", "largest difference", "accuracy", *label_names]
-    rows = []
-    for name, found in probabilities.items():
-        figures = FerMetrics(label_names, bootstrap=0).compute(
-            predictions=np.log(np.maximum(found, 1e-30)), references=labels
-        )
-        rows.append(
-            [name, f"{np.abs(found - reference).max():.2g}", f"{figures['accuracy']:.4f}"]
-            + [f"{figures[f'recall_{label}']:.3f}" for label in label_names]
-        )
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def _parity(
+    name: str,
+    found: np.ndarray,
+    expected: np.ndarray,
+    labels: np.ndarray,
+    label_names: list[str],
+) -> dict:
+    """found, expected: probabilities (N, classes); a row of `make_onnx`."""
+    figures = FerMetrics(label_names, bootstrap=0).compute(
+        predictions=np.log(np.maximum(found, 1e-30)), references=labels
+    )
+    return {
+        "name": name,
+        "difference": float(np.abs(found - expected).max()),
+        "accuracy": figures["accuracy"],
+        "recalls": {label: figures[f"recall_{label}"] for label in label_names},
+    }

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from .client import PublishError
+from . import PublishError
 
 SECRETS = (
     r"(?:hf|api_org)_[A-Za-z0-9]{30,}",  # Hugging Face

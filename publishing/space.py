@@ -1,13 +1,24 @@
-"""The Space: the folder as it is, without caches and hidden files."""
+"""The Space: its folder without caches and hidden files, links replaced by what they point to."""
 
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from .client import PublishError
+from . import PublishError
 
 FILES = ("app.py", "requirements.txt", "README.md")
+
+
+def check_links(folder: Path) -> None:
+    """Raises PublishError where a clone without symbolic links has a text file for a link."""
+    for file in folder.iterdir():
+        if file.is_file() and re.fullmatch(rb"(\.\./)+[\w./-]+", file.read_bytes()):
+            raise PublishError(
+                f"{file}: expected a link, but found a text file that names its target, as git "
+                "writes it where symbolic links are off. Run: git config core.symlinks true && "
+                "git checkout -- model space"
+            )
 
 
 def stage_space(source: Path, folder: Path, *, say: Callable[[str], None]) -> None:
@@ -16,8 +27,10 @@ def stage_space(source: Path, folder: Path, *, say: Callable[[str], None]) -> No
         say: is told of requirements that no version is pinned for.
 
     Raises:
-        PublishError: a file that a Space needs is missing, or README.md has no Space's header.
+        PublishError: a file that a Space needs is missing, README.md has no Space's header, or
+            the clone is without links.
     """
+    check_links(source)
     if missing := [name for name in FILES if not (source / name).is_file()]:
         raise PublishError(f"{source}: {', '.join(missing)} missing; expected {', '.join(FILES)}.")
     if not re.match(r"---\n(.*\n)*?sdk: ", (source / "README.md").read_text()):

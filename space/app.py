@@ -17,6 +17,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+HERE = Path(__file__).resolve().parent
+if (HERE / "prediction").is_file():
+    raise SystemExit(
+        f"{HERE / 'prediction'}: expected a link, but found a text file that names its target, as "
+        "git writes it where symbolic links are off. Run: git config core.symlinks true && git "
+        "checkout -- model space"
+    )
 UPLOADS = Path(tempfile.mkdtemp(prefix="space-")).resolve()
 EXAMPLES = Path(tempfile.mkdtemp(prefix="space-examples-"))
 for folder in (UPLOADS, EXAMPLES):
@@ -47,7 +54,6 @@ from uploads import FileInput, PhotoInput, Uploads, VideoInput  # noqa: E402
 
 from prediction.output import CsvWriter, describe_box  # noqa: E402
 
-HERE = Path(__file__).resolve().parent
 MAX_PHOTOS = 50  # at a time
 PHOTOS_TOGETHER, BYTES_TOGETHER = 8, 2**25  # of one request, unpacked at a time
 PHOTOS_AT_ONCE = 32  # requests in work; those beyond wait in the queue

@@ -14,7 +14,18 @@ import numpy as np
 import pytest
 import torch
 
+from publishing import PublishError
+from publishing.space import check_links
 from training.data import FaceDataset
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_sessionstart() -> None:
+    try:
+        check_links(ROOT / "space")
+    except PublishError as error:
+        pytest.exit(str(error), returncode=1)
 
 
 @pytest.fixture
@@ -49,8 +60,8 @@ class SpaceServer:
 @pytest.fixture(scope="session")
 def space(tmp_path_factory):
     """The Space, started once from a copy of space/ alone, without a network, with model/."""
-    root, folder = Path(__file__).parents[1], tmp_path_factory.mktemp("space")
-    shutil.copytree(root / "space", folder / "space", ignore=shutil.ignore_patterns("__pycache__"))
+    folder = tmp_path_factory.mktemp("space")
+    shutil.copytree(ROOT / "space", folder / "space", ignore=shutil.ignore_patterns("__pycache__"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -60,7 +71,7 @@ def space(tmp_path_factory):
         "HF_HUB_OFFLINE": "1",
         "TMPDIR": str(folder),
         "PYTHONUNBUFFERED": "1",
-        "MODEL_ID": str(root / "model"),
+        "MODEL_ID": str(ROOT / "model"),
         "GRADIO_SERVER_PORT": str(port),
     }
     command = [sys.executable, folder / "space" / "app.py"]

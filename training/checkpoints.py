@@ -152,9 +152,14 @@ def find_best_beside(checkpoint: Path) -> None:
     best = Path(state["best_model_checkpoint"] or checkpoint)
     beside = checkpoint.parent / best.name
     if beside.is_dir() and beside.resolve() != best.resolve():
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(state | {"best_model_checkpoint": str(beside)}, indent=2))
-        os.replace(partial, file)
+        write_whole(file, json.dumps(state | {"best_model_checkpoint": str(beside)}, indent=2))
+
+
+def write_whole(file: Path, text: str) -> None:
+    """All of it or nothing, whatever ends the process meanwhile."""
+    partial = file.with_name(f"{file.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, file)
 
 
 def remove(checkpoint: Path) -> None:

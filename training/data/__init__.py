@@ -4,7 +4,7 @@ Data: FER-2013 from any source, decoded, audited and split. It knows nothing of 
 
 from .arguments import DataArguments
 from .audit import audit, copies_of, summary_line
-from .dataset import FaceDataset, decode_split, load_decoded
+from .dataset import FaceDataset, decode_split, decode_splits, load_decoded, load_splits
 from .ferplus import join_votes
 from .schema import FEATURES, LABELS, PUBLISHED_COUNTS, BadRow, DataError, first_line
 from .sources import DEFAULT_SOURCE, load_fer2013
@@ -26,12 +26,14 @@ __all__ = [
     "class_counts",
     "copies_of",
     "decode_split",
+    "decode_splits",
     "draw_faces",
     "encode_png",
     "first_line",
     "join_votes",
     "load_decoded",
     "load_fer2013",
+    "load_splits",
     "paper_split",
     "split_data",
     "stratified_split",

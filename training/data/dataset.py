@@ -3,11 +3,12 @@
 import contextlib
 import functools
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from accelerate.utils import tqdm
-from datasets import Dataset, Image
+from datasets import Dataset, DatasetDict, Image
 
 from .arguments import DataArguments
 from .ferplus import join_votes
@@ -98,21 +99,29 @@ def load_decoded(
         reading: entered while the source is read and cached, as by one process before the others.
     """
     with reading or contextlib.nullcontext():
-        splits = load_fer2013(
-            arguments.dataset,
-            arguments.dataset_revision,
-            label_names=arguments.label_names or None,
-            synthetic_images=arguments.synthetic_images,
-            synthetic_seed=arguments.synthetic_seed,
-            skipped=skipped,
-        )
-        if arguments.ferplus_csv:
-            splits = join_votes(splits, arguments.ferplus_csv)
-    return {
-        name: decode_split(split, processor, name, skipped)
-        for name, split in splits.items()
-        if only in (None, name)
-    }
+        splits = load_splits(arguments, skipped)
+    chosen = {name: split for name, split in splits.items() if only in (None, name)}
+    return decode_splits(chosen, processor, skipped)
+
+
+def load_splits(arguments: DataArguments, skipped: list[str] | None = None) -> DatasetDict:
+    """The splits of `--dataset` as they are stored, with the votes of `--ferplus_csv`."""
+    splits = load_fer2013(
+        arguments.dataset,
+        arguments.dataset_revision,
+        label_names=arguments.label_names or None,
+        synthetic_images=arguments.synthetic_images,
+        synthetic_seed=arguments.synthetic_seed,
+        skipped=skipped,
+    )
+    return join_votes(splits, arguments.ferplus_csv) if arguments.ferplus_csv else splits
+
+
+def decode_splits(
+    splits: Mapping[str, Dataset], processor, skipped: list[str] | None = None
+) -> dict[str, FaceDataset]:
+    """Each of the splits through `decode_split`."""
+    return {name: decode_split(split, processor, name, skipped) for name, split in splits.items()}
 
 
 def decode_split(

@@ -1,1 +1,0 @@
-"""The command line around the facial-emotion pipeline: photos, folders, videos and webcams."""
