@@ -1,6 +1,8 @@
 import copy
+import inspect
 import itertools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers
 from safetensors.torch import load_file
 from timm.utils import ModelEmaV3
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from modeling import (
     FerEfficientNetConfig,
@@ -361,3 +364,26 @@ def test_time_and_rates_are_those_of_the_whole_run(tmp_path):
     assert output.metrics["train_samples_per_second"] * output.metrics[
         "train_runtime"
     ] == pytest.approx(64, rel=0.05)
+
+
+OVERRIDDEN = {"_get_train_sampler", "_run_epoch"}
+READ = {
+    "_tr_loss", "_total_loss_scalar", "_globalstep_last_logged", "_initial_global_step",
+    "_train_batch_size", "_get_learning_rate",
+}  # fmt: skip
+
+
+def test_the_trainer_leans_on_these_private_names_of_transformers():
+    """A transformers without one of them fails here first, and says which."""
+    own = {
+        name
+        for name in vars(FerTrainer)
+        if name.startswith("_") and not name.startswith("__") and hasattr(Trainer, name)
+    }
+    assert own == OVERRIDDEN
+    source = inspect.getsource(transformers.trainer)
+    assert not [name for name in OVERRIDDEN | READ if not re.search(rf"\b{name}\b", source)]
+    ours = inspect.getsource(FerTrainer)
+    used = {name for name in re.findall(r"self\.(_[a-z]\w*)", ours)}
+    assert used - set(vars(FerTrainer)) == READ
+    assert {"output_dir", "_internal_call"} <= {*inspect.signature(Trainer.save_model).parameters}

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+import torch.nn.functional as F
 
 from training.arguments import parse_arguments
 from training.treatments import Loss, find_loss, flag_fields, losses
@@ -141,3 +143,16 @@ def test_every_loss_says_what_it_is():
     assert next(iter(losses())) == "cross_entropy"
     assert len({loss.title for loss in losses().values()}) == len(losses()) == 7
     assert [loss().cosine_scale() for loss in losses().values()].count(None) == 6
+
+
+def test_the_example_of_the_docs_is_a_loss(tmp_path):
+    page = (ROOT / "docs" / "treatments.md").read_text()
+    (code,) = [code for code in re.findall(r"```python\n(.*?)```", page, re.S) if "Loss)" in code]
+    file = tmp_path / "my_loss.py"
+    file.write_text(code)
+    args = parse_arguments("", ["--loss", f"{file}:Poly1", "--poly1_epsilon", "0", "--mixup", "1"])
+    logits, labels = torch.randn(4, 7), torch.tensor([0, 6, 3, 3])
+    loss = args.loss.bind(torch.ones(7))
+    torch.testing.assert_close(loss(logits, labels), F.cross_entropy(logits, labels))
+    soft = F.one_hot(labels, 7).float()
+    torch.testing.assert_close(loss(logits, soft), F.cross_entropy(logits, labels))

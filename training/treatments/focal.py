@@ -26,12 +26,10 @@ class Focal(Loss):
 
     def __post_init__(self):
         check_range(self, "focal_gamma", 0, float("inf"))
-        self.parsed_alpha()
+        if self.focal_alpha not in (["none"], ["inverse"]):
+            self._numbers()
 
-    def parsed_alpha(self) -> str | list[float]:
-        """ "none", "inverse" or one number per class."""
-        if self.focal_alpha in (["none"], ["inverse"]):
-            return self.focal_alpha[0]
+    def _numbers(self) -> list[float]:
         try:
             return [float(value) for value in self.focal_alpha or [""]]
         except ValueError:
@@ -42,14 +40,16 @@ class Focal(Loss):
 
     def bind(self, counts: torch.Tensor) -> Loss:
         super().bind(counts)
-        alpha = self.parsed_alpha()
-        given = {"none": lambda: None, "inverse": lambda: class_weights(self.counts)}
-        self.alpha = given[alpha]() if isinstance(alpha, str) else torch.tensor(alpha)
-        if self.alpha is not None and len(self.alpha) != len(self.counts):
-            raise ValueError(
-                f"--focal_alpha needs {len(self.counts)} numbers, one per class, but "
-                f"{len(self.alpha)} were given."
-            )
+        self.alpha = None
+        if self.focal_alpha == ["inverse"]:
+            self.alpha = class_weights(self.counts)
+        elif self.focal_alpha != ["none"]:
+            self.alpha = torch.tensor(self._numbers())
+            if len(self.alpha) != len(self.counts):
+                raise ValueError(
+                    f"--focal_alpha needs {len(self.counts)} numbers, one per class, but "
+                    f"{len(self.alpha)} were given."
+                )
         return self
 
     def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

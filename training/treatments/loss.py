@@ -1,5 +1,6 @@
 """The base class of what `--loss` chooses from; docs/treatments.md shows how to write another."""
 
+import abc
 import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,7 +11,7 @@ from .functional import normalised
 
 
 @dataclass
-class Loss:
+class Loss(abc.ABC):
     """
     A loss with its flags: one file of this room holds one subclass, a dataclass.
 
@@ -43,9 +44,9 @@ class Loss:
     def set_epoch(self, epoch: int) -> None:
         """Called at each epoch's start, counted from 0."""
 
+    @abc.abstractmethod
     def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """logits (N, C), labels (N,) ids or (N, C) probabilities -> scalar, a mean over samples."""
-        raise NotImplementedError
 
     def cosine_scale(self) -> float | None:
         """Scale of the cosine classifier that the network needs; None: a linear classifier."""
