@@ -11,9 +11,9 @@ from training.report.lineage import (
     mark_paths,
     merge,
     portable,
-    renewed,
     short,
 )
+from training.report.older_records import renewed
 
 
 def a_run(command, fingerprint="same", group="model", versions=None, **options):

@@ -109,6 +109,9 @@ def test_results_have_every_figure_twice(finished):
 def test_run_yaml_holds_what_is_needed_to_run_it_again(finished):
     folder, _ = finished
     content = yaml.safe_load((folder / "run.yaml").read_text())
+    assert content["command"].startswith("python train.py --dataset synthetic --synthetic_im")
+    assert content["recipe"] is None and content["stages"] == {}
+    assert content["device"].startswith("cpu (") or " x " in content["device"]
     assert content["arguments"]["treatment"]["loss"] == "focal"
     assert content["arguments"]["training"]["num_train_epochs"] == 2
     assert content["versions"]["torch"] == torch.__version__.split("+")[0]
@@ -328,7 +331,7 @@ def test_card_tells_every_stage_of_a_chain(finished, tmp_path, monkeypatch):
     for number, folder in enumerate(folders, 1):
         results = json.loads((folder / "all_results.json").read_text())
         minutes.append(results["train_runtime"] / 60)
-        line = rf"# stage {number}, .*: {results['epoch']:g} epochs, {minutes[-1]:.1f} minutes\n"
+        line = rf"# stage {number}, .*: {results['epoch']:g} epochs?, {minutes[-1]:.1f} minutes\n"
         assert re.search(line + "python ", card)
     assert "The last of 3 stages" in card and f"({sum(minutes):.1f} in all stages)" in card
     assert "# stage 1, from random weights: " in card and "# stage 3, on from stage 2: " in card

@@ -128,7 +128,7 @@ def _about_training(
         "ema": bool(options["ema_decay"]),
         "precise_bn": options["precise_bn"],
         "trained": results["epoch"] > 0,
-        "epochs": f"{results['epoch']:g}",
+        "epochs": _epochs(results["epoch"]),
         "batch_size": batch_size,
         "processes": run.get("processes", 1),
         "optimizer": options["timm_optim"] or options["optim"],
@@ -298,8 +298,12 @@ def _commands(stages: Mapping[str, Mapping]) -> str:
         start = _start(name, stages)
         words = f"stage {_number(name, stages)}, {start}" if len(stages) > 1 else start
         minutes = stage["train_runtime"] / 60
-        lines += [f"# {words}: {stage['epoch']:g} epochs, {minutes:.1f} minutes", command]
+        lines += [f"# {words}: {_epochs(stage['epoch'])}, {minutes:.1f} minutes", command]
     return "\n".join(lines)
+
+
+def _epochs(number: float) -> str:
+    return "1 epoch" if number == 1 else f"{number:g} epochs"
 
 
 def _loss_options(run: Mapping) -> str:
@@ -387,7 +391,8 @@ def _classes_table(
 
 def _gpu_minutes(stages: Mapping[str, Mapping]) -> str:
     steps = sum(one["train_steps_per_second"] * one["train_runtime"] for one in stages.values())
-    return f"{max(1, round(steps / GPU_STEPS_PER_SECOND / 60))}"
+    minutes = max(1, round(steps / GPU_STEPS_PER_SECOND / 60))
+    return f"{minutes} minute" if minutes == 1 else f"{minutes} minutes"
 
 
 def _confusions(results: Mapping, names: Sequence[str], most: int = 4) -> str:

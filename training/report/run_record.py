@@ -23,10 +23,10 @@ from .lineage import (
     outside,
     own_name,
     recipe_of,
-    renewed,
     short,
     words,
 )
+from .older_records import renewed
 
 PACKAGES = (
     *("torch", "torchvision", "transformers", "datasets", "evaluate", "accelerate", "timm"),

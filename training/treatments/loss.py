@@ -41,7 +41,7 @@ class Loss(abc.ABC):
         self.counts = torch.as_tensor(counts, dtype=torch.float32)
         return self
 
-    def set_epoch(self, epoch: int) -> None:
+    def set_epoch(self, epoch: int) -> None:  # noqa: B027  (most losses need none)
         """Called at each epoch's start, counted from 0."""
 
     @abc.abstractmethod
