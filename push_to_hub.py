@@ -208,7 +208,8 @@ def in_new_spelling(argv: list[str], parser: Parser) -> list[str]:
 
 
 def say_new_spelling(argv: list[str]) -> None:
-    print(f"push_to_hub.py: this is now spelled: push_to_hub.py {masked(shlex.join(argv))}")
+    words = masked(shlex.join(argv), get_token())
+    print(f"push_to_hub.py: this is now spelled: push_to_hub.py {words}")
 
 
 def stage(args: argparse.Namespace, folder: Path) -> tuple[Target, str]:

@@ -8,6 +8,7 @@ import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from huggingface_hub.utils.sha import git_hash
@@ -15,6 +16,15 @@ from huggingface_hub.utils.sha import git_hash
 LFS_SUFFIXES = (".safetensors", ".onnx", ".parquet", ".png")
 KIND = "(models|datasets|spaces)"
 NAME = r"([\w.-]+/[\w.-]+)"
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Of a folder what a repository's tree is: content by path."""
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
 
 
 @dataclass

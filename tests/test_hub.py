@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub_server import HubServer
+from tests.hub_server import HubServer, files_of
 
 ROOT = Path(__file__).parents[1]
 PUBLISH = """
@@ -72,14 +72,6 @@ def publish(hub, folder, tmp_path):
         return done.stdout
 
     return run
-
-
-def files_of(folder):
-    return {
-        str(file.relative_to(folder)): file.read_bytes()
-        for file in folder.rglob("*")
-        if file.is_file()
-    }
 
 
 def is_whole(hub, folder):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -20,9 +22,10 @@ from safetensors.torch import load_file, save_file
 import push_to_hub
 import train
 from modeling import FerEfficientNetForImageClassification, FerEfficientNetImageProcessor
-from publishing.hub import PublishError
-from publishing.model import _faces, _without_folders
-from tests.hub_server import HubServer
+from publishing import PublishError, onnx_kept
+from publishing.model import _without_folders
+from publishing.onnx_export import evaluation_faces, quantize
+from tests.hub_server import HubServer, files_of
 from training.data import LABELS, decode_split, load_fer2013
 from training.data.splits import paper_split
 from training.report import predict_in_clean_process
@@ -46,6 +49,7 @@ from huggingface_hub import snapshot_download
 print(json.dumps([snapshot_download(where, revision="v1"), scores]))
 """
 
+MODEL = ["model", "--repo_id", "me/faces"]
 SAME_ROWS = """
 from training.data import load_fer2013
 back, original = load_fer2013("me/fer2013"), load_fer2013("synthetic")
@@ -71,7 +75,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def staged(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("dry") / "run"
-    push_to_hub.main([str(run), "--repo_id", "me/faces", "--tag", "v1", "--dry_run", str(folder)])
+    push_to_hub.main(MODEL + [str(run), "--tag", "v1", "--dry_run", str(folder)])
     return folder
 
 
@@ -104,14 +108,6 @@ def at_hub(hub, tmp_path):
     return call
 
 
-def files_of(folder):
-    return {
-        str(file.relative_to(folder)): file.read_bytes()
-        for file in folder.rglob("*")
-        if file.is_file()
-    }
-
-
 def test_dry_run_holds_the_hub_folder_and_nothing_else(staged):
     assert set(files_of(staged)) == {
         *("config.json", "model.safetensors", "preprocessor_config.json", "README.md"),
@@ -137,17 +133,15 @@ def test_card_names_the_repository_and_has_onnx_parity(staged, run):
     assert float(difference) < 1e-4 and accuracy == f"{results['eval_accuracy']:.4f}"
 
 
-def test_onnx_of_the_papers_protocol_is_measured_on_its_test_part(run, tmp_path):
+def test_onnx_of_the_papers_protocol_is_measured_on_its_test_part(run):
     arguments = yaml.safe_load((run / "run.yaml").read_text())["arguments"]
-    arguments["data"] |= {"split": "paper", "paper_samples_per_class": 4, "eval_split": "test"}
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump({"arguments": arguments}))
-    shutil.copyfile(run / "preprocessor_config.json", tmp_path / "preprocessor_config.json")
-    name, faces = _faces(tmp_path, None)
+    flags = {name: value for group in arguments.values() for name, value in group.items()}
+    flags |= {"split": "paper", "paper_samples_per_class": 4, "eval_split": "test"}
+    name, faces = evaluation_faces(run, flags, None)
     whole = load_fer2013("synthetic", synthetic_images=100)
     decoded = {one: decode_split(whole[one], FerEfficientNetImageProcessor(), one) for one in whole}
-    seed = arguments["training"]["seed"]
     assert name == "test"
-    assert torch.equal(faces.images, paper_split(decoded, 4, seed=seed)["test"].images)
+    assert torch.equal(faces.images, paper_split(decoded, 4, seed=flags["seed"])["test"].images)
 
 
 def test_of_absolute_paths_the_names_stay_with_spaces_or_without():
@@ -199,7 +193,7 @@ def test_onnx_snippet_of_the_card_gives_the_models_logits(staged, run, tmp_path,
 
 
 def test_model_goes_up_and_comes_back(at_hub, hub, run, staged, tmp_path):
-    done = at_hub("push_to_hub.py", str(run), "--repo_id", "me/faces", "--tag", "v1")
+    done = at_hub("push_to_hub.py", *MODEL, str(run), "--tag", "v1")
     assert done.returncode == 0, done.stderr
     assert f"Published as {hub.repositories['models/me/faces'].tags['v1'][:8]}" in done.stdout
     face = tmp_path / "face.png"
@@ -218,7 +212,7 @@ def test_model_goes_up_and_comes_back(at_hub, hub, run, staged, tmp_path):
 
 
 def test_data_entry_goes_up_private_and_comes_back(at_hub, hub, tmp_path):
-    source = ["--dataset", "synthetic", "--dataset_repo_id", "me/fer2013"]
+    source = ["dataset", "synthetic", "--repo_id", "me/fer2013"]
     assert at_hub("push_to_hub.py", *source, "--dry_run", str(tmp_path / "dry")).returncode == 0
     assert not hub.requests
     done = at_hub("push_to_hub.py", *source)
@@ -252,17 +246,21 @@ def test_data_entry_goes_up_private_and_comes_back(at_hub, hub, tmp_path):
 
 
 def test_space_is_pinned_to_the_models_commit(at_hub, hub, run, tmp_path):
-    at_hub("push_to_hub.py", str(run), "--repo_id", "me/faces", "--no_onnx")
+    at_hub("push_to_hub.py", *MODEL, str(run), "--no_onnx")
     (tmp_path / "space").mkdir()
     (tmp_path / "space" / "app.py").touch()
     (tmp_path / "space" / "requirements.txt").write_text("gradio\ntorch==2.15.0\n")
     (tmp_path / "space" / "README.md").write_text("---\ntitle: Faces\nsdk: gradio\n---\n")
     (tmp_path / "space" / ".env").touch()
-    space = ["--space", str(tmp_path / "space"), "--space_repo_id", "me/demo"]
-    done = at_hub("push_to_hub.py", *space, "--repo_id", "me/faces")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "video.py").write_text("FRAMES = 1")
+    (tmp_path / "space" / "prediction").symlink_to("../shared")
+    space = ["space", str(tmp_path / "space"), "--repo_id", "me/demo"]
+    done = at_hub("push_to_hub.py", *space, "--model_id", "me/faces")
     assert done.returncode == 0, done.stderr
     repository = hub.repositories["spaces/me/demo"]
     assert len(repository.commits) == 2 and ".env" not in repository.tree
+    assert repository.tree["prediction/video.py"] == b"FRAMES = 1"  # not a link
     assert repository.tree["app.py"] == b"" and "pins no version of: gradio\n" in done.stdout
     commit = hub.repositories["models/me/faces"].branches["main"]
     assert repository.variables == {"MODEL_ID": "me/faces", "MODEL_REVISION": commit}
@@ -313,32 +311,223 @@ def test_a_run_that_is_not_fit_is_refused(run, tmp_path, harm, words):
     folder = damaged(run, tmp_path)
     harm(folder)
     with pytest.raises(PublishError, match=words):
-        push_to_hub.main(
-            [str(folder), "--repo_id", "me/faces", "--no_onnx", "--dry_run", str(tmp_path / "dry")]
-        )
+        push_to_hub.main(MODEL + [str(folder), "--no_onnx", "--dry_run", str(tmp_path / "dry")])
     assert not (tmp_path / "dry").exists()
+
+
+MODEL_FILES = {"model.safetensors", "config.json", "preprocessor_config.json"}
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Counts the times that ONNX files are made, and makes none."""
+    calls = []
+
+    def make_onnx(run, folder, flags, dataset):
+        calls.append(dataset)
+        (folder / "onnx").mkdir()
+        for name in onnx_kept.NAMES:
+            (folder / "onnx" / name).write_bytes(f"{name} {len(calls)}".encode())
+        row = {"name": "PyTorch", "difference": 0.0, "accuracy": 0.5, "recalls": {}}
+        return {"counts": [], "rows": [row]}
+
+    monkeypatch.setattr("publishing.onnx_export.make_onnx", make_onnx)
+    return calls
+
+
+@pytest.fixture
+def again(run, made, tmp_path):
+    """Stages a copy of the run's ONNX files; returns the sentence, and what was staged."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in (*MODEL_FILES, "all_results.json"):
+        shutil.copyfile(run / name, folder / name)
+    said, number = [], iter(range(100))
+
+    def stage(fingerprint="of the run's data", dataset=None):
+        staged = tmp_path / f"staged{next(number)}"
+        staged.mkdir()
+        onnx_kept.onnx_with_parity(folder, staged, {}, fingerprint, dataset, said.append)
+        return said[-1], files_of(staged / "onnx")
+
+    return stage
+
+
+def test_onnx_files_are_kept_beside_the_run(again, made, tmp_path):
+    words, files = again()
+    assert words == f"ONNX and parity: new; kept in {tmp_path / 'run' / 'onnx'}."
+    assert set(files) == set(onnx_kept.NAMES)
+    words, same = again()
+    assert same == files and made == [None]
+    assert f"those kept in {tmp_path / 'run' / 'onnx'}" in words
+
+
+@pytest.mark.parametrize("name", sorted(MODEL_FILES))
+def test_onnx_files_of_another_model_are_made_again(again, made, tmp_path, name):
+    again()
+    with (tmp_path / "run" / name).open("ab") as file:
+        file.write(b" ")
+    words, files = again()
+    assert "new, since model changed; kept" in words and len(made) == 2
+    assert files["model.onnx"] == b"model.onnx 2"
+    assert "those kept" in again()[0]
+
+
+def test_onnx_files_of_other_versions_are_made_again(again, made, monkeypatch):
+    again()
+    monkeypatch.setattr(onnx_kept, "_version", lambda package: "0.1")
+    assert f"new, since {', '.join(onnx_kept.PACKAGES)} changed" in again()[0]
+
+
+def test_onnx_files_of_other_data_are_made_again(again, made, tmp_path):
+    again()
+    assert "new, since data changed" in again(fingerprint="other")[0]
+    source = tmp_path / "faces.csv"
+    source.write_text("one")
+    given = {"fingerprint": "other", "dataset": str(source)}
+    assert "new, since faces changed" in again(**given)[0]
+    assert "those kept" in again(**given)[0]
+    assert "those kept" in again(fingerprint="other")[0]  # no data named: any will do
+    source.write_text("longer")
+    assert "new, since faces changed" in again(**given)[0]
+    (tmp_path / "faces").mkdir()
+    assert "new, since faces changed" in again("other", str(tmp_path / "faces"))[0]
+    assert made == [None, None, str(source), str(source), str(tmp_path / "faces")]
+
+
+@pytest.mark.parametrize("name", [*onnx_kept.NAMES, onnx_kept.RECORD])
+def test_kept_onnx_files_that_are_not_whole_are_made_again(again, made, tmp_path, name):
+    again()
+    os.truncate(tmp_path / "run" / "onnx" / name, 5)
+    assert "ONNX and parity: new; kept" in again()[0] and len(made) == 2
+
+
+def test_where_onnx_files_cannot_be_kept_it_says_so_and_goes_on(again, made, tmp_path):
+    (tmp_path / "run" / "onnx").touch()
+    words, files = again()
+    assert "new; they cannot be kept beside the run (" in words and set(files) == {*onnx_kept.NAMES}
+
+
+def test_kept_parity_that_is_not_the_reports_is_refused(again, made, tmp_path):
+    again()
+    report, record = (tmp_path / "run" / name for name in ("all_results.json", "onnx/parity.json"))
+    kept = json.loads(record.read_text())
+    results = json.loads(report.read_text())
+    kept["parity"]["counts"] = np.sum(results["eval_confusion_matrix"], axis=1).tolist()
+    kept["parity"]["rows"][0]["accuracy"] = results["eval_accuracy"] + 0.01
+    record.write_text(json.dumps(kept))
+    with pytest.raises(PublishError, match="Are weights and report of the same run"):
+        again()
+
+
+@pytest.mark.parametrize("faces", [7, 64, 150])
+def test_8_bit_ranges_come_from_all_faces_given(staged, tmp_path, faces):
+    """However many: onnxruntime itself takes whole batches only."""
+    pixel_values = np.zeros((faces, 1, 32, 32), np.float32)
+    pixel_values[-1] = np.random.default_rng(0).normal(0, 9, (1, 32, 32))  # the widest range
+    quantize(staged / "onnx" / "model.onnx", tmp_path / "small.onnx", pixel_values)
+    nodes = onnx.load(tmp_path / "small.onnx").graph
+    scales = {entry.name: onnx.numpy_helper.to_array(entry) for entry in nodes.initializer}
+    scale = scales["pixel_values_scale"] * 255
+    assert scale == pytest.approx(np.ptp(pixel_values), rel=0.05)
+
+
+OLD = [
+    (["run", "--repo_id", "me/x"], ["model", "run", "--repo_id", "me/x"]),
+    (
+        ["--repo_id", "me/x", "--tag", "v1", "--no_onnx", "run"],
+        ["model", "run", "--repo_id", "me/x", "--tag", "v1", "--no_onnx"],
+    ),
+    (["model", "--repo_id", "me/x"], ["model", "model", "--repo_id", "me/x"]),
+    (
+        ["--dataset", "x.csv", "--dataset_repo_id", "me/x", "--label_names", "a", "b", "--public"]
+        + ["--right_to_publish", "my own"],
+        ["dataset", "x.csv", "--repo_id", "me/x", "--public", "--right_to_publish", "my own"]
+        + ["--label_names", "a", "b"],
+    ),
+    (
+        ["--space", "my_space", "--space_repo_id", "me/x", "--repo_id", "me/y", "--private"],
+        ["space", "my_space", "--repo_id", "me/x", "--model_id", "me/y", "--private"],
+    ),
+]
+
+
+@pytest.mark.parametrize("old, new", OLD)
+def test_old_spellings_mean_what_they_meant_and_say_the_new_one(capsys, old, new):
+    found = vars(push_to_hub.parse(old))
+    words = capsys.readouterr().out.splitlines()
+    expected = vars(push_to_hub.parse(new))
+    assert capsys.readouterr().out == ""
+    for args in (found, expected):
+        del args["parser"]
+    assert found == expected and len(words) == 1
+    command = shlex.split(words[0].partition("now spelled: ")[2])
+    assert command[0] == "push_to_hub.py" and sorted(command[1:]) == sorted(new)
+
+
+def test_a_space_is_the_folder_space_unless_said_otherwise():
+    ids = ["--repo_id", "me/x", "--model_id", "me/y"]
+    assert push_to_hub.parse(["space", *ids]).source == Path("space")
+    assert push_to_hub.parse(["space", "my_space", *ids]).source == Path("my_space")
+
+
+@pytest.mark.parametrize("kind", push_to_hub.KINDS)
+def test_help_of_each_kind_has_commands_that_can_be_typed(capsys, kind):
+    with pytest.raises(SystemExit):
+        push_to_hub.main([kind, "--help"])
+    commands = [line for line in capsys.readouterr().out.splitlines() if "python push" in line]
+    assert len(commands) >= 2
+    for command in commands:
+        args = push_to_hub.parse(shlex.split(command)[2:])
+        assert args.kind == kind and args.source
+
+
+TOKEN = f"hf_{'a' * 34}"
 
 
 @pytest.mark.parametrize(
     "argv, words",
     [
-        ([], "give one of RUN_DIR, --dataset SOURCE or --space DIR"),
-        (["run"], "--repo_id USER/NAME is needed"),
-        (["run", "--repo_id", "name"], "must be USER/NAME"),
-        (["run", "--repo_id", "a/b/c"], "--repo_id: "),
-        (
-            ["--dataset", "synthetic", "--dataset_repo_id", "me/x", "--public"],
-            "--public needs --right_to_publish",
-        ),
-        (["--space", "space", "--repo_id", "me/x"], "--space_repo_id USER/NAME is needed"),
-        (["run", "--repo_id", "me/x", "--public"], "--public has no meaning with RUN_DIR"),
+        ([], "say what to publish: model RUN_DIR, dataset SOURCE or space"),
+        (["--repo_id", "me/x"], "say what to publish: model RUN_DIR, dataset SOURCE or space"),
+        (["model", "run"], "the following arguments are required: --repo_id"),
+        (["run"], "the following arguments are required: --repo_id"),
+        (["model", "run", "--repo_id", "name"], "must be USER/NAME"),
+        (["model", "run", "--repo_id", "a/b/c"], "--repo_id: "),
+        (["space", "--repo_id", "me/x", "--model_id", "name"], "--model_id must be USER/NAME"),
+        (["dataset", "synthetic", "--repo_id", "me/x", "--public"], "needs --right_to_publish"),
+        (["space", "--repo_id", "me/x"], "the following arguments are required: --model_id"),
+        (["space", "x", "--space_repo_id", "me/x"], "required: --repo_id, --model_id"),
+        (["model", "run", "--repo_id", "me/x", "--public"], "unrecognized arguments: --public"),
+        (["run", "--repo_id", "me/x", "--public"], "unrecognized arguments: --public"),
+        (["dataset", "x", "--repo_id", "me/x", "--private"], "unrecognized arguments: --private"),
+        (["dataset", "x", "--repo_id", "me/x", "--no_onnx"], "unrecognized arguments: --no_onnx"),
         (["--dataset", "x", "--dataset_repo_id", "me/x", "--repo_id", "me/y"], "--repo_id has no"),
-        (["run", "--repo_id", "me/x", "--create_pr", "--tag", "v1"], "goes without --tag"),
-        (["run", "--repo_id", "me/x", "--create_pr", "--parent_commit", "a"], "--parent_commit"),
-        (["run", "--token", f"hf_{'a' * 34}"], "unrecognized arguments: --token (token)"),
+        (["--dataset", "x", "--space", "y", "--repo_id", "me/y"], "say what to publish"),
+        (["model", "run", "--repo_id", "me/x", "--create_pr", "--tag", "v1"], "without --tag"),
+        (
+            ["model", "run", "--repo_id", "me/x", "--create_pr", "--parent_commit", "a"],
+            "--parent_commit",
+        ),
+        (["model", "run", "--repo_id", "me/x", "--token", TOKEN], "--token (token)"),
+        (["run", "--repo_id", "me/x", f"--token={TOKEN}"], "--token=(token)"),
+        (["run", "--repo_id", TOKEN], "must be USER/NAME, but it is '(token)'"),
     ],
 )
 def test_wrong_commands_say_what_is_missing(capsys, argv, words):
     with pytest.raises(SystemExit):
         push_to_hub.main(argv)
-    assert words in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert words in said.err and TOKEN not in said.out + said.err
+
+
+def test_a_clone_without_links_is_told_what_to_do(tmp_path):
+    for name in ("app.py", "requirements.txt"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "README.md").write_text("---\nsdk: gradio\n---\n")
+    (tmp_path / "prediction").write_text("../prediction")
+    with pytest.raises(PublishError, match="prediction: expected a link, but found a text file"):
+        push_to_hub.main(
+            ["space", str(tmp_path), "--repo_id", "me/x", "--model_id", "me/y"]
+            + ["--dry_run", str(tmp_path / "dry")]
+        )

@@ -303,13 +303,13 @@ def test_a_full_disk_at_the_end_leaves_the_folder_as_it_was(tmp_path, monkeypatc
     folder.mkdir()
     (folder / "run.yaml").write_text("of another run")
     (folder / "model.safetensors").write_bytes(b"of another run")
-    save_model = run_folder.save_model
+    save_network = run_folder.save_network
 
-    def save(trainer, where):
+    def save(*args, **kwargs):
         with SmallDisk(100_000):
-            save_model(trainer, where)
+            save_network(*args, **kwargs)
 
-    monkeypatch.setattr(run_folder, "save_model", save)
+    monkeypatch.setattr(run_folder, "save_network", save)
     with pytest.raises(TrainingError, match="its earlier content is unchanged"):
         run(folder, "--overwrite", "--max_steps", "2")
     assert (folder / "model.safetensors").read_bytes() == b"of another run"

@@ -23,11 +23,13 @@ MODEL = ROOT / "model"
 RESULTS = json.loads((MODEL / "all_results.json").read_text())
 
 
-def test_code_is_that_of_modeling():
-    shipped = {path.name: path.read_text() for path in MODEL.glob("*.py")}
-    assert shipped == {name: (ROOT / "modeling" / name).read_text() for name in shipped}
+def test_code_is_links_to_modeling():
+    code = {path.name: path for path in MODEL.glob("*.py")}
+    assert set(code) == {path.name for path in ROOT.glob("modeling/[!_]*.py")}
+    for name, path in code.items():
+        assert path.is_symlink() and path.resolve() == ROOT / "modeling" / name
     auto_map = json.loads((MODEL / "config.json").read_text())["auto_map"]
-    assert {f"{target.split('.')[0]}.py" for target in auto_map.values()} <= set(shipped)
+    assert {f"{target.split('.')[0]}.py" for target in auto_map.values()} <= set(code)
 
 
 def test_it_is_small_and_holds_no_pickle():

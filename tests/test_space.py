@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -211,10 +212,18 @@ def test_what_a_hub_model_is_loaded_from(modules, monkeypatch, tmp_path):
     assert asked == [("me/faces", "c" * 40)] * 2
 
 
-def test_copies_are_those_of_prediction():
-    copies = {path.name: path.read_text() for path in (ROOT / "space/prediction").glob("*.py")}
-    assert {"annotation.py", "output.py", "video.py"} < set(copies)
-    assert copies == {name: (ROOT / "prediction" / name).read_text() for name in copies}
+def test_prediction_is_a_link():
+    link = ROOT / "space" / "prediction"
+    assert link.is_symlink() and link.resolve() == ROOT / "prediction"
+
+
+def test_a_clone_without_links_is_told_what_to_do(tmp_path):
+    app = shutil.copyfile(ROOT / "space" / "app.py", tmp_path / "app.py")
+    (tmp_path / "prediction").write_text("../prediction")
+    done = subprocess.run([sys.executable, app], capture_output=True, text=True)
+    assert done.returncode == 1
+    (words,) = done.stderr.splitlines()
+    assert "prediction: expected a link" in words and "git config core.symlinks true" in words
 
 
 def test_requirements_are_pinned_to_tested_versions():

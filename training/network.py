@@ -5,16 +5,33 @@ from pathlib import Path
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-
-from modeling import (
-    FerEfficientNetConfig,
-    FerEfficientNetForImageClassification,
-    FerEfficientNetImageProcessor,
-)
+from transformers.dynamic_module_utils import custom_object_save
 
 from .data import LABELS, first_line
 from .flags import arg, check_range
 from .weights import average_weights
+
+if __package__ == "training":
+    from modeling import (
+        FacialEmotionPipeline,
+        FerEfficientNetConfig,
+        FerEfficientNetForImageClassification,
+        FerEfficientNetImageProcessor,
+    )
+else:  # installed: `modeling` is fer_efficientnet's
+    from ..modeling import (
+        FacialEmotionPipeline,
+        FerEfficientNetConfig,
+        FerEfficientNetForImageClassification,
+        FerEfficientNetImageProcessor,
+    )
+
+CUSTOM_PIPELINES = {  # as transformers' Pipeline.save_pretrained writes it
+    "facial-emotion": {
+        "impl": f"pipeline_facial_emotion.{FacialEmotionPipeline.__name__}",
+        "pt": ["AutoModelForImageClassification"],
+    }
+}
 
 
 @dataclass
@@ -165,6 +182,30 @@ def round_weights(network: FerEfficientNetForImageClassification, dtype: torch.d
         for value in network.parameters():
             if value.ndim > 1:
                 value.copy_(value.to(dtype))
+
+
+def save_network(
+    network: FerEfficientNetForImageClassification,
+    processor: FerEfficientNetImageProcessor,
+    folder: Path,
+    *,
+    dtype: torch.dtype,
+) -> None:
+    """
+    config.json, model.safetensors, preprocessor_config.json and the modeling code; no pickle.
+
+    Args:
+        dtype: of weight matrices and convolutions in the file; config.json says float32, as which
+            they load.
+    """
+    network.config.custom_pipelines = CUSTOM_PIPELINES
+    custom_object_save(FacialEmotionPipeline, folder)
+    weights = {
+        name: value.to(dtype) if value.ndim > 1 else value
+        for name, value in network.state_dict().items()
+    }
+    network.save_pretrained(folder, state_dict=weights)
+    processor.save_pretrained(folder)
 
 
 def _average(network: FerEfficientNetForImageClassification, model: ModelArguments) -> None:

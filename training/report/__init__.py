@@ -2,7 +2,7 @@
 
 from .files import check_output_dir, remove_checkpoints_and_logs, write_json, written_whole
 from .markdown import markdown_table
-from .run_folder import save_model, write_run_folder
+from .run_folder import write_run_folder
 from .run_record import chain, read_run
 from .verify import load_back, predict_in_clean_process
 
@@ -14,7 +14,6 @@ __all__ = [
     "predict_in_clean_process",
     "read_run",
     "remove_checkpoints_and_logs",
-    "save_model",
     "write_json",
     "write_run_folder",
     "written_whole",

@@ -4,20 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from transformers.dynamic_module_utils import custom_object_save
 
 from ..arguments import Arguments
 from ..data import LABELS, RunData
+from ..network import save_network
 from .files import write_json, written_whole
 from .pictures import plot_class_distribution, plot_confusion_matrix, plot_training_curves
 from .run_record import write_run_record
-
-CUSTOM_PIPELINES = {  # as transformers' Pipeline.save_pretrained writes it
-    "facial-emotion": {
-        "impl": "pipeline_facial_emotion.FacialEmotionPipeline",
-        "pt": ["AutoModelForImageClassification"],
-    }
-}
 
 
 def write_run_folder(
@@ -37,24 +30,9 @@ def write_run_folder(
     """
     with written_whole(Path(args.training.output_dir)) as folder:
         if data.train is not None:
-            save_model(trainer, folder)
+            dtype = getattr(torch, args.training.weights_dtype)
+            save_network(trainer.model, trainer.processing_class, folder, dtype=dtype)
         write_report(folder, args, trainer, data, audit_report, results, argv=argv)
-
-
-def save_model(trainer, folder: Path) -> None:
-    """config.json, model.safetensors, preprocessor_config.json and the modeling code; no pickle."""
-    # here, so that the rest of the room imports in the installed package, which names it otherwise
-    from modeling import FacialEmotionPipeline
-
-    trainer.model.config.custom_pipelines = CUSTOM_PIPELINES
-    custom_object_save(FacialEmotionPipeline, folder)
-    dtype = getattr(torch, trainer.args.weights_dtype)
-    weights = {
-        name: value.to(dtype) if value.ndim > 1 else value
-        for name, value in trainer.model.state_dict().items()
-    }
-    trainer.model.save_pretrained(folder, state_dict=weights)  # config.json keeps float32
-    trainer.processing_class.save_pretrained(folder)
 
 
 def write_report(
