@@ -30,7 +30,7 @@ space: $(VENV)/.space
 	$(BIN)/python space/app.py
 
 screenshots: $(VENV)/.test
-	SCREENSHOTS=docs $(BIN)/python -m pytest tests/test_space_page.py
+	SCREENSHOTS=docs $(BIN)/python -m pytest tests/space/test_space_page.py
 
 quality: $(VENV)/.test
 	$(BIN)/ruff check .

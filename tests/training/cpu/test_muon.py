@@ -4,7 +4,7 @@ import pytest
 import timm.optim.muon
 import torch
 
-from tests.test_trainer import make_trainer
+from tests.training.test_trainer import make_trainer
 from training.cpu.muon import use_float32_iterations
 
 

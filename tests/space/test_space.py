@@ -20,7 +20,7 @@ import yaml
 from space_client import astronaut, call, predict, saved, upload
 from transformers import pipeline
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RESULTS = json.loads((ROOT / "model" / "all_results.json").read_text())
 
 

@@ -16,7 +16,7 @@ from training.arguments import parse_arguments
 from training.treatments import Loss, find_loss, flag_fields, losses
 from training.treatments.register import _flag
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 SMALL = [
     *["--dataset", "synthetic", "--synthetic_images", "60", "--backbone", "test_efficientnet"],
     *["--image_size", "32", "--max_steps", "1", "--per_device_train_batch_size", "16"],

@@ -28,7 +28,7 @@ FLAGS = [
     "--no-first-run",
 ]
 DESKTOP, PHONE = {"width": 1200, "height": 760}, {"width": 390, "height": 844}
-MODEL = Path(__file__).parents[1] / "model"
+MODEL = Path(__file__).parents[2] / "model"
 RESULTS = json.loads((MODEL / "all_results.json").read_text())
 LABELS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 

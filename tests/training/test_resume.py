@@ -28,7 +28,7 @@ from training.report import run_folder
 from training.stopping import StopOnSignal
 from training.trainer import FerTrainer
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RECIPE = [
     *["--dataset", "synthetic", "--synthetic_images", "60", "--backbone", "test_efficientnet"],
     *["--image_size", "32", "--per_device_train_batch_size", "16", "--num_train_epochs", "3"],

@@ -25,12 +25,12 @@ from modeling import FerEfficientNetForImageClassification, FerEfficientNetImage
 from publishing import PublishError, onnx_kept
 from publishing.model import _without_folders
 from publishing.onnx_export import evaluation_faces, quantize
-from tests.hub_server import HubServer, files_of
+from tests.publishing.hub_server import HubServer, files_of
 from training.data import LABELS, decode_split, load_fer2013
 from training.data.splits import paper_split
 from training.report import predict_in_clean_process
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BACK = """
 import json, sys
 for name in (

@@ -13,7 +13,7 @@ from modeling import FerEfficientNetForImageClassification
 from training.report.card import count_parameters, main, write_model_card
 from training.report.markdown import markdown_table
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 MODEL = ROOT / "model"
 MADE_FROM = ("config.json", "model.safetensors", "all_results.json", "data_report.json", "run.yaml")
 

@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from transformers import pipeline
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NOISE = np.random.default_rng(0).integers(0, 256, (60, 50, 3), dtype=np.uint8)
 
 

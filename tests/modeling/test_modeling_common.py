@@ -15,7 +15,7 @@ from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassificatio
 
 SOURCE = Path(
     os.environ.get(
-        "TRANSFORMERS_TESTS", Path(__file__).parents[1] / ".venv" / "transformers-tests" / "tests"
+        "TRANSFORMERS_TESTS", Path(__file__).parents[2] / ".venv" / "transformers-tests" / "tests"
     )
 )
 

@@ -8,7 +8,7 @@ from training.arguments import parse_arguments
 from training.data import DEFAULT_SOURCE
 from training.recipes import read_recipe
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 RECIPES = sorted(set(CONFIGS.rglob("*.yaml")) - set(CONFIGS.glob("accelerate/*")))
 
 

@@ -28,7 +28,7 @@ from training.targets import Mixing, Targets
 from training.trainer import ClockCallback, FerTrainer, epoch_metrics
 from training.treatments import EpochSampler, losses
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LDAM_SCALE = 10.0  # the paper's 30 multiplies the rounding of float32 too
 LOSSES = tuple(losses())
 COUNTS = torch.tensor([6.0, 2, 4, 8, 4, 4, 4])
@@ -124,7 +124,7 @@ def test_gradient_of_32_equals_4_accumulated_batches_of_8(tmp_path, loss):
 TWO_PROCESSES = """
 import sys
 from safetensors.torch import save_file
-from tests.test_trainer import one_sgd_step
+from tests.training.test_trainer import one_sgd_step
 loss, batch = "weighted_cross_entropy", 16
 trainer, weights = one_sgd_step(sys.argv[1], loss, per_device_train_batch_size=batch)
 assert trainer.args.world_size == 2 and trainer.state.global_step == 1

@@ -22,7 +22,7 @@ from modeling import (
 )
 from modeling.photo_reading import PhotoError
 
-MODEL = Path(__file__).parents[1] / "model"
+MODEL = Path(__file__).parents[2] / "model"
 DISTRIBUTION = [0.1, 0.05, 0.1, 0.35, 0.15, 0.1, 0.15]
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub_server import HubServer, files_of
+from tests.publishing.hub_server import HubServer, files_of
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PUBLISH = """
 import json, sys, time
 waited = []
