@@ -7,28 +7,16 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers.dynamic_module_utils import custom_object_save
 
+from . import modeling
 from .data import LABELS, first_line
 from .flags import arg, check_range
 from .weights import average_weights
 
-if __package__ == "training":
-    from modeling import (
-        FacialEmotionPipeline,
-        FerEfficientNetConfig,
-        FerEfficientNetForImageClassification,
-        FerEfficientNetImageProcessor,
-    )
-else:  # installed: `modeling` is fer_efficientnet's
-    from ..modeling import (
-        FacialEmotionPipeline,
-        FerEfficientNetConfig,
-        FerEfficientNetForImageClassification,
-        FerEfficientNetImageProcessor,
-    )
-
+Network = modeling.FerEfficientNetForImageClassification
+Processor = modeling.FerEfficientNetImageProcessor
 CUSTOM_PIPELINES = {  # as transformers' Pipeline.save_pretrained writes it
     "facial-emotion": {
-        "impl": f"pipeline_facial_emotion.{FacialEmotionPipeline.__name__}",
+        "impl": f"pipeline_facial_emotion.{modeling.FacialEmotionPipeline.__name__}",
         "pt": ["AutoModelForImageClassification"],
     }
 }
@@ -88,7 +76,7 @@ class ModelArguments:
 
 def build_network(
     model: ModelArguments, *, cosine_scale: float | None, training: bool
-) -> tuple[FerEfficientNetForImageClassification, FerEfficientNetImageProcessor]:
+) -> tuple[Network, Processor]:
     """
     A saved model, or a new one from the flags, with its image processor.
 
@@ -109,7 +97,7 @@ def build_network(
 
 def load_saved_model(
     source: str, *, cosine_scale: float | None = None
-) -> tuple[FerEfficientNetForImageClassification, FerEfficientNetImageProcessor]:
+) -> tuple[Network, Processor]:
     """
     Args:
         source: a folder or a Hub id.
@@ -119,9 +107,7 @@ def load_saved_model(
         SystemExit: it is not there, has other classes, or another classifier than the loss needs.
     """
     try:
-        network = FerEfficientNetForImageClassification.from_pretrained(
-            source, use_safetensors=True
-        )
+        network = Network.from_pretrained(source, use_safetensors=True)
     except OSError as error:
         raise SystemExit(
             f"train.py: no saved model {source}: expected its folder, or a Hub id that can be "
@@ -137,7 +123,7 @@ def load_saved_model(
             f"{source} has cosine_scale {network.config.cosine_scale}. Use another loss, or "
             "--ldam_scale."
         )
-    return network, FerEfficientNetImageProcessor.from_pretrained(source)
+    return network, Processor.from_pretrained(source)
 
 
 def _saved(model: ModelArguments, cosine_scale: float | None, training: bool):
@@ -154,7 +140,7 @@ def _saved(model: ModelArguments, cosine_scale: float | None, training: bool):
 
 
 def _new(model: ModelArguments, cosine_scale: float | None):
-    config = FerEfficientNetConfig(
+    config = modeling.FerEfficientNetConfig(
         backbone=model.backbone,
         num_channels=model.num_channels,
         image_size=model.image_size or 48,
@@ -166,17 +152,15 @@ def _new(model: ModelArguments, cosine_scale: float | None):
         id2label=dict(enumerate(LABELS)),
         label2id={name: i for i, name in enumerate(LABELS)},
     )
-    network = FerEfficientNetForImageClassification(config)
-    processor = FerEfficientNetImageProcessor(
-        size=network.config.image_size, num_channels=model.num_channels
-    )
+    network = Network(config)
+    processor = Processor(size=network.config.image_size, num_channels=model.num_channels)
     if model.pretrained:
         _load_imagenet_weights(network, model.pretrained)
         processor.image_mean, processor.image_std = _imagenet_statistics(network)
     return network, processor
 
 
-def round_weights(network: FerEfficientNetForImageClassification, dtype: torch.dtype) -> None:
+def round_weights(network: Network, dtype: torch.dtype) -> None:
     """To what is saved, in place, so that the figures are those of the saved file."""
     with torch.no_grad():
         for value in network.parameters():
@@ -185,8 +169,8 @@ def round_weights(network: FerEfficientNetForImageClassification, dtype: torch.d
 
 
 def save_network(
-    network: FerEfficientNetForImageClassification,
-    processor: FerEfficientNetImageProcessor,
+    network: Network,
+    processor: Processor,
     folder: Path,
     *,
     dtype: torch.dtype,
@@ -199,7 +183,7 @@ def save_network(
             they load.
     """
     network.config.custom_pipelines = CUSTOM_PIPELINES
-    custom_object_save(FacialEmotionPipeline, folder)
+    custom_object_save(modeling.FacialEmotionPipeline, folder)
     weights = {
         name: value.to(dtype) if value.ndim > 1 else value
         for name, value in network.state_dict().items()
@@ -208,7 +192,7 @@ def save_network(
     processor.save_pretrained(folder)
 
 
-def _average(network: FerEfficientNetForImageClassification, model: ModelArguments) -> None:
+def _average(network: Network, model: ModelArguments) -> None:
     """With the --average_with models, if there are any."""
     if not model.average_with:
         return
@@ -223,20 +207,22 @@ def _average(network: FerEfficientNetForImageClassification, model: ModelArgumen
 
 
 def _set_image_size(
-    config: FerEfficientNetConfig, processor: FerEfficientNetImageProcessor, side: int
+    config: modeling.FerEfficientNetConfig,
+    processor: Processor,
+    side: int,
 ) -> None:
     """Of a saved model: the same weights convolve images of any size."""
     config.image_size, processor.size = side, {"height": side, "width": side}
     config.validate_fer_efficientnet()
 
 
-def _forget_calibration(config: FerEfficientNetConfig) -> None:
+def _forget_calibration(config: modeling.FerEfficientNetConfig) -> None:
     """It will be fitted anew."""
     config.temperature, config.uncertain_below = 1.0, None
     config.train_distribution, config.prior = None, "train"
 
 
-def _load_imagenet_weights(network: FerEfficientNetForImageClassification, pretrained: str) -> None:
+def _load_imagenet_weights(network: Network, pretrained: str) -> None:
     """`pretrained`: "imagenet" (the backbone's own), a timm name, or a local file."""
     is_file = Path(pretrained).is_file()
     name = network.config.backbone if is_file or pretrained == "imagenet" else pretrained
@@ -253,7 +239,9 @@ def _load_imagenet_weights(network: FerEfficientNetForImageClassification, pretr
         ) from error
 
 
-def _imagenet_statistics(network: FerEfficientNetForImageClassification) -> tuple[list, list]:
+def _imagenet_statistics(
+    network: Network,
+) -> tuple[list, list]:
     """Mean and standard deviation that the weights were trained with; their averages for grey."""
     mean, std = (list(network.backbone.pretrained_cfg[key]) for key in ("mean", "std"))
     if network.config.num_channels == 1:

@@ -5,7 +5,9 @@ import re
 
 from datasets import ClassLabel, Dataset, Features, Image
 
-LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+from .. import modeling
+
+LABELS = modeling.EXPRESSIONS  # by id
 FEATURES = Features({"image": Image(), "label": ClassLabel(names=list(LABELS))})
 FERPLUS_VOTES = 10  # columns of FER+: the seven classes, contempt, unknown, no face
 PUBLISHED_COUNTS = {
