@@ -4,7 +4,7 @@ Publish to the Hugging Face Hub: a trained model, the data entry, the Space.
   look first: the same bytes in a folder, no network
     python push_to_hub.py model model --repo_id USER/NAME --dry_run look
   a model, as one commit with a tag
-    python push_to_hub.py model runs/fer2013 --repo_id USER/NAME --private --tag v1
+    python push_to_hub.py model runs/1_scratch --repo_id USER/NAME --private --tag v1
   the data entry, private
     python push_to_hub.py dataset fer2013.csv --repo_id USER/fer2013
   the Space, pinned to the model's newest commit
@@ -42,11 +42,11 @@ MODEL = """
 Publish a model: weights, code, card and ONNX files of a finished run, checked first.
 
   look first: the same bytes in a folder, no network
-    python push_to_hub.py model runs/fer2013 --repo_id USER/NAME --dry_run look
+    python push_to_hub.py model runs/1_scratch --repo_id USER/NAME --dry_run look
   the model of this repository, tagged
     python push_to_hub.py model model --repo_id USER/NAME --tag v1 --dataset_for_onnx fer2013.csv
   as a pull request to somebody else's repository
-    python push_to_hub.py model runs/fer2013 --repo_id THEM/NAME --create_pr
+    python push_to_hub.py model runs/1_scratch --repo_id THEM/NAME --create_pr
 
 ONNX files and their parity with PyTorch take about a minute; they are kept in RUN_DIR/onnx and made
 again only if the model, the data or versions change.

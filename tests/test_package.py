@@ -165,10 +165,3 @@ def test_modeling_needs_none_of_the_extras():
         [sys.executable, "-I", "-c", code, str(ROOT)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-
-
-def test_labels_of_model_and_data_are_the_same():
-    from modeling.configuration_fer_efficientnet import EXPRESSIONS
-    from training.data import LABELS
-
-    assert EXPRESSIONS == LABELS
