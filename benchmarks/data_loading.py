@@ -22,7 +22,7 @@ from imblearn.under_sampling import RandomUnderSampler
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from training.data import PUBLISHED_COUNTS  # noqa: E402
-from training.treatments.sampling import undersample  # noqa: E402
+from training.treatments import undersample  # noqa: E402
 
 LABELS = 10_000_000
 
@@ -48,7 +48,7 @@ def compare_undersampling() -> None:
     ours, other = (statistics.median(column) for column in zip(*pairs))
     ratio = statistics.median(b / a for a, b in pairs)
     print(f"undersampling {LABELS:,} labels to the smallest class, median of 5:")
-    print(f"  training.treatments.sampling.undersample      {ours:.2f} s")
+    print(f"  training.treatments.undersample               {ours:.2f} s")
     print(f"  imblearn RandomUnderSampler        {other:.2f} s ({ratio:.1f} times as long)")
 
 

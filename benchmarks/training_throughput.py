@@ -34,7 +34,7 @@ from training.augmentation import BatchAugmentation  # noqa: E402
 from training.cpu.depthwise import use_small_map_gradient  # noqa: E402
 from training.data import LABELS, decode_split, load_fer2013  # noqa: E402
 from training.trainer import FerTrainer  # noqa: E402
-from training.treatments import ImbalanceLoss  # noqa: E402
+from training.treatments import CrossEntropy  # noqa: E402
 
 
 class Clock(TrainerCallback):
@@ -112,7 +112,7 @@ def ours(args, split, faces, folder) -> float:
         args=training_arguments(FerTrainingArguments, args, folder),
         train_dataset=faces,
         processing_class=FerEfficientNetImageProcessor(size=args.image_size),
-        criterion=ImbalanceLoss("cross_entropy", torch.ones(len(LABELS))),
+        criterion=CrossEntropy().bind(torch.ones(len(LABELS))),
         augmentation=BatchAugmentation(
             flip=0.5, rotate=15, translate=0.1, scale=0.15, contrast=0.25, erasing=0.25
         ),

@@ -1,6 +1,7 @@
 """Who may import whom."""
 
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,8 @@ def test_rooms_import_each_other_in_no_circle():
 def test_every_room_says_what_it_is_for():
     for init in (ROOT / "training").glob("*/__init__.py"):
         assert ast.get_docstring(ast.parse(init.read_text())), init
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda f: f.stem)
+def test_every_benchmark_finds_what_it_imports(file):
+    importlib.import_module(f"benchmarks.{file.stem}")
