@@ -1,6 +1,7 @@
 """
 Seconds of one step of Muon over EfficientNetV2-B0's weights on a CPU: with its iterations in
-bfloat16, as timm has them, and in float32, as `training.cpu.muon` sets them where bfloat16 is emulated.
+bfloat16, as timm has them, and in float32, as `training.cpu.muon` sets them where bfloat16 is
+emulated.
 
     python benchmarks/muon_step.py
 """

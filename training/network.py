@@ -111,17 +111,17 @@ def load_saved_model(
     except OSError as error:
         raise SystemExit(
             f"train.py: no saved model {source}: expected its folder, or a Hub id that can be "
-            f"reached ({first_line(error)}). Where a recipe names it, the recipe of that name is "
-            "to be run first."
+            f"reached ({first_line(error)}). If a recipe names it, run the "
+            "recipe of that name first."
         ) from error
     names = tuple(network.config.id2label[i] for i in range(network.config.num_labels))
     if names != LABELS:
         raise SystemExit(f"{source}: its classes are {names}; expected {LABELS} in this order.")
     if cosine_scale is not None and network.config.cosine_scale != cosine_scale:
         raise SystemExit(
-            f"--loss ldam needs a model with a cosine classifier of scale {cosine_scale}, but "
-            f"{source} has cosine_scale {network.config.cosine_scale}. Use another loss, or "
-            "--ldam_scale."
+            f"The loss needs a model with a cosine classifier of scale {cosine_scale}, but "
+            f"{source} has cosine_scale {network.config.cosine_scale}. Use another loss, or a "
+            "model that was trained with this one."
         )
     return network, Processor.from_pretrained(source)
 

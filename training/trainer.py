@@ -342,7 +342,7 @@ class FerTrainer(Trainer):
     def _way_on(self) -> str:
         kept = last_whole_checkpoint(Path(self.args.output_dir))
         if kept is None:
-            return "There is no checkpoint yet to go on from."
+            return "There is no checkpoint to resume from yet."
         return f"{kept} is whole: --resume_from_checkpoint true goes on from there."
 
 

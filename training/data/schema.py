@@ -38,7 +38,9 @@ class BadRow(DataError):
 def note_bad_row(error: BadRow, skipped: list[str] | None) -> None:
     """Adds it to `skipped`; without such a list, raises it."""
     if skipped is None:
-        raise BadRow(f"{error}\nMend it; train.py --skip_bad_rows leaves such rows out.") from error
+        raise BadRow(
+            f"{error}\nCorrect it, or leave such rows out with --skip_bad_rows."
+        ) from error
     skipped.append(str(error))
 
 

@@ -44,9 +44,9 @@ def load_fer2013(
 ) -> DatasetDict:
     """
     Args:
-        source: recognised by looking: a local .csv (Kaggle's fer2013.csv or icml_face_data.csv), a
-            folder of parquet files, a folder tree of images by class, `"synthetic"`, or otherwise a
-            data set id on the Hub.
+        source: a local .csv (Kaggle's fer2013.csv or icml_face_data.csv), a folder of parquet
+            files, a folder tree of images by class, `"synthetic"`, or else a data set id on the
+            Hub.
         revision: of a Hub data set; the default source has its own pinned one.
         label_names: class names by id, for sources whose labels are integers without names.
         synthetic_images, synthetic_seed: size of the drawn training split and seed, for
@@ -180,7 +180,8 @@ def _map_labels(
         raise DataError(
             f"{where}: labels are integers without names, "
             "and copies of FER-2013 order the classes differently. "
-            "Say the names by id: --label_names angry disgust fear happy sad surprise neutral"
+            "Give their names in the order of the ids: "
+            "--label_names angry disgust fear happy sad surprise neutral"
         )
     names = dict(enumerate(label_names)) if "string" not in feature.dtype else {}
     known = {value: label_id(name, where) for value, name in names.items()}

@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from training.data import LABELS, DataArguments, DataError, FaceDataset, paper_split, split_data
+from training.data import (
+    LABELS,
+    DataArguments,
+    DataError,
+    FaceDataset,
+    audit,
+    dataset,
+    paper_split,
+    split_data,
+)
 from training.data.ferplus import OF_LABELS
 from training.targets import with_votes
 from training.treatments import TreatmentArguments, apply_sampling
@@ -227,3 +236,19 @@ def test_votes_follow_their_rows_through_sampling_and_the_paper_split(splits):
 def test_votes_that_are_not_there_are_asked_for(splits):
     with pytest.raises(DataError, match="faces .train.: --ferplus_weight 0.5 needs FER. votes"):
         prepare(splits, votes=0.5)
+
+
+def test_images_are_hashed_once_a_run(splits, monkeypatch):
+    hashed, original = [], dataset.hashlib.blake2b
+
+    def blake2b(data=b"", **kwargs):
+        hashed.append(data)
+        return original(data, **kwargs)
+
+    monkeypatch.setattr(dataset.hashlib, "blake2b", blake2b)
+    audit(splits, LABELS)
+    images = sum(map(len, splits.values()))
+    assert len(hashed) == images + 1  # and the fingerprint of all
+    prepare(splits, drop_eval_copies=True, treatment={"undersample": "3"})
+    prepare(splits, split="paper", eval_split="test")
+    assert len(hashed) == images + 1
