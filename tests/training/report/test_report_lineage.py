@@ -62,6 +62,11 @@ def test_a_stage_is_what_differs_from_its_recipe():
     }
 
 
+def test_a_data_folder_that_looks_like_a_hub_id_is_shortened_too():
+    run = a_run("python train.py --dataset data/moved", dataset="./data/moved")
+    assert short(run)["flags"] == "--dataset moved"
+
+
 def test_a_recipe_of_a_folder_elsewhere_is_named_without_its_place():
     assert short(a_run("python train.py /home/me/mine.yaml"))["recipe"] == "mine.yaml"
     assert short(a_run("python train.py configs/model/1_a.yaml"))["recipe"] == (
@@ -158,6 +163,10 @@ def test_merged_chains_hold_equal_stages_once_and_tell_others_apart():
         "--output_dir runs/second_2",
     ]
     assert merge(stages, other) == "second_2" and len(stages) == 4
+    pupil = a_run("python train.py configs/p.yaml", teachers=["runs/first"], taught_by=["first"])
+    assert merge(stages, {"first": other["first"], "p": short(pupil)}) == "p"
+    assert stages["p"]["taught_by"] == ["first_2"]
+    assert commands(stages)[-1].endswith("p.yaml --teachers runs/first_2")
 
 
 def test_of_versions_only_those_that_differ_are_written():
