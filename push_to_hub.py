@@ -34,7 +34,7 @@ from huggingface_hub.errors import HFValidationError  # noqa: E402
 from huggingface_hub.utils import validate_repo_id  # noqa: E402
 
 from publishing import PublishError  # noqa: E402
-from publishing.client import Target  # noqa: E402
+from publishing.client import KINDS, Target  # noqa: E402
 from publishing.hub import Hub, publish  # noqa: E402
 from publishing.secrets import check_no_secret, masked  # noqa: E402
 
@@ -74,7 +74,6 @@ Publish the Space: its folder, and which model it runs.
 It runs the model's code, and so is pinned to the model's newest commit.
 """
 
-KINDS = ("model", "dataset", "space")
 # of the old spelling, in which there were no subcommands
 IDS = ("repo_id", "dataset_repo_id", "space_repo_id")
 VALUES = ("dry_run", "tag", "revision", "parent_commit", "dataset_for_onnx", "ferplus_csv",

@@ -96,8 +96,8 @@ class Client:
         status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
         if _is_transient(error):
             words = (
-                f"The Hub did not answer in {TRIES} tries ({_short(error)}). What was there is as "
-                "it was, or whole; run the same command again."
+                f"The Hub did not answer in {TRIES} tries ({_short(error)}). The "
+                "repository is as it was, or complete; run the same command again."
             )
         elif status == 401:
             words = (

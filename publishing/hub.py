@@ -84,8 +84,8 @@ class Hub(Client):
         if self.target.private and info.private is False:
             raise PublishError(
                 f"{self.target} is public, and a private repository was asked for. Nothing was "
-                f"sent. Make it private at {self.url()}/settings, or take another name, or say "
-                "that public is right (without --private; a data entry: --public)."
+                f"sent. Make it private at {self.url()}/settings, or take another name, or publish "
+                "it publicly (a model or Space without --private, a data entry with --public)."
             )
         if info.private and not self.target.private:
             self.say(f"{self.target} is private and stays so; see {self.url()}/settings.")
@@ -159,7 +159,7 @@ class Hub(Client):
             self.say(f"{self.target} holds these files already: no new commit.")
             return self._remember(parent, files)
         if change.stale:
-            self.say(f"Published before and not now, removed: {', '.join(change.stale)}")
+            self.say(f"No longer published, so removed: {', '.join(change.stale)}")
 
         def send() -> str:
             if arrived := self._arrived(files, parent):
@@ -223,7 +223,7 @@ class Hub(Client):
         try:
             record.write(self._place(branch), record.Published(commit, sorted(files)))
         except OSError as error:
-            self.say(f"Not remembered as published last: {error}")
+            self.say(f"This commit could not be noted as the last one published: {error}")
         return commit
 
 

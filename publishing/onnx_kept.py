@@ -56,17 +56,17 @@ def onnx_with_parity(
     if not changed:
         check_accuracy(run, kept["parity"])
         shutil.copytree(run / PLACE, folder / PLACE, ignore=lambda _, names: {*names} - {*NAMES})
-        say(f"ONNX and parity: those kept in {run / PLACE}; nothing they depend on has changed.")
+        say(f"ONNX files and parity: reused from {run / PLACE}; what they depend on is unchanged.")
         return kept["parity"]
     from .onnx_export import make_onnx
 
     parity = make_onnx(run, folder, flags, dataset)
-    why = f"new, since {', '.join(changed)} changed" if kept else "new"
+    made = f"made again ({', '.join(changed)} changed)" if kept else "made"
     try:
         _keep(folder / PLACE, run / PLACE, key, parity)
-        say(f"ONNX and parity: {why}; kept in {run / PLACE}.")
+        say(f"ONNX files and parity: {made} and kept in {run / PLACE}.")
     except OSError as error:
-        say(f"ONNX and parity: {why}; they cannot be kept beside the run ({error}).")
+        say(f"ONNX files and parity: {made}, but not kept beside the run ({error}).")
     return parity
 
 

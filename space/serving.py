@@ -61,7 +61,7 @@ class Served:
                 raise SystemExit(
                     f"{source} is no folder here; for a Hub id, MODEL_REVISION must be a commit of "
                     f"{source} (40 hex digits), since the model's code is run; found {revision!r}. "
-                    "`push_to_hub.py --space` sets it."
+                    "`push_to_hub.py space` sets it."
                 )
             self.name, self.revision, where = source, revision, {"revision": revision}
             self.report = Path(snapshot_download(source, allow_patterns=REPORT_FILES, **where))

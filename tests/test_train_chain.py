@@ -35,7 +35,7 @@ class FakeTrain:
         args = parse_arguments("", [str(recipe), *flags])
         folder = Path(args.training.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        run = {"arguments": args.to_dict(), "data_fingerprint": "same"}
+        run = {"arguments": args.to_dict(), "data_fingerprint": "same", "stages": {}}
         (folder / "run.yaml").write_text(yaml.safe_dump(run))
         results = {"epoch": 1, "train_runtime": 1, "train_steps_per_second": 1}
         (folder / "all_results.json").write_text(json.dumps(results))

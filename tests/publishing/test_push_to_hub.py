@@ -355,11 +355,11 @@ def again(run, made, tmp_path):
 
 def test_onnx_files_are_kept_beside_the_run(again, made, tmp_path):
     words, files = again()
-    assert words == f"ONNX and parity: new; kept in {tmp_path / 'run' / 'onnx'}."
+    assert words == f"ONNX files and parity: made and kept in {tmp_path / 'run' / 'onnx'}."
     assert set(files) == set(onnx_kept.NAMES)
     words, same = again()
     assert same == files and made == [None]
-    assert f"those kept in {tmp_path / 'run' / 'onnx'}" in words
+    assert f"reused from {tmp_path / 'run' / 'onnx'};" in words
 
 
 @pytest.mark.parametrize("name", sorted(MODEL_FILES))
@@ -368,30 +368,30 @@ def test_onnx_files_of_another_model_are_made_again(again, made, tmp_path, name)
     with (tmp_path / "run" / name).open("ab") as file:
         file.write(b" ")
     words, files = again()
-    assert "new, since model changed; kept" in words and len(made) == 2
+    assert "made again (model changed) and kept" in words and len(made) == 2
     assert files["model.onnx"] == b"model.onnx 2"
-    assert "those kept" in again()[0]
+    assert "reused" in again()[0]
 
 
 def test_onnx_files_of_other_versions_are_made_again(again, made, monkeypatch):
     again()
     monkeypatch.setattr(onnx_kept, "_version", lambda package: "0.1")
-    assert f"new, since {', '.join(onnx_kept.PACKAGES)} changed" in again()[0]
+    assert f"made again ({', '.join(onnx_kept.PACKAGES)} changed)" in again()[0]
 
 
 def test_onnx_files_of_other_data_are_made_again(again, made, tmp_path):
     again()
-    assert "new, since data changed" in again(fingerprint="other")[0]
+    assert "(data changed)" in again(fingerprint="other")[0]
     source = tmp_path / "faces.csv"
     source.write_text("one")
     given = {"fingerprint": "other", "dataset": str(source)}
-    assert "new, since faces changed" in again(**given)[0]
-    assert "those kept" in again(**given)[0]
-    assert "those kept" in again(fingerprint="other")[0]  # no data named: any will do
+    assert "(faces changed)" in again(**given)[0]
+    assert "reused" in again(**given)[0]
+    assert "reused" in again(fingerprint="other")[0]  # no data named: any will do
     source.write_text("longer")
-    assert "new, since faces changed" in again(**given)[0]
+    assert "(faces changed)" in again(**given)[0]
     (tmp_path / "faces").mkdir()
-    assert "new, since faces changed" in again("other", str(tmp_path / "faces"))[0]
+    assert "(faces changed)" in again("other", str(tmp_path / "faces"))[0]
     assert made == [None, None, str(source), str(source), str(tmp_path / "faces")]
 
 
@@ -399,13 +399,13 @@ def test_onnx_files_of_other_data_are_made_again(again, made, tmp_path):
 def test_kept_onnx_files_that_are_not_whole_are_made_again(again, made, tmp_path, name):
     again()
     os.truncate(tmp_path / "run" / "onnx" / name, 5)
-    assert "ONNX and parity: new; kept" in again()[0] and len(made) == 2
+    assert "parity: made and kept" in again()[0] and len(made) == 2
 
 
 def test_where_onnx_files_cannot_be_kept_it_says_so_and_goes_on(again, made, tmp_path):
     (tmp_path / "run" / "onnx").touch()
     words, files = again()
-    assert "new; they cannot be kept beside the run (" in words and set(files) == {*onnx_kept.NAMES}
+    assert "made, but not kept beside the run (" in words and set(files) == {*onnx_kept.NAMES}
 
 
 def test_kept_parity_that_is_not_the_reports_is_refused(again, made, tmp_path):

@@ -85,10 +85,13 @@ def test_without_a_treatment_the_card_says_so_plainly(folder):
 
 
 def test_only_the_flags_of_the_chosen_loss_are_shown(folder):
-    change_run(folder, loss="focal", focal_gamma=3.0)
+    record = yaml.safe_load((folder / "run.yaml").read_text())
+    del record["arguments"]["treatment"]  # as older records are, with the flags of every loss
+    flags = {"focal_gamma": 3.0, "focal_alpha": ["none"], "logit_adjustment_tau": 1.0}
+    record["arguments"]["imbalance"] = {"sampling": "none", "loss": "focal"} | flags
+    (folder / "run.yaml").write_text(yaml.safe_dump(record, sort_keys=False))
     card = write_model_card(folder).read_text()
     assert "loss: focal (focal_gamma 3.0, focal_alpha none, ferplus_weight 0.1)" in card
-    record = yaml.safe_load((folder / "run.yaml").read_text())
     treatment = {"sampling": "none", "undersample": None, "loss": "my_loss", "my_margin": 0.5}
     record["arguments"] |= {"treatment": treatment}
     (folder / "run.yaml").write_text(yaml.safe_dump(record, sort_keys=False))
