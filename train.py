@@ -110,16 +110,17 @@ def load_data(args: Arguments, processor, say: Callable[[str], None]) -> tuple[R
 def make_trainer(
     args: Arguments, network, processor, data: RunData, data_fingerprint: str
 ) -> FerTrainer:
-    training, targets = args.training, None
-    if training.process_index == 0 and training.overwrite and not training.resume_from_checkpoint:
-        remove_checkpoints_and_logs(Path(training.output_dir))
+    targets = None
     if data.train is not None:
-        args.loss.bind(data.drawn_counts)
-        channels, device = network.config.num_channels, training.device
+        try:
+            args.loss.bind(data.drawn_counts)
+        except ValueError as error:  # a flag that does not fit the number of classes
+            raise SystemExit(f"train.py: {error}") from None
+        channels, device = network.config.num_channels, args.training.device
         targets = args.targets.build(data.train, num_channels=channels, device=device)
     return FerTrainer(
         model=network,
-        args=training,
+        args=args.training,
         train_dataset=data.train,
         eval_dataset=data.eval,
         processing_class=processor,
@@ -139,6 +140,9 @@ def train(args: Arguments, trainer: FerTrainer, say: Callable[[str], None]) -> d
     Raises:
         SystemExit: Ctrl-C or SIGTERM stopped it; the status is the shell's for that signal.
     """
+    if args.training.should_save and args.training.overwrite:
+        if not args.training.resume_from_checkpoint:
+            remove_checkpoints_and_logs(Path(args.training.output_dir))
     checkpoint = trainer.prepare_resume(args.training.resume_from_checkpoint, say)
     output = trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     if trainer.stop.received:

@@ -286,6 +286,12 @@ def test_a_saved_model_keeps_its_image_size_or_takes_another(finished):
         build_network(saved, cosine_scale=None, training=True)
 
 
+def test_an_alpha_for_other_classes_is_told_in_one_message(tmp_path):
+    with pytest.raises(SystemExit, match="train.py: --focal_alpha needs 7 numbers"):
+        run(tmp_path, "--loss", "focal", "--focal_alpha", "1", "2")
+    assert not list(tmp_path.iterdir())
+
+
 def test_too_large_an_undersample_names_the_classes(tmp_path):
     with pytest.raises(DataError, match="--undersample 500: .*'disgust': 4"):
         run(tmp_path, "--undersample", "500")
