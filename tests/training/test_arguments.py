@@ -65,7 +65,7 @@ def test_an_extended_recipe_is_read_first_and_flags_last(recipe):
     recipe("base.yaml", seed=3, timm_optim="nmuon", weight_decay=0.1, mixup=0.2)
     path = recipe(extends="base.yaml", weight_decay=0.2, timm_optim=None)
     args = parse(path, "--mixup", "0.4")
-    assert args.imbalance.mixup == 0.4 and args.training.output_dir == "runs/mine"
+    assert args.targets.mixup == 0.4 and args.training.output_dir == "runs/mine"
     assert (args.training.seed, args.training.weight_decay) == (3, 0.2)
     assert args.training.timm_optim is None
 
