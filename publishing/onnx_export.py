@@ -97,10 +97,10 @@ def evaluation_faces(run: Path, flags: Mapping, dataset: str | None) -> tuple[st
 
 def _probabilities(network, pixel_values: torch.Tensor) -> np.ndarray:
     """(N, C, H, W) -> (N, classes)"""
-    # On CPUs channels_last takes two thirds of the time.
+    # channels_last is faster on CPUs; smaller batches would be slow where others use the cores
     pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
-        logits = [network(pixel_values=batch).logits for batch in pixel_values.split(64)]
+        logits = [network(pixel_values=batch).logits for batch in pixel_values.split(256)]
     return torch.cat(logits).softmax(1).numpy()
 
 
