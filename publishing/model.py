@@ -70,6 +70,8 @@ def stage_model(
     for file in CODE.glob("[!_]*.py"):
         shutil.copyfile(file, folder / file.name)
     for picture in re.findall(r"!\[[^\]]*\]\(([\w.-]+)\)", card.text):
+        if not (run / picture).is_file():
+            raise PublishError(f"{run}: {picture} missing; its card shows it.")
         shutil.copyfile(run / picture, folder / picture)
     _fill_in_card(card, run, flags, repo_id, revision)
     if onnx:

@@ -35,7 +35,7 @@ def of_two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two") / "run"
     done = launch(
         *["--config_file", "configs/accelerate/cpu_2.yaml", "train.py", *RECIPE],
-        *["--output_dir", str(folder)],
+        *["--output_dir", str(folder), "--ema_decay", "0.5", "--load_best_model_at_end", "true"],
     )
     assert done.returncode == 0, done.stderr
     return folder, done.stdout

@@ -8,6 +8,7 @@ import argparse
 import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -31,6 +32,7 @@ from .treatments import (
     soft_label_losses,
 )
 
+USAGE = "train.py [RECIPE.yaml] [--flag value ...]"
 # Beginnings of the names of arguments that do not change what a run learns.
 NOT_RECIPE = (
     *("output_dir", "overwrite", "resume_from_checkpoint", "dataset", "skip_bad_rows"),
@@ -204,27 +206,32 @@ class Arguments:
 
     def recipe(self, data_fingerprint: str) -> dict:
         """What decides which weights come out, flat."""
-        flat = {name: value for group in self.to_dict().values() for name, value in group.items()}
-        kept = {name: value for name, value in flat.items() if not name.startswith(NOT_RECIPE)}
+        kept = {
+            name: value
+            for room, group in self.to_dict().items()
+            for name, value in group.items()
+            if room not in ("data", "training") or not name.startswith(NOT_RECIPE)
+        }
+        kept["loss"] = Path(self.treatment.loss).name  # a file from outside may lie elsewhere
         return kept | {"data_fingerprint": data_fingerprint, "processes": self.training.world_size}
 
 
-def make_parser(description: str, loss: type[Loss] | None = None) -> HfArgumentParser:
+def make_parser(description: str, outside: Sequence[type[Loss]] = ()) -> HfArgumentParser:
     """
     Args:
-        loss: one from outside, whose flags are wanted as well.
+        outside: losses of other files, whose flags are wanted as well.
     """
     parser = HfArgumentParser(
         (
             DataArguments,
             TreatmentArguments,
-            _flags_of_losses(loss),
+            _flags_of_losses(outside),
             TargetArguments,
             ModelArguments,
             AugmentationArguments,
             FerTrainingArguments,
         ),
-        usage="train.py [RECIPE.yaml] [--flag value ...]",
+        usage=USAGE,
         description=description,
         allow_abbrev=False,
     )
@@ -246,9 +253,9 @@ def make_parser(description: str, loss: type[Loss] | None = None) -> HfArgumentP
     return parser
 
 
-def _flags_of_losses(loss: type[Loss] | None) -> type:
+def _flags_of_losses(outside: Sequence[type[Loss]]) -> type:
     """One dataclass with the flags of all losses, whichever is chosen."""
-    flags = dataclasses.make_dataclass("LossArguments", flag_fields(loss))
+    flags = dataclasses.make_dataclass("LossArguments", flag_fields(outside))
     flags._argument_group_name = "losses"
     return flags
 
@@ -258,16 +265,13 @@ def parse_arguments(description: str, argv: list[str] | None = None) -> Argument
     Recipe first, then flags, which override it. Exits with one message on an unknown key or flag
     (naming the nearest known one), a wrong value, or a combination without meaning.
     """
-    parser = make_parser(description)
     argv = list(sys.argv[1:] if argv is None else argv)
     recipe = Path(argv.pop(0)) if argv and not argv[0].startswith("-") else None
     try:
-        # a loss from outside brings flags of its own
-        name = _loss_named(argv) or (read_recipe(recipe).get("loss") if recipe else None)
-        if name and find_loss(name) not in losses().values():
-            parser = make_parser(description, find_loss(name))
+        named = [_loss_named(argv), str(read_recipe(recipe).get("loss", "")) if recipe else ""]
+        parser = make_parser(description, [find_loss(name) for name in named if ".py:" in name])
         options = parser._option_string_actions
-        known = {option.lstrip("-") for option in options}
+        known = {option[2:] for option in options if option.startswith("--")}
         if recipe:
             argv = _as_flags(read_recipe(recipe, known), parser) + argv
             parser.set_defaults(output_dir=f"runs/{recipe.stem}")
@@ -277,13 +281,14 @@ def parse_arguments(description: str, argv: list[str] | None = None) -> Argument
         if unknown:
             parser.error(unknown_name(unknown[0].lstrip("-").split("=")[0], known, "flag"))
         return Arguments(data, treatment, _chosen_loss(treatment.loss, flags), *others)
-    except ValueError as error:
-        parser.error(str(error))
+    except (ValueError, argparse.ArgumentError) as error:
+        argparse.ArgumentParser(usage=USAGE).error(str(error))
 
 
-def _loss_named(argv: list[str]) -> str | None:
+def _loss_named(argv: list[str]) -> str:
+    """Before the others are read: a loss from outside brings flags of its own."""
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--loss")
+    finder.add_argument("--loss", default="")
     return finder.parse_known_args(argv)[0].loss
 
 

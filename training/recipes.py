@@ -22,10 +22,15 @@ def read_recipe(path: str | Path, known: Collection[str] | None = None) -> dict[
         ValueError: a file is not there or not a recipe, a key is not known, or recipes extend each
             other in a circle. The message names the file in which that stands.
     """
-    return _read(Path(path), known, ())
+    found = _read(Path(path), ())
+    for key, (_, file) in found.items():
+        if known is not None and key not in known:
+            raise ValueError(f"{file}: " + unknown_name(str(key), known, "key"))
+    return {key: value for key, (value, _) in found.items() if value is not None}
 
 
-def _read(path: Path, known: Collection[str] | None, extended_by: tuple[Path, ...]) -> dict:
+def _read(path: Path, extended_by: tuple[Path, ...]) -> dict[str, tuple[Any, Path]]:
+    """Values by key, each with the file in which it stands."""
     if not path.is_file():
         if extended_by:
             raise ValueError(f"{extended_by[-1]}: extends {path}, but there is no such file.")
@@ -50,12 +55,10 @@ def _read(path: Path, known: Collection[str] | None, extended_by: tuple[Path, ..
             raise ValueError(
                 f"{path}: expected the file name of one recipe after `extends`, but found {name!r}."
             )
-        inherited = _read(path.parent / name, known, (*extended_by, path))
-    for key in recipe:
-        if known is not None and key not in known:
-            raise ValueError(f"{path}: " + unknown_name(str(key), known, "key"))
-    merged = inherited | recipe
-    return {key: value for key, value in merged.items() if value is not None}
+        inherited = _read(path.parent / name, (*extended_by, path))
+    taken_out = {key for key, value in recipe.items() if value is None and key in inherited}
+    merged = inherited | {key: (value, path) for key, value in recipe.items()}
+    return {key: found for key, found in merged.items() if key not in taken_out}
 
 
 def unknown_name(name: str, known: Iterable[str], kind: str) -> str:

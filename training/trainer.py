@@ -264,9 +264,15 @@ class FerTrainer(Trainer):
             self._initial_global_step = 0
 
     def _load_ema(self, checkpoint: str) -> None:
-        if self.ema is not None:
-            file = str(Path(checkpoint) / EMA_FILE)
-            load_model(self.ema.module, file, device=str(self.args.device))
+        if self.ema is None:
+            return
+        file = Path(checkpoint) / EMA_FILE
+        if not file.is_file():
+            raise TrainingError(
+                f"{checkpoint}: expected the averaged weights in {EMA_FILE}, but it is not there. "
+                "Resume from another checkpoint."
+            )
+        load_model(self.ema.module, str(file))  # through the CPU, to where the average is
 
     def prepare_resume(self, wanted: str | None, say: Callable[[str], None]) -> Path | None:
         """

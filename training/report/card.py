@@ -122,7 +122,7 @@ def _about_training(
     device = run.get("device", "")  # older records do not have it
     return {
         "sampling": options["sampling"],
-        "loss": options["loss"],
+        "loss": Path(options["loss"]).name,  # of one from outside, the file's name
         "untreated": (options["sampling"], options["loss"]) == ("none", "cross_entropy"),
         "loss_options": _loss_options(run),
         "ema": bool(options["ema_decay"]),

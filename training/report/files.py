@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from ..arguments import Arguments
 from ..checkpoints import TrainingError, resume_point
 
+PARTIAL = ".partial"
 MODELING = Path(__file__).parents[2] / "modeling"
 # What a run's report consists of, with what publishing may have added to it.
 REPORT_FILES = {
@@ -31,7 +32,10 @@ def check_output_dir(args: Arguments) -> None:
             replace and --resume_from_checkpoint does not continue.
     """
     folder = Path(args.training.output_dir)
+    if folder.exists() and not folder.is_dir():
+        raise SystemExit(f"{folder} is a file; expected a folder. Choose another --output_dir.")
     held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    held = [name for name in held if name != PARTIAL]
     if not held:
         return
     of_a_run = any(re.fullmatch(r"run\.yaml|checkpoint-\d+", name) for name in held)
@@ -77,13 +81,13 @@ def remove_checkpoints_and_logs(folder: Path) -> None:
 def written_whole(folder: Path) -> Iterator[Path]:
     """
     A folder to write a report into. Once all of it is written, it replaces the report in `folder`:
-    files of the earlier report that the new one lacks are removed, and so are links, whose targets
-    stay as they are. Checkpoints, logs and other people's files stay.
+    files of the earlier report that the new one lacks are removed, of links not their targets.
+    Checkpoints, logs and other people's files stay.
 
     Raises:
         TrainingError: the report could not be written (no space left, say); `folder` is unchanged.
     """
-    partial = folder / ".partial"
+    partial = folder / PARTIAL
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
@@ -100,14 +104,16 @@ def written_whole(folder: Path) -> Iterator[Path]:
 
 def _replace_report(folder: Path, new: Path) -> None:
     names = {file.name for file in new.iterdir()}
-    for name in names:
+    for name in sorted(names, key=lambda name: name != "run.yaml"):  # first: it marks a run
         os.replace(new / name, folder / name)  # of a link, the link and not what it points to
     for path in folder.iterdir():
         if path.name in names | {new.name, "runs"} or "checkpoint-" in path.name:
             continue
-        if path.is_symlink() or (path.name in REPORT_FILES and path.is_file()):
+        if path.name not in REPORT_FILES:
+            continue
+        if path.is_symlink() or path.is_file():
             path.unlink()
-        elif path.name in REPORT_FILES:
+        else:
             shutil.rmtree(path)
 
 

@@ -94,13 +94,15 @@ def read_run(folder: Path) -> dict | None:
     run.yaml of a local folder, in today's form, with the training's `epoch`, `train_runtime` and
     `train_steps_per_second`; None if no training left it.
     """
-    if not (folder / "run.yaml").is_file():
+    if not all((folder / name).is_file() for name in ("run.yaml", "all_results.json")):
         return None
     results = json.loads((folder / "all_results.json").read_text())
     if "train_runtime" not in results:  # an evaluation's
         return None
     took = {key: results[key] for key in ("epoch", "train_runtime", "train_steps_per_second")}
     record = yaml.safe_load((folder / "run.yaml").read_text())
+    if not (isinstance(record, dict) and "arguments" in record):  # of another program
+        return None
     return (record if "stages" in record else renewed(record)) | took
 
 

@@ -1,12 +1,16 @@
 """The losses that `--loss` chooses from: one for each file of this room, and files from outside."""
 
+import contextlib
 import dataclasses
 import difflib
 import functools
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 import sys
+import typing
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -17,13 +21,21 @@ BASELINE = "cross_entropy"
 
 @functools.cache
 def losses() -> dict[str, type[Loss]]:
-    """Every loss by name, the baseline first: a file of this room that holds a subclass of Loss."""
-    package = importlib.import_module(__package__)
+    """
+    Every loss by name, the baseline first: a file of this room that holds a subclass of Loss.
+
+    Raises:
+        ValueError: a file cannot be imported, or its class is not made as it should be.
+    """
     found = {}
-    for info in pkgutil.iter_modules(package.__path__):
-        for loss in _losses_in(importlib.import_module(f"{__package__}.{info.name}")):
-            loss.name = info.name
-            found[info.name] = loss
+    for info in pkgutil.iter_modules(importlib.import_module(__package__).__path__):
+        with _named_in_errors(f"training/treatments/{info.name}.py"):
+            classes = _losses_in(importlib.import_module(f"{__package__}.{info.name}"))
+            if len(classes) > 1:
+                raise ValueError(f"expected one loss, but found {', '.join(classes)}")
+            for loss in classes.values():
+                loss.name = info.name
+                found[info.name] = _checked(loss)
     return {BASELINE: found.pop(BASELINE), **found}
 
 
@@ -52,21 +64,20 @@ def soft_label_losses() -> list[str]:
     return [name for name, loss in losses().items() if loss.takes_soft_labels]
 
 
-def flag_fields(chosen: type[Loss] | None = None) -> list[tuple[str, type, dataclasses.Field]]:
+def flag_fields(
+    outside: Sequence[type[Loss]] = (),
+) -> list[tuple[str, type, dataclasses.Field]]:
     """
     The flags of all losses, each once, as `dataclasses.make_dataclass` takes them.
 
     Args:
-        chosen: a loss from outside, whose flags are wanted as well.
+        outside: losses of other files, whose flags are wanted as well.
 
     Raises:
         ValueError: two losses have a flag of one name, but of another type or default value.
     """
-    every = list(losses().values())
-    if chosen is not None and chosen not in every:
-        every.append(chosen)
     owners: dict[str, list[type[Loss]]] = {}
-    for loss in every:
+    for loss in dict.fromkeys([*losses().values(), *outside]):
         for name in loss.flags():
             owners.setdefault(name, []).append(loss)
     return [_flag(name, of) for name, of in owners.items()]
@@ -74,21 +85,25 @@ def flag_fields(chosen: type[Loss] | None = None) -> list[tuple[str, type, datac
 
 def _flag(name: str, owners: list[type[Loss]]) -> tuple[str, type, dataclasses.Field]:
     found = [next(f for f in dataclasses.fields(loss) if f.name == name) for loss in owners]
+    types = [typing.get_type_hints(loss)[name] for loss in owners]
     first, default = found[0], _default(found[0])
-    for loss, field in zip(owners, found):
-        if field.type != first.type or _default(field) != default:
+    for loss, field, of_type in zip(owners, found, types):
+        if of_type != types[0] or _default(field) != default:
             raise ValueError(
-                f"The flag --{name} of the loss {loss.name} ({field.type}, default "
-                f"{_default(field)!r}) is another one than that of {owners[0].name} ({first.type}, "
+                f"The flag --{name} of the loss {loss.name} ({of_type}, default "
+                f"{_default(field)!r}) is another one than that of {owners[0].name} ({types[0]}, "
                 f"default {default!r}). Rename it, or make both the same."
             )
-    help_line = f"{first.metadata['help']} (--loss {', '.join(loss.name for loss in owners)})"
+    words = first.metadata["help"].replace("%", "%%")  # argparse formats it
     field = dataclasses.field(
         default=first.default,
         default_factory=first.default_factory,
-        metadata={**first.metadata, "help": help_line},
+        metadata={
+            **first.metadata,
+            "help": f"{words} (--loss {', '.join(loss.name for loss in owners)})",
+        },
     )
-    return name, first.type, field
+    return name, types[0], field
 
 
 def _default(field: dataclasses.Field):
@@ -96,15 +111,42 @@ def _default(field: dataclasses.Field):
     return field.default if made is dataclasses.MISSING else made()
 
 
-def _losses_in(module: ModuleType) -> list[type[Loss]]:
-    return [
-        value
-        for value in vars(module).values()
+def _losses_in(module: ModuleType) -> dict[str, type[Loss]]:
+    """By class name."""
+    return {
+        name: value
+        for name, value in vars(module).items()
         if isinstance(value, type)
         and issubclass(value, Loss)
         and value is not Loss
         and value.__module__ == module.__name__
-    ]
+    }
+
+
+def _checked(loss: type[Loss]) -> type[Loss]:
+    """Raises ValueError unless it is made as docs/treatments.md says."""
+    without_help = [f.name for f in dataclasses.fields(loss) if "help" not in f.metadata]
+    expected = {
+        "@dataclass above the class": dataclasses.is_dataclass(loss)
+        and "__dataclass_fields__" in vars(loss),
+        "a title": isinstance(getattr(loss, "title", None), str),
+        "the method __call__(logits, labels)": not inspect.isabstract(loss),
+        "arg(default, help) for each flag": not without_help,
+    }
+    for what, found in expected.items():
+        if not found:
+            raise ValueError(f"{loss.__name__}: expected {what}; see docs/treatments.md")
+    return loss
+
+
+@contextlib.contextmanager
+def _named_in_errors(file: str) -> Iterator[None]:
+    """Whatever goes wrong with a loss's file becomes a ValueError that names the file."""
+    try:
+        yield
+    except Exception as error:  # of code that somebody writes, of any kind
+        kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+        raise ValueError(f"{file}: {kind}{error}.") from error
 
 
 @functools.cache
@@ -118,12 +160,13 @@ def _outside(name: str) -> type[Loss]:
     spec = importlib.util.spec_from_file_location(module_name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
-    spec.loader.exec_module(module)
-    found = {loss.__name__: loss for loss in _losses_in(module)}
-    if class_name not in found:
-        raise ValueError(
-            f"--loss {name}: {file} has no class {class_name} that is a training.treatments.Loss; "
-            f"found {', '.join(found) or 'none'}."
-        )
-    found[class_name].name = name
-    return found[class_name]
+    with _named_in_errors(file):
+        spec.loader.exec_module(module)
+        found = _losses_in(module)
+        if class_name not in found:
+            raise ValueError(
+                f"it has no class {class_name} that is a training.treatments.Loss; "
+                f"found {', '.join(found) or 'none'}"
+            )
+        found[class_name].name = name
+        return _checked(found[class_name])

@@ -39,7 +39,7 @@ def test_what_the_new_report_lacks_is_gone_and_the_rest_stays(folder):
     assert names(folder) == {
         *("config.json", "README.md", "pipeline_facial_emotion.py"),
         *("checkpoint-3", "superseded-checkpoint-4", "checkpoint-5", "runs"),
-        *("notes.txt", "mine.py"),
+        *("notes.txt", "mine.py", "code", "of_an_older_version.py"),  # not the report's
     }
     assert (folder / "config.json").read_text() == "new"
     assert (folder / "checkpoint-3" / "file").read_text() == "old"

@@ -156,3 +156,63 @@ def test_the_example_of_the_docs_is_a_loss(tmp_path):
     torch.testing.assert_close(loss(logits, labels), F.cross_entropy(logits, labels))
     soft = F.one_hot(labels, 7).float()
     torch.testing.assert_close(loss(logits, soft), F.cross_entropy(logits, labels))
+
+
+HEAD = """
+from dataclasses import dataclass
+from typing import ClassVar
+from training.treatments import Loss, arg
+"""
+CLASS = """
+@dataclass
+class Mine(Loss):
+    title: ClassVar[str] = "mine"
+    mine_power: float = arg(2.0, "100% of it.")
+
+    def __call__(self, logits, labels):
+        return logits.mean()
+"""
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (("class Mine(Loss):", "class Mine(Loss:"), "mine.py: SyntaxError"),
+        (("@dataclass\n", ""), "mine.py: Mine: expected @dataclass above the class"),
+        (('    title: ClassVar[str] = "mine"\n', ""), "expected a title"),
+        (("__call__", "call"), "expected the method __call__(logits, labels)"),
+        (('arg(2.0, "100% of it.")', "2.0"), "expected arg(default, help) for each flag"),
+        (("mine_power", "seed"), "conflicting option string: --seed"),
+        (("mine_power: float", "focal_gamma: int"), "--focal_gamma of the loss"),
+    ],
+)
+def test_a_loss_that_is_not_made_right_is_refused_in_one_message(tmp_path, change, message, capsys):
+    file = tmp_path / "mine.py"
+    file.write_text(HEAD + CLASS.replace(*change))
+    with pytest.raises(SystemExit) as end:
+        parse_arguments("", ["--loss", f"{file}:Mine"])
+    assert end.value.code == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert message in error
+
+
+def test_help_and_recipes_with_a_loss_from_outside(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(HEAD + CLASS)
+    name = f"{tmp_path / 'mine.py'}:Mine"
+    with pytest.raises(SystemExit) as end:
+        parse_arguments("", ["--loss", name, "--help"])
+    assert end.value.code == 0 and "100% of it." in capsys.readouterr().out
+    base, other = tmp_path / "base.yaml", tmp_path / "other.yaml"
+    base.write_text(f"loss: {name}\nmine_power: 0.5\nseed: 7\n")
+    assert parse_arguments("", [str(base), "--loss", "focal"]).loss.name == "focal"
+    other.write_text("extends: base.yaml\nloss: null\nmine_power: null\n")
+    args = parse_arguments("", [str(other)])
+    assert args.loss.name == "cross_entropy" and args.training.seed == 7
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    shutil.copyfile(tmp_path / "mine.py", moved / "mine.py")
+    here, there = (
+        parse_arguments("", ["--loss", f"{folder / 'mine.py'}:Mine"]).recipe("")
+        for folder in (tmp_path, moved)
+    )
+    assert here == there and here["mine_power"] == 2.0
