@@ -2,7 +2,7 @@
 Publish to the Hugging Face Hub: a trained model, the data entry, the Space.
 
   look first: the same bytes in a folder, no network
-    python push_to_hub.py model model --repo_id USER/NAME --dry_run look
+    python push_to_hub.py model runs/1_scratch --repo_id USER/NAME --dry_run look
   a model, as one commit with a tag
     python push_to_hub.py model runs/1_scratch --repo_id USER/NAME --private --tag v1
   the data entry, private
@@ -96,7 +96,11 @@ def make_parser() -> argparse.ArgumentParser:
 
     one = kinds.add_parser("model", description=MODEL, help="publish a finished run")
     one.add_argument(
-        "source", nargs="?", type=Path, metavar="RUN_DIR", help="output folder of train.py"
+        "source",
+        nargs="?",
+        type=Path,
+        metavar="RUN_DIR",
+        help="output folder of train.py (in the old spelling, without it: model/)",
     )
     add_common(one)
     one.add_argument("--private", action="store_true", help="make a new repository private")
@@ -196,8 +200,6 @@ def in_new_spelling(argv: list[str], parser: Parser) -> list[str]:
         parser.error("say what to publish: model RUN_DIR, dataset SOURCE or space")
     kind = sources[0].replace("run_dir", "model")
     words, renamed = [kind, given.pop(sources[0])], {f"{kind}_repo_id": "repo_id"}
-    if kind == "dataset" and "repo_id" in given:
-        parser.error("--repo_id has no meaning with --dataset; it takes --dataset_repo_id")
     if kind == "space":
         renamed["repo_id"] = "model_id"
     for name, value in given.items():

@@ -248,7 +248,9 @@ def main(argv: list[str] | None = None) -> None:
             )
         status, stopped = call_train(stage)
         if stopped or status in (128 + signal.SIGINT, 128 + signal.SIGTERM):
-            raise SystemExit(f"Stopped in stage {number}. The same command goes on from here.")
+            raise SystemExit(
+                f"Stopped in stage {number}. The same command as before goes on from here."
+            )
         if status:
             raise SystemExit(
                 f"{of} failed with status {status}; train.py's message stands above. "

@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import train
+from training.trainer import check_processes
 
 ROOT = Path(__file__).parents[1]
 LAUNCH = [sys.executable, "-m", "accelerate.commands.launch"]
@@ -90,6 +92,12 @@ def test_a_loss_that_is_not_finite_in_one_process_stops_all(tmp_path):
     )
     assert done.returncode != 0
     assert done.stderr.count("TrainingError: The loss of step 1 is nan") == 2, done.stderr
+
+
+def test_two_processes_that_do_not_know_each_other_are_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")  # of accelerate or torchrun
+    with pytest.raises(SystemExit, match="2 processes were started.*--use_cpu"):
+        check_processes(SimpleNamespace(world_size=1))
 
 
 def test_one_process_where_two_were_asked_for_is_refused(tmp_path):

@@ -117,7 +117,7 @@ def test_a_stage_that_was_cut_off_is_resumed(chain, fake, status):
         return status
 
     fake.ends["2_second"] = stop
-    assert refused(chain) == "Stopped in stage 2. The same command goes on from here."
+    assert refused(chain) == "Stopped in stage 2. The same command as before goes on from here."
     assert fake.trained == ["1_first", "2_second"]
     fake.ends.clear()
     run(chain)
@@ -135,7 +135,7 @@ def test_ctrl_c_waits_for_the_stage_to_save_itself(chain, fake, capsys):
 
     fake.ends["1_first"] = interrupted
     handler = signal.getsignal(signal.SIGINT)
-    assert refused(chain) == "Stopped in stage 1. The same command goes on from here."
+    assert refused(chain) == "Stopped in stage 1. The same command as before goes on from here."
     assert capsys.readouterr().out.endswith("saved\n")
     assert signal.getsignal(signal.SIGINT) is handler
 

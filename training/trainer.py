@@ -375,8 +375,14 @@ def check_processes(args: TrainingArguments) -> None:
     """
     Raises:
         SystemExit: accelerate launch was asked for several processes and started one, as it does
-            for MULTI_CPU without mpirun.
+            for MULTI_CPU without mpirun; or several were started, each of which would train alone.
     """
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != args.world_size:
+        raise SystemExit(
+            f"{started} processes were started, but each would train alone: without a GPU for each "
+            "of them, add --use_cpu."
+        )
     asked_for_several = {"ACCELERATE_MIXED_PRECISION", "MASTER_ADDR"} <= set(os.environ)
     if asked_for_several and "WORLD_SIZE" not in os.environ and args.world_size == 1:
         raise SystemExit(

@@ -18,7 +18,8 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors import safe_open
 
 from ..data import DEFAULT_SOURCE, summary_line
-from ..treatments import find_loss
+from ..treatments import SAMPLINGS, find_loss
+from ..treatments.register import BASELINE
 from .lineage import commands, flags_of, is_weights_file, portable
 from .markdown import markdown_table
 from .run_record import chain, read_run
@@ -89,6 +90,7 @@ def count_parameters(weights: Path) -> int:
 def _about_results(results: Mapping, data_report: Mapping, label_names: Sequence[str]) -> dict:
     before = data_report["train_counts_before_sampling"]
     after = data_report["train_counts_after_sampling"]
+    images = {name: min(before[name], after[name]) for name in before}  # repeated ones once
     rarest = min(label_names, key=before.get)
     evaluated = np.sum(results["eval_confusion_matrix"], axis=1)
     return {
@@ -96,7 +98,7 @@ def _about_results(results: Mapping, data_report: Mapping, label_names: Sequence
         "figures_table": _figures_table(results),
         "calibration": _calibration(results),
         "prior_table": _prior_table(results, rarest),
-        "classes_table": _classes_table(results, label_names, after, evaluated),
+        "classes_table": _classes_table(results, label_names, images, evaluated),
         "confusions": _confusions(results, label_names),
         "rarest": rarest,
         "rarest_eval": evaluated[label_names.index(rarest)],
@@ -123,7 +125,7 @@ def _about_training(
     return {
         "sampling": options["sampling"],
         "loss": Path(options["loss"]).name,  # of one from outside, the file's name
-        "untreated": (options["sampling"], options["loss"]) == ("none", "cross_entropy"),
+        "treatment": _treatment(run, options),
         "loss_options": _loss_options(run),
         "ema": bool(options["ema_decay"]),
         "precise_bn": options["precise_bn"],
@@ -303,7 +305,15 @@ def _commands(stages: Mapping[str, Mapping]) -> str:
 
 
 def _epochs(number: float) -> str:
-    return "1 epoch" if number == 1 else f"{number:g} epochs"
+    return "1 epoch" if number == 1 else f"{number:.3g} epochs"
+
+
+def _treatment(run: Mapping, options: Mapping) -> str:
+    """Titles of sampling and loss; empty where neither treats the imbalance."""
+    sampling, loss = SAMPLINGS[options["sampling"]].title, ""
+    if options["loss"] != BASELINE:
+        loss = run.get("loss_title") or find_loss(options["loss"]).title
+    return " and ".join(title for title in (sampling, loss) if title)
 
 
 def _loss_options(run: Mapping) -> str:

@@ -12,7 +12,7 @@ import yaml
 from safetensors import SafetensorError
 
 from ..arguments import Arguments
-from ..checkpoints import TrainingError, resume_point
+from ..checkpoints import TrainingError, last_whole_checkpoint, resume_point
 
 PARTIAL = ".partial"
 MODELING = Path(__file__).parents[2] / "modeling"
@@ -52,9 +52,11 @@ def check_output_dir(args: Arguments) -> None:
     if args.training.overwrite:
         return
     if not args.training.resume_from_checkpoint:
+        can_go_on = last_whole_checkpoint(folder) is not None
         raise SystemExit(
-            f"{folder} holds another run ({', '.join(held[:3])}). Choose another --output_dir, "
-            "replace the run with --overwrite, or continue it with --resume_from_checkpoint true."
+            f"{folder} holds another run ({', '.join(held[:3])}). Choose another --output_dir, or "
+            "replace the run with --overwrite"
+            + (", or continue it with --resume_from_checkpoint true." if can_go_on else ".")
         )
     checkpoint = resume_point(args.training.resume_from_checkpoint, folder)[0]
     if checkpoint is not None and checkpoint.resolve().parent != folder.resolve():

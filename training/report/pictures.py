@@ -76,31 +76,33 @@ def plot_class_distribution(path: Path, data: RunData, label_names: Sequence[str
 
 
 def plot_training_curves(path: Path, history: Sequence[Mapping]) -> None:
-    """Losses on the left, accuracy and macro-F1 of the evaluation split on the right, by epoch."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
-    for axes, key, name, color in (
-        (left, "loss", "training", BLUE),
-        (left, "eval_loss", "evaluation (cross-entropy)", ORANGE),
-        (right, "eval_accuracy", "accuracy", BLUE),
-        (right, "eval_macro_f1", "macro-F1", ORANGE),
-        (right, "eval_balanced_accuracy", "balanced accuracy", GREEN),
-    ):
-        points = [(entry["epoch"], entry[key]) for entry in history if key in entry]
-        if points:
-            axes.plot(
-                *zip(*points),
-                color=color,
-                label=name,
-                marker="o" if len(points) < 30 else None,
-                markersize=3,
-            )
-    left.set(xlabel="epoch", title="Loss")
-    right.set(xlabel="epoch", title="Evaluation")
-    for axes in (left, right):
+    """Losses; beside them, if the run evaluated, accuracy and macro-F1; by epoch."""
+    panels = {
+        "Loss": {
+            "loss": ("training", BLUE),
+            "eval_loss": ("evaluation (cross-entropy)", ORANGE),
+        },
+        "Evaluation": {
+            "eval_accuracy": ("accuracy", BLUE),
+            "eval_macro_f1": ("macro-F1", ORANGE),
+            "eval_balanced_accuracy": ("balanced accuracy", GREEN),
+        },
+    }
+    logged = {key for entry in history for key in entry}
+    panels = {title: keys for title, keys in panels.items() if logged & {*keys}}
+    figure, row = plt.subplots(
+        1, len(panels), figsize=(4.5 * len(panels), 3.8), layout="constrained", squeeze=False
+    )
+    for axes, (title, keys) in zip(row.flat, panels.items()):
+        for key, (name, color) in keys.items():
+            points = [(entry["epoch"], entry[key]) for entry in history if key in entry]
+            if points:
+                marker = "o" if len(points) < 30 else None
+                axes.plot(*zip(*points), color=color, label=name, marker=marker, markersize=3)
+        axes.set(xlabel="epoch", title=title)
         axes.grid(alpha=0.3)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if axes.lines:
-            axes.legend(fontsize=8)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.legend(fontsize=8)
     _save(figure, path)
 
 

@@ -65,6 +65,7 @@ def write_run_record(
         "data_fingerprint": data_fingerprint,
         "device": device_name(args.training),
         "processes": args.training.world_size,
+        "loss_title": args.loss.title,
     }
     if recipe_changes:
         record["changed_on_resume"] = list(recipe_changes)

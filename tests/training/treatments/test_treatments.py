@@ -53,7 +53,7 @@ def test_a_copied_file_is_a_loss_with_flags_that_trains_and_stands_in_the_card(c
     code, out, error = run(copied, "train.py", *SMALL, *flags)
     assert code == 0, error
     card = " ".join((copied / "runs" / "mine" / "README.md").read_text().split())
-    assert "loss **my_loss**" in card and "my_gamma 3.0" in card and "focal" not in card
+    assert "**my loss**" in card and "loss: my_loss (my_gamma 3.0" in card and "focal" not in card
     code, _, error = run(copied, "train.py", *SMALL, "--loss", "my_loss", "--mixup", "0.2")
     assert code == 2 and "--mixup makes soft labels, for which the my_loss loss" in error
 
