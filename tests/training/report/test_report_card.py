@@ -76,12 +76,17 @@ def test_evaluated_images_are_the_rows_of_the_confusion_matrix(folder):
 def test_without_a_treatment_the_card_says_so_plainly(folder):
     plain = "No treatment of class imbalance was used"
     assert plain in write_model_card(folder).read_text()
-    for flags in {"loss": "focal"}, {"loss": "cross_entropy", "sampling": "weighted"}:
+    for title, flags in {
+        "focal loss (paper)": {"loss": "focal"},
+        "weighted sampling": {"loss": "cross_entropy", "sampling": "weighted"},
+        "oversampling and logit-adjusted loss": {
+            "loss": "logit_adjusted",
+            "sampling": "oversample",
+        },
+    }.items():
         change_run(folder, **flags)
         card = write_model_card(folder).read_text()
-        assert plain not in card
-        assert f"sampling **{flags.get('sampling', 'none')}**" in card
-        assert f"loss **{flags['loss']}**" in card
+        assert plain not in card and f"Treatment of class imbalance: **{title}**.\n" in card
 
 
 def test_only_the_flags_of_the_chosen_loss_are_shown(folder):
