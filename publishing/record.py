@@ -6,8 +6,6 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
-from training.checkpoints import write_whole
-
 
 @dataclass(frozen=True)
 class Published:
@@ -31,7 +29,7 @@ def write(place: str, published: Published) -> None:
     except (OSError, ValueError):
         everything = {}
     _file().parent.mkdir(parents=True, exist_ok=True)
-    write_whole(_file(), json.dumps(everything | {place: asdict(published)}, indent=1))
+    _file().write_text(json.dumps(everything | {place: asdict(published)}, indent=1))
 
 
 def _file() -> Path:

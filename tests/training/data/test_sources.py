@@ -247,7 +247,7 @@ def test_bad_rows_of_a_csv_are_left_out_and_listed_if_asked(tmp_path):
         assert labels_of(load_fer2013(str(path), skipped=skipped)) == {"train": [0, 1]}
         assert [words.split(": ")[0].split(", ")[1] for words in skipped] == ["line 4", "line 5"]
         assert "Holdout" in skipped[1]
-    with pytest.raises(DataError, match="line 4(.|\n)*--skip_bad_rows leaves such rows out"):
+    with pytest.raises(DataError, match="line 4(.|\n)*leave such rows out with --skip_bad_rows"):
         load_fer2013(str(path))
 
 
