@@ -89,7 +89,8 @@ def plot_training_curves(path: Path, history: Sequence[Mapping]) -> None:
         },
     }
     logged = {key for entry in history for key in entry}
-    panels = {title: keys for title, keys in panels.items() if logged & {*keys}}
+    if not logged & {*panels["Evaluation"]}:
+        del panels["Evaluation"]
     figure, row = plt.subplots(
         1, len(panels), figsize=(4.5 * len(panels), 3.8), layout="constrained", squeeze=False
     )
@@ -102,7 +103,8 @@ def plot_training_curves(path: Path, history: Sequence[Mapping]) -> None:
         axes.set(xlabel="epoch", title=title)
         axes.grid(alpha=0.3)
         axes.xaxis.set_major_locator(MaxNLocator(6))
-        axes.legend(fontsize=8)
+        if axes.lines:
+            axes.legend(fontsize=8)
     _save(figure, path)
 
 
