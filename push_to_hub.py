@@ -200,6 +200,8 @@ def in_new_spelling(argv: list[str], parser: Parser) -> list[str]:
         parser.error("say what to publish: model RUN_DIR, dataset SOURCE or space")
     kind = sources[0].replace("run_dir", "model")
     words, renamed = [kind, given.pop(sources[0])], {f"{kind}_repo_id": "repo_id"}
+    if kind == "dataset" and {"repo_id", "dataset_repo_id"} <= {*given}:
+        parser.error("--repo_id has no meaning beside --dataset_repo_id; give one of them")
     if kind == "space":
         renamed["repo_id"] = "model_id"
     for name, value in given.items():

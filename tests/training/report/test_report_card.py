@@ -98,10 +98,11 @@ def test_only_the_flags_of_the_chosen_loss_are_shown(folder):
     card = write_model_card(folder).read_text()
     assert "loss: focal (focal_gamma 3.0, focal_alpha none, ferplus_weight 0.1)" in card
     treatment = {"sampling": "none", "undersample": None, "loss": "my_loss", "my_margin": 0.5}
-    record["arguments"] |= {"treatment": treatment}
+    record |= {"loss_title": "my loss", "arguments": record["arguments"] | {"treatment": treatment}}
     (folder / "run.yaml").write_text(yaml.safe_dump(record, sort_keys=False))
     card = write_model_card(folder).read_text()
     assert "loss: my_loss (my_margin 0.5, ferplus_weight 0.1)" in card
+    assert "**my loss**" in card
 
 
 def test_a_hub_id_is_no_copy_of_ones_own(folder):
