@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -43,15 +41,9 @@ def test_the_shipped_card_is_made_from_these_files_alone(folder, tmp_path, monke
     assert write_model_card(folder).read_text() == (MODEL / "README.md").read_text()
 
 
-def test_from_the_command_line_it_prints_the_path(folder):
-    done = subprocess.run(
-        [sys.executable, "-m", "training.report.card", str(folder), "--model_id", "me/faces"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{folder / 'README.md'}\n" and "RuntimeWarning" not in done.stderr
+def test_from_the_command_line_it_prints_the_path(folder, capsys):
+    main([str(folder), "--model_id", "me/faces"])
+    assert capsys.readouterr().out == f"{folder / 'README.md'}\n"
     assert 'model="me/faces"' in (folder / "README.md").read_text()
 
 
