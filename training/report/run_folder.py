@@ -32,30 +32,25 @@ def write_run_folder(
         if data.train is not None:
             dtype = getattr(torch, args.training.weights_dtype)
             save_network(trainer.model, trainer.processing_class, folder, dtype=dtype)
-        write_report(folder, args, trainer, data, audit_report, results, argv=argv)
+        write_json(folder / "all_results.json", results)
+        write_json(folder / "data_report.json", audit_report | data.record)
+        write_run_record(
+            folder / "run.yaml",
+            args,
+            config=trainer.model.config,
+            argv=argv,
+            data_fingerprint=audit_report["fingerprint"],
+            recipe_changes=trainer.recipe_changes,
+        )
+        _draw(folder, trainer, data, results)
+        if data.train is not None:  # the card is made from the other files of a training
+            # here, so that `python -m training.report.card` is not imported before it is run
+            from .card import write_model_card
+
+            write_model_card(folder)
 
 
-def write_report(
-    folder: Path,
-    args: Arguments,
-    trainer,
-    data: RunData,
-    audit_report: dict,
-    results: dict,
-    *,
-    argv: Sequence[str],
-) -> None:
-    """Everything but the model; the card only after a training, whose files it is made from."""
-    write_json(folder / "all_results.json", results)
-    write_json(folder / "data_report.json", audit_report | data.record)
-    write_run_record(
-        folder / "run.yaml",
-        args,
-        config=trainer.model.config,
-        argv=argv,
-        data_fingerprint=audit_report["fingerprint"],
-        recipe_changes=trainer.recipe_changes,
-    )
+def _draw(folder: Path, trainer, data: RunData, results: dict) -> None:
     title = f"{data.eval_split} split, {results['eval_samples']} images"
     plot_confusion_matrix(
         folder / "confusion_matrix.png", results["eval_confusion_matrix"], LABELS, title
@@ -63,8 +58,3 @@ def write_report(
     plot_class_distribution(folder / "class_distribution.png", data, LABELS)
     if trainer.state.global_step:
         plot_training_curves(folder / "training_curves.png", trainer.state.log_history)
-    if data.train is not None:
-        # here, so that `python -m training.report.card` is not imported before it is run
-        from .card import write_model_card
-
-        write_model_card(folder)
