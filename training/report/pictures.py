@@ -89,6 +89,7 @@ def plot_training_curves(path: Path, history: Sequence[Mapping]) -> None:
         },
     }
     logged = {key for entry in history for key in entry}
+    last = max((entry["epoch"] for entry in history), default=0)
     if not logged & {*panels["Evaluation"]}:
         del panels["Evaluation"]
     figure, row = plt.subplots(
@@ -102,7 +103,7 @@ def plot_training_curves(path: Path, history: Sequence[Mapping]) -> None:
                 axes.plot(*zip(*points), color=color, label=name, marker=marker, markersize=3)
         axes.set(xlabel="epoch", title=title)
         axes.grid(alpha=0.3)
-        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=last >= 2))
         if axes.lines:
             axes.legend(fontsize=8)
     _save(figure, path)
