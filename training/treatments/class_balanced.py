@@ -6,14 +6,14 @@ from typing import ClassVar
 import torch
 
 from ..flags import arg, check_range
-from .functional import class_weights, normalised
+from .functional import class_weights
 from .loss import Loss
-from .weighted_cross_entropy import weighted_cross_entropy_loss
+from .weighted_cross_entropy import WeightedCrossEntropy, weighted_cross_entropy_loss
 
 
 @dataclass
-class ClassBalanced(Loss):
-    """`class_balanced_loss`."""
+class ClassBalanced(WeightedCrossEntropy):
+    """`class_balanced_loss`: weighted cross-entropy with other weights."""
 
     title: ClassVar[str] = "class-balanced loss"
 
@@ -26,12 +26,6 @@ class ClassBalanced(Loss):
         super().bind(counts)
         self.weights = class_weights(self.counts, "effective", self.class_balanced_beta)
         return self
-
-    def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return weighted_cross_entropy_loss(logits, labels, self.weights)
-
-    def presented_distribution(self, shares: torch.Tensor) -> torch.Tensor:
-        return normalised(shares * self.weights.to(shares))
 
 
 def class_balanced_loss(
