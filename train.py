@@ -122,7 +122,7 @@ def make_trainer(
         model=network,
         args=args.training,
         train_dataset=data.train,
-        eval_dataset=data.eval,
+        eval_dataset=data.eval if data.development is None else data.development,
         processing_class=processor,
         compute_metrics=epoch_metrics(list(LABELS)),
         criterion=args.loss,

