@@ -144,7 +144,6 @@ def test_every_recipe_of_the_paper_ships():
         ("hub_token: hf_secret", "the token in HF_TOKEN"),
         ("save_only_model: true", "--save_only_model leaves out what resuming"),
         ("prediction_loss_only: true", "--prediction_loss_only leaves out what"),
-        ("{eval_split: train, drop_eval_copies: true}", "would drop every training image"),
         ("{eval_split: test, load_best_model_at_end: true}", "choose the checkpoint by the test"),
     ],
 )
