@@ -7,7 +7,6 @@ Arguments of train.py: dataclasses with help and cross-field checks, from a YAML
 import argparse
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,10 +18,11 @@ from timm.optim import list_optimizers
 from transformers import HfArgumentParser, TrainingArguments
 
 from .augmentation import AugmentationArguments
-from .data import LABELS, DataArguments
+from .data import DataArguments
 from .flags import arg, check_range
 from .network import ModelArguments
 from .recipes import read_recipe, unknown_name
+from .refused import refuse_flags
 from .targets import TargetArguments
 from .treatments import (
     Loss,
@@ -50,57 +50,6 @@ NOT_RECIPE = (
     *("save_", "eval_strategy", "eval_steps", "eval_delay", "push_to_hub", "hub_", "skip_memory"),
     *("dataloader_num_workers", "dataloader_p"),  # pin_memory, persistent_workers, prefetch_factor
 )
-
-# Metrics of evaluations during the training.
-METRICS = (
-    *("loss", "accuracy", "balanced_accuracy", "macro_f1", "ece"),
-    *(f"recall_{label}" for label in LABELS),
-)
-_NOT_WHOLE = "leaves out what resuming, the averaged weights and the report need; leave it out. "
-_ROUNDS = (
-    "would round the weights that are evaluated and saved; --bf16, or --fp16 on a GPU, computes in "
-    "half precision and keeps them whole."
-)
-_SHARDS = (
-    "splits the network over GPUs, for which it is too small; averaged weights and checkpoints "
-    "need all of it. Several processes train by torchrun or accelerate launch alone."
-)
-_OF_LANGUAGE = "is for language models; leave it out."
-# Flags of TrainingArguments that would fail, some only after the training, or do something else
-# here than they say: "--flag" and what follows is the message.
-REFUSED = {
-    "label_smoothing_factor": "is the Trainer's own; use --label_smoothing here.",
-    **dict.fromkeys(
-        ("push_to_hub", "hub_token"),
-        "would send checkpoints unchecked; train.py sends nothing. Publish the finished run by "
-        "push_to_hub.py, the token in HF_TOKEN.",
-    ),
-    **dict.fromkeys(
-        ("save_only_model", "prediction_loss_only"),
-        f"{_NOT_WHOLE}The result is saved without optimizer state anyway.",
-    ),
-    **dict.fromkeys(("bf16_full_eval", "fp16_full_eval"), _ROUNDS),
-    "dataloader_drop_last": "would leave out evaluation images as well; leave it out. Of the "
-    "training images, a last batch of a single one is left out anyway.",
-    "dataloader_in_order": "false would mix up the evaluation images; leave it out.",
-    **dict.fromkeys(
-        ("batch_eval_metrics", "eval_do_concat_batches"),
-        "would compute the metrics batch by batch, but they are of all images together; leave it "
-        "out. --eval_accumulation_steps 1 saves GPU memory.",
-    ),
-    "train_sampling_strategy": "would order the evaluation images too; --sampling says how "
-    "training images are drawn.",
-    "eval_use_gather_object": "is for outputs that are no tensors, and fails with several processes; "
-    "leave it out.",
-    "accelerator_config": "would deal out batches among processes in another way than sampling and "
-    "evaluation rely on; leave it out.",
-    "auto_find_batch_size": "would train with another batch size than the record says; set "
-    "--per_device_train_batch_size, and --gradient_accumulation_steps to make up for it.",
-    **dict.fromkeys(
-        ("use_liger_kernel", "liger_kernel_config", "neftune_noise_alpha"), _OF_LANGUAGE
-    ),
-    **dict.fromkeys(("fsdp", "fsdp_config", "deepspeed", "parallelism_config"), _SHARDS),
-}
 
 
 @dataclass
@@ -168,17 +117,9 @@ class FerTrainingArguments(TrainingArguments):
         self.output_dir = self.output_dir or (
             "runs/evaluation" if self.evaluate_only else "runs/train"
         )
-        for name, why in REFUSED.items():
-            if getattr(self, name) != self.__dataclass_fields__[name].default:
-                raise ValueError(f"--{name} {why}")
-        for name in ("fsdp", "deepspeed"):
-            if os.environ.get(f"ACCELERATE_USE_{name.upper()}", "").lower() in ("true", "1"):
-                raise ValueError(f"accelerate launch --use_{name} {_SHARDS}")
-        if "tpu_metrics_debug" in (self.debug or ""):
-            raise ValueError("--debug tpu_metrics_debug needs a TPU; leave it out.")
-        self._check_choice_of_checkpoint()
+        refuse_flags(self)
         check_range(self, "ema_decay", 0, 1)
-        for name in ("freeze_backbone_epochs", "precise_bn"):
+        for name in ("freeze_backbone_epochs", "precise_bn", "num_train_epochs"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} must be at least 0, but it is {getattr(self, name)}.")
         if self.timm_optim and self.timm_optim not in list_optimizers():
@@ -193,26 +134,6 @@ class FerTrainingArguments(TrainingArguments):
         super().__post_init__()
         if self.fp16 and self.device.type == "cpu":
             raise ValueError("--fp16 needs a GPU and would be ignored; --bf16 works on CPUs.")
-
-    def _check_choice_of_checkpoint(self) -> None:
-        chooses = self.load_best_model_at_end or self.save_strategy == "best"
-        if chooses and self.eval_strategy == "no":
-            raise ValueError(
-                "--load_best_model_at_end and --save_strategy best choose by evaluations during "
-                "the training, but --eval_strategy is no; set it to epoch or steps."
-            )
-        if self.metric_for_best_model is None:
-            if self.save_strategy == "best":
-                raise ValueError(
-                    "--save_strategy best needs --metric_for_best_model: loss, accuracy, macro_f1, "
-                    "balanced_accuracy, ..."
-                )
-            return
-        metric = self.metric_for_best_model.removeprefix("eval_")
-        if metric not in METRICS:
-            raise ValueError("--metric_for_best_model: " + unknown_name(metric, METRICS, "metric"))
-        if self.greater_is_better is None and metric == "ece":
-            self.greater_is_better = False  # transformers knows it of the loss alone
 
 
 @dataclass

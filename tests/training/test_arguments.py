@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from training.arguments import REFUSED, FerTrainingArguments, parse_arguments
+from training.arguments import FerTrainingArguments, parse_arguments
 from training.data import DEFAULT_SOURCE
 from training.recipes import read_recipe
+from training.refused import REFUSED
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RECIPES = sorted(set(CONFIGS.rglob("*.yaml")) - set(CONFIGS.glob("accelerate/*")))
@@ -298,6 +299,13 @@ def test_a_split_network_is_refused_where_accelerate_launch_asks_for_it(name, mo
 @pytest.mark.parametrize(
     "flags, message",
     [
+        (
+            "--timm_optim nmuon --adam_beta1 0.8",
+            "--adam_beta1 is for the optimizers of transformers",
+        ),
+        ("--timm_optim nmuon --optim sgd", "but --timm_optim is nmuon; leave it out"),
+        ("--optim schedule_free_adamw", "--optim schedule_free_adamw has other weights in"),
+        ("--num_train_epochs -1", "--num_train_epochs must be at least 0, but it is -1"),
         ("--debug tpu_metrics_debug", "needs a TPU"),
         ("--fp16 --use_cpu", "--fp16 needs a GPU and would be ignored; --bf16 works"),
         ("--save_strategy best", "--save_strategy best needs --metric_for_best_model: loss, acc"),
