@@ -43,6 +43,7 @@ EXTRAS = {
     "test": [
         "imbalanced-learn>=0.13",
         "parameterized>=0.9",
+        "peft>=0.19",
         "playwright>=1.50",
         "pytest>=8",
         "pytest-xdist>=3.8",

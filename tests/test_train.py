@@ -173,13 +173,18 @@ def test_evaluate_only_gives_the_same_figures_to_the_last_digit(finished, tmp_pa
     ).exists()
 
 
-def test_evaluate_only_reads_the_split_that_is_asked_for(finished, tmp_path):
+def test_evaluate_only_reads_the_split_that_is_asked_for(finished, tmp_path, capsys):
     folder, results = finished
     flags = ["--evaluate_only", "--model_name_or_path", str(folder), "--eval_split", "test"]
     recipe = ["--teachers", "runs/not_there", "--average_with", "runs/neither"]  # to train alone
     other = run(tmp_path, *flags, *recipe)
     assert other["eval_split"] == "test"
     assert other["eval_loss"] != results["eval_loss"]
+    assert (results["eval_copies_of"], other["eval_copies_of"]) == (
+        ["train"],
+        ["train", "validation"],
+    )
+    assert "; without copies of training and validation images: accuracy" in capsys.readouterr().out
 
 
 def test_an_evaluation_does_not_replace_the_record_of_a_training(finished):

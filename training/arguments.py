@@ -22,6 +22,7 @@ from .data import DataArguments
 from .flags import arg, check_range
 from .network import ModelArguments
 from .recipes import read_recipe, unknown_name
+from .refused import refuse_flags
 from .targets import TargetArguments
 from .treatments import (
     Loss,
@@ -119,23 +120,9 @@ class FerTrainingArguments(TrainingArguments):
         self.output_dir = self.output_dir or (
             "runs/evaluation" if self.evaluate_only else "runs/train"
         )
-        if self.label_smoothing_factor:
-            raise ValueError(
-                "--label_smoothing_factor is the Trainer's own; use --label_smoothing here."
-            )
-        if self.push_to_hub or self.hub_token:
-            raise ValueError(
-                "--push_to_hub and --hub_token would send checkpoints unchecked; train.py sends "
-                "nothing. Publish the finished run by push_to_hub.py, the token in HF_TOKEN."
-            )
-        for name in ("save_only_model", "prediction_loss_only"):
-            if getattr(self, name):
-                raise ValueError(
-                    f"--{name} leaves out what resuming, the averaged weights and the report "
-                    "need; leave it out. The result is saved without optimizer state anyway."
-                )
+        refuse_flags(self)
         check_range(self, "ema_decay", 0, 1)
-        for name in ("freeze_backbone_epochs", "precise_bn"):
+        for name in ("freeze_backbone_epochs", "precise_bn", "num_train_epochs"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} must be at least 0, but it is {getattr(self, name)}.")
         if self.timm_optim and self.timm_optim not in list_optimizers():
@@ -148,6 +135,8 @@ class FerTrainingArguments(TrainingArguments):
                 f"but they are {self.progressive_sizes}."
             )
         super().__post_init__()
+        if self.fp16 and self.device.type == "cpu":
+            raise ValueError("--fp16 needs a GPU and would be ignored; --bf16 works on CPUs.")
 
 
 @dataclass

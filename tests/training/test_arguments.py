@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from training.arguments import parse_arguments
+from training.arguments import FerTrainingArguments, parse_arguments
 from training.data import DEFAULT_SOURCE
 from training.recipes import read_recipe
+from training.refused import REFUSED
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RECIPES = sorted(set(CONFIGS.rglob("*.yaml")) - set(CONFIGS.glob("accelerate/*")))
@@ -145,9 +146,6 @@ def test_every_recipe_of_the_paper_ships():
         ("average_weight: 2", "--average_weight must be in [0, 1"),
         ("push_to_hub: true", "Publish the finished run by push_to_hub.py"),
         ("hub_token: hf_secret", "the token in HF_TOKEN"),
-        ("save_only_model: true", "--save_only_model leaves out what resuming"),
-        ("prediction_loss_only: true", "--prediction_loss_only leaves out what"),
-        ("{eval_split: train, drop_eval_copies: true}", "would drop every training image"),
         ("{eval_split: test, load_best_model_at_end: true}", "choose the checkpoint by the test"),
     ],
 )
@@ -251,6 +249,90 @@ def test_flags_of_training_arguments_work(recipe):
     assert args.weight_decay == 0.05 and args.num_train_epochs == 3
     assert args.gradient_accumulation_steps == 4
     assert args.load_best_model_at_end and args.metric_for_best_model == "macro_f1"
+
+
+# flags of transformers that would fail late, or do something else here
+
+SET_TO = {
+    "label_smoothing_factor": 0.1,
+    "push_to_hub": True,
+    "hub_token": "hf_secret",
+    "save_only_model": True,
+    "prediction_loss_only": True,
+    "bf16_full_eval": True,
+    "fp16_full_eval": True,
+    "dataloader_drop_last": True,
+    "dataloader_in_order": False,
+    "batch_eval_metrics": True,
+    "eval_do_concat_batches": False,
+    "train_sampling_strategy": "group_by_length",
+    "eval_use_gather_object": True,
+    "accelerator_config": {"split_batches": True},
+    "auto_find_batch_size": True,
+    "use_liger_kernel": True,
+    "liger_kernel_config": {"rope": True},
+    "neftune_noise_alpha": 5.0,
+    "fsdp": "full_shard",
+    "fsdp_config": {"min_num_params": 1},
+    "deepspeed": "ds.json",
+    "parallelism_config": object(),
+}
+
+
+def test_every_refused_flag_is_tried():
+    assert set(SET_TO) == set(REFUSED)
+
+
+@pytest.mark.parametrize("name", SET_TO)
+@pytest.mark.parametrize("evaluate_only", [False, True])
+def test_a_flag_that_would_fail_late_is_refused_with_a_way_out(name, evaluate_only):
+    with pytest.raises(ValueError) as refusal:
+        FerTrainingArguments(**{name: SET_TO[name]}, evaluate_only=evaluate_only)
+    message = str(refusal.value)
+    assert message.startswith(f"--{name} ") and message.endswith(".") and len(message) < 300
+    assert "hf_secret" not in message
+
+
+@pytest.mark.parametrize("name", ["fsdp", "deepspeed"])
+def test_a_split_network_is_refused_where_accelerate_launch_asks_for_it(name, monkeypatch, refused):
+    monkeypatch.setenv(f"ACCELERATE_USE_{name.upper()}", "true")
+    assert refused().startswith(f"accelerate launch --use_{name} splits the network")
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (
+            "--timm_optim nmuon --adam_beta1 0.8",
+            "--adam_beta1 is for the optimizers of transformers",
+        ),
+        ("--timm_optim nmuon --optim sgd", "but --timm_optim is nmuon; leave it out"),
+        ("--optim schedule_free_adamw", "--optim schedule_free_adamw has other weights in"),
+        ("--num_train_epochs -1", "--num_train_epochs must be at least 0, but it is -1"),
+        ("--debug tpu_metrics_debug", "needs a TPU"),
+        ("--fp16 --use_cpu", "--fp16 needs a GPU and would be ignored; --bf16 works"),
+        ("--save_strategy best", "--save_strategy best needs --metric_for_best_model: loss, acc"),
+        (
+            "--save_strategy best --metric_for_best_model loss --eval_strategy no",
+            "--eval_strategy is no; set it to epoch or steps",
+        ),
+        (
+            "--load_best_model_at_end --save_strategy no --eval_strategy no",
+            "--eval_strategy is no; set it to epoch or steps",
+        ),
+        ("--metric_for_best_model eval_macro_f2", "unknown metric 'macro_f2'; did you mean 'macro"),
+    ],
+)
+def test_a_setting_that_would_fail_late_is_refused(refused, flags, message):
+    assert message in refused(*flags.split())
+
+
+@pytest.mark.parametrize(
+    "metric, greater", [("ece", False), ("eval_ece", False), ("loss", False), ("recall_sad", True)]
+)
+def test_the_best_checkpoint_is_the_least_wrong(metric, greater):
+    args = parse("--load_best_model_at_end", "--metric_for_best_model", metric)
+    assert args.training.greater_is_better is greater
 
 
 # combinations without meaning

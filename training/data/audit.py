@@ -8,20 +8,30 @@ import numpy as np
 
 from .dataset import FaceDataset
 
+# Development and validation are what runs are chosen by.
+ORDER_OF_USE = ("train", "development", "validation", "test")
+
 
 def copies_of(digests: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(N,) bool: which images stand pixel for pixel among the others."""
     return np.isin(digests, others)
 
 
+def used_before(splits: Mapping[str, FaceDataset], name: str) -> list[str]:
+    """The splits that are used before this one, in `ORDER_OF_USE`; none without "train"."""
+    before = ORDER_OF_USE[: ORDER_OF_USE.index(name)]
+    return [other for other in before if other in splits] if "train" in splits else []
+
+
 def audit(splits: Mapping[str, FaceDataset], label_names: Sequence[str]) -> dict:
     """
     Args:
-        splits: decoded splits by name; "train" is what evaluation splits are compared with.
+        splits: decoded splits by name.
 
     Returns:
         A dict for data_report.json: per split `images`, `class_counts`, `blank_images` (rows whose
-        pixels are all equal) and `copies_of_training_images` (count); over all splits
+        pixels are all equal), `copies_of` (for each other split, how many images of this one stand
+        in it too) and `copies_of_training_images` (the count for "train"); over all splits
         `groups_of_identical_images`, `images_in_such_groups`, `groups_with_conflicting_labels`,
         `images_with_conflicting_labels`; and `fingerprint` (of all pixels and labels, in order).
     """
@@ -33,10 +43,14 @@ def audit(splits: Mapping[str, FaceDataset], label_names: Sequence[str]) -> dict
     identical = [labels for labels in groups.values() if len(labels) > 1]
     conflicting = [labels for labels in identical if len(set(labels)) > 1]
     report = {"splits": {name: _split_report(faces, label_names) for name, faces in splits.items()}}
-    for name in splits:
-        if name != "train" and "train" in splits:
-            copies = copies_of(digests[name], digests["train"])
-            report["splits"][name]["copies_of_training_images"] = int(copies.sum())
+    for name, split in report["splits"].items():
+        split["copies_of"] = {
+            other: int(copies_of(digests[name], digests[other]).sum())
+            for other in splits
+            if other != name
+        }
+        if "train" in split["copies_of"]:
+            split["copies_of_training_images"] = split["copies_of"]["train"]
     everything = hashlib.blake2b(digest_size=16)
     for name, faces in splits.items():
         everything.update(
@@ -66,18 +80,33 @@ def summary_line(report: dict) -> str:
     """The audit in one line."""
     sizes = ", ".join(f"{name} {split['images']}" for name, split in report["splits"].items())
     blanks = sum(len(split["blank_images"]) for split in report["splits"].values())
-    copies = ", ".join(
-        f"{split['copies_of_training_images']} of {name}"
-        for name, split in report["splits"].items()
-        if "copies_of_training_images" in split
-    )
     largest, smallest = _extremes(report)
     return (
         f"Data: {sizes} images; largest class {largest}, smallest {smallest}; {blanks} blank; "
         f"{report['groups_of_identical_images']} groups of identical images "
         f"({report['groups_with_conflicting_labels']} with conflicting labels); "
-        f"copies of training images: {copies or 'nothing to compare'}"
+        f"copies {_copies(report['splits'])}"
     )
+
+
+def _copies(splits: Mapping[str, Mapping]) -> str:
+    """Which split has copies of which, both ways."""
+    of: dict[str, list[str]] = {name: [] for name in splits}
+    for name, split in splits.items():
+        for other, count in split.get("copies_of", _of_training_alone(split)).items():
+            of[other].append(f"{count} of {name}")
+    words = [
+        f"of {'training' if other == 'train' else other} images: {', '.join(counts)}"
+        for other, counts in of.items()
+        if counts
+    ]
+    return "; ".join(words) or "of training images: nothing to compare"
+
+
+def _of_training_alone(split: Mapping) -> dict[str, int]:
+    """What older reports tell."""
+    found = split.get("copies_of_training_images")
+    return {} if found is None else {"train": found}
 
 
 def _extremes(report: dict) -> tuple[str, str]:

@@ -1,13 +1,13 @@
 """From decoded splits to what a run trains on and evaluates, before any treatment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from .arguments import DataArguments
-from .audit import copies_of
+from .audit import copies_of, used_before
 from .dataset import FaceDataset
 from .schema import LABELS, DataError
 
@@ -18,8 +18,9 @@ class RunData:
     train: training images, or None where only an evaluation was asked for.
     development: images held out of them (`--development_share`), or None.
     eval, eval_split: the evaluation images and the name of their split.
-    eval_copies: (N,) bool, which of them are copies of training images; None without training
-        images to compare with.
+    eval_copies: (N,) bool, which of them are copies of images of a split that is used before
+        theirs; None without training images to compare with.
+    eval_copies_of: the names of those splits.
     record: for data_report.json.
 
     eval_logits: float32 (N, C), set by the evaluation.
@@ -36,6 +37,7 @@ class RunData:
     eval_split: str
     eval_copies: np.ndarray | None
     record: dict
+    eval_copies_of: Sequence[str] = ()
     development: FaceDataset | None = None
     eval_logits: np.ndarray | None = None
     counts_before: np.ndarray | None = None
@@ -67,25 +69,30 @@ def split_data(
             "--eval_split chooses another one; --split paper makes its own."
         )
     evaluation, train = splits[arguments.eval_split], splits.get("train")
-    copies = None
-    if train is not None and arguments.eval_split != "train":
-        copies = copies_of(evaluation.digests, train.digests)
+    copies, before = None, used_before(splits, arguments.eval_split)
+    if before:
+        copies = copies_of(evaluation.digests, _digests(splits, before))
     if not training:
-        return RunData(None, evaluation, arguments.eval_split, copies, {})
+        return RunData(None, evaluation, arguments.eval_split, copies, {}, before)
 
     record: dict = {}
     if arguments.drop_eval_copies:
-        leaked = copies_of(train.digests, evaluation.digests)
+        held_out = [name for name in splits if name != "train"]
+        leaked = copies_of(train.digests, _digests(splits, held_out))
         train = train.select(np.flatnonzero(~leaked))
         record["training_images_dropped_as_copies"] = int(leaked.sum())
+        record["dropped_as_copies_of"] = held_out
     if empty := [LABELS[c] for c in range(len(LABELS)) if not (train.labels == c).any()]:
         raise DataError(
             f"{arguments.dataset}: the train split has no image of {', '.join(empty)}; "
             "expected every class."
         )
-    return RunData(
-        train, evaluation, arguments.eval_split, copies, record, splits.get("development")
-    )
+    development = splits.get("development")
+    return RunData(train, evaluation, arguments.eval_split, copies, record, before, development)
+
+
+def _digests(splits: Mapping[str, FaceDataset], names: Sequence[str]) -> np.ndarray:
+    return np.concatenate([splits[name].digests for name in names])
 
 
 def paper_split(

@@ -2,12 +2,13 @@
 
 from .calibration import calibrate, certainty_figures, prior_figures
 from .metrics import FerMetrics, expected_calibration_error
-from .results import evaluate, evaluation_results, recall_table, result_line
+from .results import copied_splits, evaluate, evaluation_results, recall_table, result_line
 
 __all__ = [
     "FerMetrics",
     "calibrate",
     "certainty_figures",
+    "copied_splits",
     "evaluate",
     "evaluation_results",
     "expected_calibration_error",

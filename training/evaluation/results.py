@@ -16,11 +16,10 @@ def evaluation_results(
     """
     Every figure of `FerMetrics` as `eval_<name>`, and as `eval_<name>_without_copies`.
 
-    The latter are over the images that are no copies of training images.
+    The latter are over the images that are no copies.
 
     Args:
-        logits: (N, C). labels: (N,). copies: (N,) bool, or None where there are no training images
-            to compare with.
+        logits: (N, C). labels: (N,). copies: (N,) bool, as in `RunData`, or None.
     """
     metrics = FerMetrics(label_names)
     results: dict = {}
@@ -75,7 +74,16 @@ def evaluate(trainer, data: RunData, say: Callable[[str], None]) -> dict:
         results |= prior_figures(logits, labels, shift, LABELS)
     if data.eval_copies is None:
         say("No training split to compare with: the figures without copies are left out.")
+    else:
+        fitted["eval_copies_of"] = list(data.eval_copies_of)
     return results | fitted | {"eval_split": data.eval_split}
+
+
+def copied_splits(results: Mapping) -> str:
+    """Of which images copies are left out: "training images", "training and validation images"."""
+    of = results.get("eval_copies_of", ["train"])  # older results do not say it
+    *others, last = ["training" if name == "train" else name for name in of]
+    return f"{', '.join(others)} and {last} images" if others else f"{last} images"
 
 
 def recall_table(results: Mapping, data: RunData, label_names: Sequence[str]) -> str:
@@ -102,7 +110,7 @@ def result_line(results: Mapping, eval_split: str) -> str:
     )
     if "eval_accuracy_without_copies" in results:
         line += (
-            "; without copies of training images: "
+            f"; without copies of {copied_splits(results)}: "
             f"accuracy {results['eval_accuracy_without_copies']:.4f}, macro-F1 "
             f"{results['eval_macro_f1_without_copies']:.4f} "
             f"over {results['eval_samples_without_copies']}"

@@ -18,6 +18,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors import safe_open
 
 from ..data import DEFAULT_SOURCE, summary_line
+from ..evaluation import copied_splits
 from ..treatments import SAMPLINGS, find_loss
 from ..treatments.register import BASELINE
 from .lineage import commands, flags_of, is_weights_file, portable
@@ -73,7 +74,7 @@ def write_model_card(folder: Path, model_id: str | None = None) -> Path:
         channels="grey" if config["num_channels"] == 1 else "RGB",
         label_names=", ".join(label_names),
         **_about_results(results, data_report, label_names),
-        **_about_data(options, data_report),
+        **_about_data(options, data_report, results["eval_split"]),
         **_about_training(run, options, results, stages),
     )
     card.save(folder / "README.md")
@@ -105,13 +106,14 @@ def _about_results(results: Mapping, data_report: Mapping, label_names: Sequence
     }
 
 
-def _about_data(options: Mapping, data_report: Mapping) -> dict:
+def _about_data(options: Mapping, data_report: Mapping, eval_split: str) -> dict:
     source = options["dataset"]
     return {
         "dataset_name": _dataset_name(source),
         "synthetic": source == "synthetic",
         "data_summary": summary_line(data_report),
         "dropped": data_report.get("training_images_dropped_as_copies", 0),
+        "dropped_as": " and ".join(data_report.get("dropped_as_copies_of", [eval_split])),
         "own_copy": portable(source) if _is_local(source) else "",
         "votes": bool(options["ferplus_weight"]),
     }
@@ -340,7 +342,7 @@ def _figures_table(results: Mapping) -> str:
     if "eval_samples_without_copies" in results:
         copies = results["eval_samples"] - results["eval_samples_without_copies"]
         suffixes.append("_without_copies")
-        header.append(f"without {copies} copies of training images")
+        header.append(f"without {copies} copies of {copied_splits(results)}")
     rows = [
         [name, *(_figure(results, key, suffix) for suffix in suffixes)]
         for key, name in FIGURES.items()

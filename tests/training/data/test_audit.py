@@ -21,23 +21,27 @@ def splits(make_faces):
 def test_audit_counts_a_hand_made_set_exactly(splits):
     report = audit(splits, LABELS)
     assert report.pop("fingerprint")
+    # A and B of validation and test; in train A stands twice
     assert report == {
         "splits": {
             "train": {
                 "images": 5,
                 "class_counts": dict(zip(LABELS, [2, 1, 1, 1, 0, 0, 0])),
                 "blank_images": [4],
+                "copies_of": {"validation": 2, "test": 2},
             },
             "validation": {
                 "images": 3,
                 "class_counts": dict(zip(LABELS, [0, 0, 0, 1, 1, 1, 0])),
                 "blank_images": [2],
+                "copies_of": {"train": 2, "test": 0},
                 "copies_of_training_images": 2,
             },
             "test": {
                 "images": 2,
                 "class_counts": dict(zip(LABELS, [1, 0, 0, 0, 0, 0, 1])),
                 "blank_images": [],
+                "copies_of": {"train": 1, "validation": 0},
                 "copies_of_training_images": 1,
             },
         },
@@ -87,8 +91,16 @@ def test_summary_line_has_every_figure(splits):
     assert summary_line(audit(splits, LABELS)) == (
         "Data: train 5, validation 3, test 2 images; largest class angry (2), smallest sad (0); "
         "2 blank; 3 groups of identical images (1 with conflicting labels); "
-        "copies of training images: 2 of validation, 1 of test"
+        "copies of training images: 2 of validation, 1 of test; "
+        "of validation images: 2 of train, 0 of test; of test images: 2 of train, 0 of validation"
     )
+
+
+def test_summary_line_of_an_older_report_tells_copies_of_training_images(splits):
+    report = audit(splits, LABELS)
+    for split in report["splits"].values():
+        del split["copies_of"]
+    assert summary_line(report).endswith("; copies of training images: 2 of validation, 1 of test")
 
 
 def test_without_training_images_there_is_nothing_to_compare(splits):

@@ -60,6 +60,7 @@ def test_official_splits_stay_as_they_are(splits):
     assert torch.equal(run.train.images, splits["train"].images)
     assert torch.equal(run.train.labels, splits["train"].labels)
     assert run.eval is splits["validation"] and run.eval_split == "validation"
+    assert run.eval_copies_of == ["train"]
     assert run.eval_copies.tolist() == [True] * 3 + [False] * 7
     assert run.counts_before.tolist() == run.train_counts.tolist() == COUNTS.tolist()
     assert run.drawn_counts.tolist() == COUNTS.tolist()
@@ -74,6 +75,7 @@ def test_official_splits_stay_as_they_are(splits):
 def test_eval_split_chooses_the_evaluation_rows(splits):
     run = prepare(splits, eval_split="test")
     assert run.eval is splits["test"] and run.eval_split == "test"
+    assert run.eval_copies_of == ["train", "validation"]
     assert run.eval_copies.tolist() == [True] * 2 + [False] * 7
 
 
@@ -152,20 +154,56 @@ def test_weighted_keeps_the_rows_and_draws_classes_alike(splits):
     assert run.drawn_counts.tolist() == pytest.approx([COUNTS.sum() / 7] * 7)
 
 
-@pytest.mark.parametrize("eval_split, copies", [("validation", [0, 1, 2]), ("test", [3, 4])])
-def test_drop_eval_copies_drops_exactly_the_copies(splits, eval_split, copies):
+@pytest.mark.parametrize("training", [True, False])
+def test_copies_across_validation_and_test_count_where_the_test_split_is_evaluated(
+    splits, make_faces, training
+):
+    labels = np.arange(10) % 7
+    splits["validation"] = make_faces(labels, range(1000, 1010))
+    # 4 of train, 5 of validation, one of its own
+    splits["test"] = make_faces(labels, [*range(4), *range(1000, 1005), 2000])
+    run = prepare(splits, eval_split="test", training=training)
+    assert run.eval_copies.tolist() == [True] * 9 + [False]
+    run = prepare(splits, eval_split="validation", training=training)
+    assert not run.eval_copies.any()  # what stands in test was not used before
+    report = audit(splits, LABELS)["splits"]
+    assert report["test"]["copies_of"] == {"train": 4, "validation": 5}
+    assert report["validation"]["copies_of"] == {"train": 0, "test": 5}
+
+
+def test_without_training_images_no_split_is_compared(splits):
+    del splits["train"]
+    run = prepare(splits, eval_split="test", training=False)
+    assert run.eval_copies is None and not run.eval_copies_of
+
+
+@pytest.mark.parametrize(
+    "present, eval_split, copies",
+    [
+        (["validation", "test"], "validation", [0, 1, 2, 3, 4]),
+        (["validation", "test"], "test", [0, 1, 2, 3, 4]),
+        (["validation", "test"], "train", [0, 1, 2, 3, 4]),
+        (["validation"], "validation", [0, 1, 2]),
+        (["test"], "test", [3, 4]),
+    ],
+)
+def test_drop_eval_copies_drops_exactly_the_copies(splits, present, eval_split, copies):
+    splits = {name: splits[name] for name in ("train", *present)}
     run = prepare(splits, drop_eval_copies=True, eval_split=eval_split)
     assert ids(run.train) == [i for i in ids(splits["train"]) if i not in copies]
     kept = [i for i in range(COUNTS.sum()) if i not in copies]
     assert torch.equal(run.train.labels, splits["train"].labels[kept])
     assert run.record["training_images_dropped_as_copies"] == len(copies)
-    assert run.eval_copies.sum() == len(copies)  # what they were before, so that figures compare
+    assert run.record["dropped_as_copies_of"] == present
+    assert run.eval is splits[eval_split]
+    if eval_split != "train":  # what they were before, so that figures compare
+        assert run.eval_copies.sum() == {"validation": 3, "test": 2}[eval_split]
     assert run.counts_before.sum() == COUNTS.sum() - len(copies)
 
 
 def test_chosen_rows_after_dropping_copies_hold_none_of_them(splits):
     run = prepare(splits, drop_eval_copies=True, treatment={"undersample": "3"})
-    assert not {0, 1, 2} & set(ids(run.train))
+    assert not {0, 1, 2, 3, 4} & set(ids(run.train))
 
 
 @pytest.mark.parametrize(
