@@ -75,7 +75,7 @@ def evaluate(trainer, data: RunData, say: Callable[[str], None]) -> dict:
     if config.assumed_by("learned") is not None:
         for prior in ("train", "uniform"):
             shift = (model.prior_shift(prior) - model.prior_shift(config.prior)).numpy()
-            if shift.any():
+            if prior == "uniform" or shift.any():
                 results |= prior_figures(prior, logits + shift, labels, LABELS)
     if data.eval_copies is None:
         say("No training split to compare with: the figures without copies are left out.")
