@@ -376,14 +376,20 @@ def _calibration(results: Mapping) -> str:
 
 def _of_class(results: Mapping, name: str) -> str:
     """How far the scores of one class can be trusted."""
+    starts = [one for one in ("eval_", "eval_train_prior_") if f"{one}classwise_ece" in results]
+    if not starts:
+        return ""
     said = [
-        f"{words}with a mean score of {results[f'{start}mean_score_{name}']:.2f} and is right in "
-        f"{results[f'{start}precision_{name}']:.0%} of these cases (classwise ECE of all classes: "
-        f"{results[f'{start}classwise_ece']:.3f})"
-        for start, words in (("eval_", ""), ("eval_train_prior_", 'under `prior="train"`, '))
-        if f"{start}mean_score_{name}" in results
+        f"{results[f'{start}precision_{name}']:.0%} are right, at a mean score of "
+        f"{results[f'{start}mean_score_{name}']:.2f}"
+        for start in starts
     ]
-    return f"`{name}` is predicted {'; '.join(said)}." if said else ""
+    errors = [f"{results[f'{start}classwise_ece']:.3f}" for start in starts]
+    under_train = ', and under `prior="train"` '  # between default and train, where these differ
+    return (
+        f"Of the predictions of `{name}`, {under_train.join(said)}. The classwise ECE, the mean "
+        f"over the classes, is {under_train.join(errors)}."
+    )
 
 
 def _prior_table(results: Mapping, rarest: str) -> str:

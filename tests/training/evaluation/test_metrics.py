@@ -101,14 +101,14 @@ def test_calibration_class_by_class_by_hand():
     probabilities[0, :2] = 0.59, 0.41  # of the fifteenths, number 8 and 6
     probabilities[1, :2] = 0.58, 0.42  # 8 and 6
     probabilities[2, 1:3] = 0.9, 0.1
-    result = compute(probabilities, np.array([0, 1, 1]))
-    assert result["classwise_ece_angry"] == pytest.approx(0.17 / 3, abs=1e-6)
-    assert result["classwise_ece_disgust"] == pytest.approx((0.17 + 0.1) / 3, abs=1e-6)
+    result = compute(probabilities, np.array([0, 1, 0]))
+    assert result["classwise_ece_angry"] == pytest.approx((0.17 + 1) / 3, abs=1e-6)
+    assert result["classwise_ece_disgust"] == pytest.approx((0.17 + 0.9) / 3, abs=1e-6)
     assert result["classwise_ece_fear"] == pytest.approx(0.1 / 3, abs=1e-6)
     assert result["classwise_ece_happy"] == 0
-    assert result["classwise_ece"] == pytest.approx((0.17 + 0.27 + 0.1) / 3 / C, abs=1e-6)
+    assert result["classwise_ece"] == pytest.approx((1.17 + 1.07 + 0.1) / 3 / C, abs=1e-6)
     assert result["mean_probability_disgust"] == pytest.approx((0.41 + 0.42 + 0.9) / 3)
-    assert result["share_disgust"] == pytest.approx(2 / 3)
+    assert result["share_disgust"] == pytest.approx(1 / 3)
     assert result["mean_score_angry"] == pytest.approx(0.585)
     assert result["precision_angry"] == 0.5
     assert result["mean_score_happy"] == result["precision_happy"] == 0  # never predicted
