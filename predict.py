@@ -65,7 +65,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--revision", default="main", help="of the Hub id: tag or commit")
     add("--device", help="cpu, cuda, ... (default: what there is)")
     add("--batch_size", type=int, default=32, help="faces a pass (default: 32)")
-    add("--prior", nargs="+", metavar="P", help="train, uniform, or a share for each class")
+    add("--prior", nargs="+", type=number_or_name, metavar="P",
+        help="learned, train, uniform, or a share for each class")  # fmt: skip
     add("--tta", action="store_true", help="average with the mirrored face")
     add = parser.add_argument_group("faces").add_argument
     add("--detector", choices=DETECTORS, default="auto", help="default: auto")
@@ -88,11 +89,19 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     if args.every < 1 or args.batch_size < 1:
         parser.error("--every and --batch_size must be at least 1.")
     if args.prior:
+        named = len(args.prior) == 1 and isinstance(args.prior[0], str)
         try:
-            args.prior = args.prior[0] if len(args.prior) == 1 else [float(p) for p in args.prior]
-        except ValueError:
-            parser.error("--prior takes train, uniform, or a number for each class.")
+            args.prior = modeling.checked_prior(args.prior[0] if named else args.prior, None)
+        except ValueError as error:
+            parser.error(str(error))
     return args
+
+
+def number_or_name(word: str) -> float | str:
+    try:
+        return float(word)
+    except ValueError:
+        return word
 
 
 def build_pipeline(args: argparse.Namespace) -> "modeling.FacialEmotionPipeline":

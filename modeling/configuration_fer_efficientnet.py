@@ -1,9 +1,51 @@
 """Configuration of an EfficientNet that classifies facial expressions."""
 
+import math
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+PRIORS = ("learned", "train", "uniform")
+DISTRIBUTIONS = ("learned_distribution", "train_distribution")
+
+
+def checked_prior(
+    prior: Any, num_labels: int | None, *, name: str = "prior", names: Sequence[str] = PRIORS
+) -> str | list[float]:
+    """
+    The one check of a class distribution, whoever gives it.
+
+    Args:
+        prior: one of `names`, or a share for each class in any scale: a list, tuple, array or
+            tensor of numbers.
+        num_labels: the number of classes; None where it is not known yet.
+        name: of what is checked, for the message.
+
+    Returns:
+        The name, or the shares as a list of floats.
+
+    Raises:
+        ValueError: neither such a name nor such shares.
+    """
+    if isinstance(prior, str) and prior in names:
+        return prior
+    given = prior.tolist() if hasattr(prior, "tolist") else prior
+    numbers = isinstance(given, (list, tuple)) and all(
+        isinstance(one, Real) and not isinstance(one, bool) for one in given
+    )
+    shares = [float(one) for one in given] if numbers else []
+    right_length = num_labels in (None, len(shares))
+    if not (right_length and 0 < sum(shares) < math.inf and min(shares) >= 0):
+        known = "".join(f"{one!r}, " for one in names) + ("or " if names else "")
+        count = "as many numbers as classes" if num_labels is None else f"{num_labels} numbers"
+        raise ValueError(
+            f"{name} must be {known}{count} (finite, at least 0, not all 0), but it is {given!r}."
+        )
+    return shares
 
 
 @strict
@@ -39,14 +81,19 @@ class FerEfficientNetConfig(PreTrainedConfig):
             Standard deviation of the final layer's initial weights. With 0 every class starts
             equally likely, so the first loss is ln(classes) whatever the backbone.
         temperature (`float`, defaults to 1.0):
-            In eval mode logits are divided by it, so that probabilities are calibrated (Guo et al.,
-            "On Calibration of Modern Neural Networks", 2017). Fitted after training.
+            In eval mode logits are divided by it, so that probabilities under `prior="train"` are
+            calibrated (Guo et al., "On Calibration of Modern Neural Networks", 2017). Fitted after
+            training.
+        learned_distribution (`list[float]`, *optional*):
+            Share of each class that the network has learned to expect: sampling, weights and soft
+            targets included. Default: `train_distribution`, as models without a treatment have it.
         train_distribution (`list[float]`, *optional*):
-            Share of each class as the training presented them, sampling and weights included.
-        prior (`str` or `list[float]`, defaults to `"train"`):
-            The class distribution to assume in eval mode: `"train"` changes nothing; `"uniform"`,
-            or a share for each class, adds log(prior / train_distribution) to the logits (Saerens
-            et al., "Adjusting the Outputs of a Classifier to New a Priori Probabilities", 2002).
+            Share of each class in the training set as it is, before sampling.
+        prior (`str` or `list[float]`, defaults to `"learned"`):
+            The class distribution to assume in eval mode: `"learned"` changes nothing; `"train"`
+            (the training set's), `"uniform"`, or a share for each class, adds
+            log(prior / learned_distribution) to the logits (Saerens et al., "Adjusting the Outputs
+            of a Classifier to New a Priori Probabilities", 2002).
         uncertain_below (`float`, *optional*):
             Least probability at which a prediction counts as certain, chosen after training.
         id2label (`dict[int, str]`, *optional*):
@@ -79,8 +126,9 @@ class FerEfficientNetConfig(PreTrainedConfig):
     cosine_scale: float | int | None = None
     initializer_range: float | int = 0.0
     temperature: float | int = 1.0
-    train_distribution: list[float] | None = None
-    prior: str | list[float] = "train"
+    learned_distribution: Any = None  # these three are checked, and made lists, by `__setattr__`
+    train_distribution: Any = None
+    prior: Any = "learned"
     uncertain_below: float | int | None = None
 
     def __post_init__(self, **kwargs):
@@ -89,6 +137,45 @@ class FerEfficientNetConfig(PreTrainedConfig):
             self.label2id = {name: i for i, name in enumerate(EXPRESSIONS)}
         self.head_hidden_sizes = list(self.head_hidden_sizes)
         super().__post_init__(**kwargs)
+        for name in (*DISTRIBUTIONS, "prior"):  # again, now that the number of classes is known
+            setattr(self, name, getattr(self, name))
+
+    def __setattr__(self, name: str, value: Any):
+        if self.id2label and name == "prior":
+            value = checked_prior(value, self.num_labels)
+        elif self.id2label and name in DISTRIBUTIONS and value is not None:
+            value = checked_prior(value, self.num_labels, name=name, names=())
+        super().__setattr__(name, value)
+
+    def assumed_by(self, prior: str | list[float]) -> list[float] | None:
+        """The class shares, in any scale, that a checked prior stands for; None: not known."""
+        if isinstance(prior, list):
+            return [share / max(prior) for share in prior]  # float32 holds these
+        return {
+            "learned": self.learned_distribution or self.train_distribution,
+            "train": self.train_distribution,
+            "uniform": [1.0] * self.num_labels,
+        }[prior]
+
+    def assumed_and_learned(self, prior) -> tuple[list[float], list[float]] | None:
+        """
+        The class shares, in any scale, that `prior` assumes, and those that the network has learned
+        to expect; None where these are the same.
+
+        Raises:
+            ValueError: not a prior, or a distribution that it needs is not in this config.
+        """
+        prior = checked_prior(prior, self.num_labels)
+        assumed, learned = self.assumed_by(prior), self.assumed_by("learned")
+        if assumed == learned:
+            return None
+        for shares, name in zip((learned, assumed), DISTRIBUTIONS):
+            if shares is None:
+                raise ValueError(
+                    f"prior {prior!r} needs the config's {name}, which is not set: this model was "
+                    "saved without it."
+                )
+        return assumed, learned
 
     def validate_fer_efficientnet(self):
         """Part of `@strict`-powered validation: values that no network can be built from."""
@@ -112,8 +199,9 @@ class FerEfficientNetConfig(PreTrainedConfig):
         for name, (valid, what) in expected.items():
             if not valid:
                 raise ValueError(f"`{name}` must be {what}, but it is {getattr(self, name)!r}.")
+        self.assumed_and_learned(self.prior)
 
 
 FerEfficientNetConfig.register_for_auto_class()
 
-__all__ = ["EXPRESSIONS", "FerEfficientNetConfig"]
+__all__ = ["EXPRESSIONS", "PRIORS", "FerEfficientNetConfig", "checked_prior"]

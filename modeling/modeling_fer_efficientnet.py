@@ -119,6 +119,7 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
 
     def __init__(self, config: FerEfficientNetConfig):
         super().__init__(config)
+        config.assumed_and_learned(config.prior)  # may have been set after the config was made
         self.num_labels = config.num_labels
         self.backbone = create_backbone(config)
         self.head = FerEfficientNetHead(config, self.backbone.head_hidden_size)
@@ -193,31 +194,21 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
 
     def prior_shift(self, prior: str | list[float]) -> torch.Tensor:
         """
-        What is added to the calibrated logits to assume another class distribution than the
-        training's: log(prior / train_distribution), (num_labels,) float32.
+        What is added to the calibrated logits to assume another class distribution than the network
+        has learned to expect: log(prior / learned_distribution), (num_labels,) float32.
 
         Args:
-            prior: `"train"` (zeros), `"uniform"`, or a share for each class, in any scale.
+            prior: `"learned"` (zeros), `"train"` (the training set's), `"uniform"`, or a share for
+                each class, in any scale.
 
         Raises:
-            ValueError: not such a prior, or the config has no `train_distribution`.
+            ValueError: not such a prior, or the config lacks a distribution that it needs.
         """
-        if isinstance(prior, str) and prior == "train":
+        shares = self.config.assumed_and_learned(prior)
+        if shares is None:
             return torch.zeros(self.num_labels)
-        shares = [1.0] * self.num_labels if isinstance(prior, str) else list(prior)
-        valid = len(shares) == self.num_labels and min(shares) >= 0 and sum(shares) > 0
-        if not valid or (isinstance(prior, str) and prior != "uniform"):
-            raise ValueError(
-                f"prior must be 'train', 'uniform' or {self.num_labels} numbers of at least 0 (not "
-                f"all 0), but it is {prior!r}."
-            )
-        if self.config.train_distribution is None:
-            raise ValueError(
-                f"prior {prior!r} needs the config's train_distribution, which is not set: this "
-                "model was saved without it."
-            )
-        target, trained = torch.tensor([shares, self.config.train_distribution]).clamp_min(1e-12)
-        return (target / target.sum()).log() - (trained / trained.sum()).log()
+        assumed, learned = torch.tensor(shares).clamp_min(1e-12)
+        return (assumed / assumed.sum()).log() - (learned / learned.sum()).log()
 
     def forward(
         self,
@@ -259,7 +250,7 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
         logits = self.head(pooled)  # (N, num_labels)
         if not self.training:
             logits = logits / self.config.temperature
-            if self.config.prior != "train":
+            if self.config.assumed_and_learned(self.config.prior) is not None:
                 logits = logits + self.prior_shift(self.config.prior).to(logits)
 
         loss = None

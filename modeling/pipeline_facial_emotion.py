@@ -60,8 +60,9 @@ class FacialEmotionPipeline(Pipeline):
         detection_threshold (`float`, defaults to 0.7): least score of a face.
         min_face_size (`int`, defaults to 16): least side of a face in pixels.
         batch_size (`int`, defaults to 32): faces a pass through the network, of several photos.
-        prior (`str` or 7 numbers, *optional*): the class distribution to assume: `"train"`,
-            `"uniform"`, or shares in the order of the classes. Default: the config's `prior`.
+        prior (`str` or 7 numbers, *optional*): the class distribution to assume: `"learned"` (as
+            the network has learned it), `"train"` (the training set's), `"uniform"`, or shares in
+            the order of the classes. Default: the config's `prior`.
         tta (`bool`, defaults to `False`): average the probabilities with the mirrored face's.
         explain (`bool`, defaults to `False`): add `heatmap` and `crop`.
         on_error (`str`, defaults to `"raise"`): `"skip"` gives None for a photo that cannot be

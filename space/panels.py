@@ -173,8 +173,10 @@ class Report:
         """What "uncertain" means, in the report's figures."""
         if not self.figures.get("eval_certain_accuracy"):
             return ""
+        learned_another = "eval_train_prior_accuracy" in self.figures
         return (
             f"Uncertain: under {self.figures['uncertain_below']:.0%}. Of the labels over it "
             f"{self.figures['eval_certain_accuracy']:.0%} were right on FER-2013's "
-            f"{self.figures['eval_split']} split, under the training prior."
+            f"{self.figures['eval_split']} split, under the "
+            f"{'distribution that the network learned' if learned_another else 'training prior'}."
         )

@@ -144,14 +144,31 @@ def test_card_has_the_runs_figures_and_valid_metadata(finished):
         assert re.search(rf"\| {name} \| \d+ \| \d+ \|", card.text)
     assert "{{" not in card.text and "{%" not in card.text
     tables = [line for line in card.text.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in tables} == {4, 5, 7}
+    assert {line.count("|") for line in tables} == {4, 5, 8}
     results = json.loads((folder / "all_results.json").read_text())
     assert f"temperature of {results['temperature']:.3f}" in card.text
     certainty = f"so are {results['eval_certain_share']:.1%}"
     if results["eval_certain_accuracy"] is None:
         certainty = "No prediction counts as certain"
     assert certainty in " ".join(card.text.split())
-    assert f"| {results['eval_uniform_prior_balanced_accuracy']:.3f} |" in card.text
+    for prior in ("", "train_prior_", "uniform_prior_"):
+        assert f"| {results[f'eval_{prior}balanced_accuracy']:.3f} |" in card.text
+    for start in ("eval_", "eval_train_prior_"):
+        score, right = (results[f"{start}{name}_disgust"] for name in ("mean_score", "precision"))
+        assert f"{right:.0%} are right, at a mean score of {score:.2f}" in card.text
+        assert f"{results[f'{start}ece']:.4f}" in card.text
+
+
+def test_a_treated_network_has_learned_other_shares_than_the_training_sets(finished):
+    folder, results = finished
+    config = json.loads((folder / "config.json").read_text())
+    counts = json.loads((folder / "data_report.json").read_text())["train_counts_before_sampling"]
+    shares = np.array([counts[name] for name in LABELS]) / sum(counts.values())
+    assert config["train_distribution"] == pytest.approx(shares)
+    assert config["learned_distribution"] == pytest.approx([1 / 7] * 7)
+    assert config["prior"] == "learned"
+    # it was taught that all classes are equally frequent: a uniform prior changes nothing
+    assert results["eval_uniform_prior_accuracy"] == results["eval_accuracy"]
 
 
 def test_pictures_are_of_card_width(finished):
@@ -359,9 +376,11 @@ def test_teachers_are_in_weights_prior_record_and_card(finished, tmp_path, monke
     alone = run(tmp_path / "alone")
     assert results["eval_loss"] != alone["eval_loss"]
     shares = [
-        json.loads((folder / "config.json").read_text())["train_distribution"]
+        json.loads((folder / "config.json").read_text())["learned_distribution"]
         for folder in (finished[0], tmp_path / "taught", tmp_path / "alone")
     ]
+    untreated = json.loads((tmp_path / "alone" / "config.json").read_text())
+    assert untreated["train_distribution"] == shares[2] and "eval_train_prior_ece" not in alone
     assert shares[1] == pytest.approx(shares[0]) and shares[2] != pytest.approx(shares[0], abs=0.01)
     record = yaml.safe_load((tmp_path / "taught" / "run.yaml").read_text())
     taught_by = [record["stages"][name] for name in record["taught_by"]]

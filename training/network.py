@@ -221,7 +221,8 @@ def _set_image_size(
 def _forget_calibration(config: modeling.FerEfficientNetConfig) -> None:
     """It will be fitted anew."""
     config.temperature, config.uncertain_below = 1.0, None
-    config.train_distribution, config.prior = None, "train"
+    config.prior = "learned"
+    config.learned_distribution = config.train_distribution = None
 
 
 def _load_imagenet_weights(network: Network, pretrained: str) -> None:

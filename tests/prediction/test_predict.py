@@ -101,7 +101,9 @@ def test_a_broken_file_is_skipped_and_the_status_says_so(album, tmp_path, capsys
         (["x.jpg", "--json", "-", "--csv", "-"], "only one of --json and --csv"),
         (["x.jpg", "--every", "0"], "must be at least 1"),
         (["--webcam", "0", "--every", "5"], "--every is of a video file"),
-        (["x.jpg", "--prior", "1", "b"], "--prior takes"),
+        (["x.jpg", "--prior", "1", "b"], "prior must be 'learned', 'train', 'uniform', or as many"),
+        (["x.jpg", "--prior", "balanced"], "but it is 'balanced'."),
+        (["x.jpg", "--prior", *["nan"] * 7], "prior must be"),
     ],
 )
 def test_wrong_commands(words, said, capsys):
@@ -116,7 +118,7 @@ def test_wrong_values_are_one_line(album, clip, tmp_path, capsys):
     (other / "config.json").write_text('{"model_type": "vit"}')
     for words, said in (
         (["none.jpg"], "none.jpg: no such file"),
-        ([album / "a.png", "--prior", "balanced"], "prior must be"),
+        ([album / "a.png", "--prior", "1", "2"], "prior must be"),
         ([album / "a.png", "--model", album], "config.json"),
         ([album / "a.png", "--model", other], "expected a model of type fer_efficientnet, but"),
         ([clip, "--csv", "faces.csv"], "--json and --csv are of photos"),

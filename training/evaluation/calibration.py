@@ -6,23 +6,26 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from .metrics import expected_calibration_error
+from .metrics import classification_metrics, expected_calibration_error
 
 CERTAIN_ACCURACY = 0.8  # of the predictions that count as certain
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+def fit_temperature(
+    logits: np.ndarray, labels: np.ndarray, shift: np.ndarray | float = 0.0
+) -> float:
     """
-    The T > 0 that makes the labels most likely under softmax(logits / T) (Guo et al., "On
+    The T > 0 that makes the labels most likely under softmax(logits / T + shift) (Guo et al., "On
     Calibration of Modern Neural Networks", ICML 2017, section 4.2), in [0.05, 20].
 
     Args:
         logits: (N, C). labels: (N,) class ids.
+        shift: (C,), from the class distribution that the logits assume to that of the labels.
     """
     logits, rows = logits.astype(np.float64), np.arange(len(labels))
 
     def loss(log_t: float) -> float:
-        return -log_softmax(logits / np.exp(log_t), axis=1)[rows, labels].mean()
+        return -log_softmax(logits / np.exp(log_t) + shift, axis=1)[rows, labels].mean()
 
     bounds = (np.log(0.05), np.log(20))
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
@@ -51,19 +54,26 @@ def certainty_threshold(
     return 0.0 if enough[-1] == len(right) - 1 else float(score[order][enough[-1]])
 
 
-def calibrate(config, logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, dict]:
+def calibrate(
+    config, logits: np.ndarray, labels: np.ndarray, shift: np.ndarray
+) -> tuple[np.ndarray, dict]:
     """
     Fits temperature and threshold on held-out images and stores them in a model's config.
+
+    The temperature is fitted under the training set's class distribution, which that of the images
+    must resemble: it cannot make up for classes that the network expects more often than they
+    occur. The threshold is for the predictions that the model makes by default.
 
     Args:
         config: of the model, whose temperature must be 1.
         logits: (N, C) of the model in eval mode. labels: (N,).
+        shift: (C,), the model's `prior_shift("train")`.
 
     Returns:
         The logits that the model gives from now on, and figures for all_results.json.
     """
-    before = expected_calibration_error(softmax(logits, axis=1), labels)
-    config.temperature = fit_temperature(logits, labels)
+    before = expected_calibration_error(softmax(logits + shift, axis=1), labels)
+    config.temperature = fit_temperature(logits, labels, shift)
     logits = logits / np.float32(config.temperature)  # as forward does, to the last digit
     config.uncertain_below = certainty_threshold(softmax(logits, axis=1), labels)
     return logits, {"temperature": config.temperature, "eval_ece_before_temperature": before}
@@ -82,23 +92,17 @@ def certainty_figures(logits: np.ndarray, labels: np.ndarray, uncertain_below: f
 
 
 def prior_figures(
-    logits: np.ndarray, labels: np.ndarray, shift: np.ndarray, label_names: Sequence[str]
+    prior: str, logits: np.ndarray, labels: np.ndarray, label_names: Sequence[str]
 ) -> dict:
     """
-    What assuming equally frequent classes does: accuracy, balanced accuracy, recall of each class.
+    What assuming another class distribution does: the figures of `FerMetrics`, without intervals,
+    as `eval_<prior>_prior_<name>`.
 
     Args:
-        shift: (C,) added to the logits.
+        prior: its name. Only under `"train"` are there figures of calibration: of other frequencies
+            than the images', probabilities must be wrong.
+        logits: (N, C) under this prior. labels: (N,).
     """
-    predicted = (logits + shift).argmax(axis=1)
-    recalls = {
-        f"recall_{name}": float((predicted[labels == c] == c).mean())
-        for c, name in enumerate(label_names)
-        if (labels == c).any()
-    }
-    figures = {
-        "accuracy": float((predicted == labels).mean()),
-        "balanced_accuracy": float(np.mean(list(recalls.values()))),
-        **recalls,
-    }
-    return {f"eval_uniform_prior_{name}": value for name, value in figures.items()}
+    predictions = logits if prior == "train" else logits.argmax(axis=1)
+    figures = classification_metrics(predictions, labels, label_names, bootstrap=0, seed=0)
+    return {f"eval_{prior}_prior_{name}": value for name, value in figures.items()}

@@ -12,7 +12,7 @@ ECE_BINS = 15
 
 class FerMetrics(evaluate.Metric):
     """
-    Accuracy, balanced accuracy, macro-F1, figures per class, confusion matrix, calibration error.
+    Accuracy, balanced accuracy, macro-F1, figures per class, confusion matrix, calibration.
 
     Args:
         label_names: the C class names, in the order of their ids.
@@ -22,14 +22,23 @@ class FerMetrics(evaluate.Metric):
     `compute(predictions=..., references=...)` takes
 
     - predictions: (N, C) probabilities, or logits, which are softmaxed if the rows do not sum to 1;
-      or (N,) class ids, which leave the calibration error out.
+      or (N,) class ids, which leave the calibration out.
     - references: (N,) class ids.
 
     and returns a dict of `accuracy`, `balanced_accuracy` (mean recall of the classes that occur),
     `macro_f1` (over all C classes, 0 where undefined), `precision_<class>`, `recall_<class>`,
-    `f1_<class>`, `ece` (expected calibration error over 15 equal-width bins of the top probability;
-    Guo et al., ICML 2017, equation 3), `confusion_matrix` (C lists of C counts, true class by row)
-    and `<metric>_ci95` ([low, high], bootstrap over images) for the first three.
+    `f1_<class>`, `confusion_matrix` (C lists of C counts, true class by row), `<metric>_ci95`
+    ([low, high], bootstrap over images) for the first three, and the calibration:
+
+    - `ece`: expected calibration error over 15 equal-width bins of the top probability (Guo et al.,
+      ICML 2017, equation 3)
+    - `classwise_ece_<class>`: the same gap of the class's probability, over all images, and the
+      share of them that are of the class; `classwise_ece`: mean over the C classes (Kull et al.,
+      NeurIPS 2019; the static calibration error of Nixon et al., CVPR workshops 2019)
+    - `mean_probability_<class>`: of the class over all images, and `share_<class>`, the share of
+      them that are of the class
+    - `mean_score_<class>`: mean top probability of the images that are predicted as the class, 0
+      without one; `precision_<class>` is the share of them that are
 
     Raises ValueError where there is nothing to evaluate or an id lies outside [0, C).
     """
@@ -110,7 +119,7 @@ def classification_metrics(
         }
     result = {key: float(value) for key, value in result.items()}
     if probabilities is not None:
-        result["ece"] = expected_calibration_error(probabilities, references)
+        result |= _calibration(probabilities, references, label_names)
     result["confusion_matrix"] = confusion.tolist()
     if bootstrap:
         result |= bootstrap_intervals(confusion, bootstrap, seed)
@@ -121,11 +130,32 @@ def expected_calibration_error(
     probabilities: np.ndarray, references: np.ndarray, bins: int = ECE_BINS
 ) -> float:
     """Mean gap of confidence and accuracy over equal-width bins of confidence, weighted by size."""
-    confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == references
-    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gap = np.bincount(which, weights=correct - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(references))
+    return _calibration_error(probabilities.max(axis=1), correct, bins)
+
+
+def _calibration_error(said: np.ndarray, occurred: np.ndarray, bins: int) -> float:
+    """(N,) probabilities of an event, and (N,) bool whether it occurred."""
+    which = np.clip(np.ceil(said * bins).astype(int) - 1, 0, bins - 1)
+    gap = np.bincount(which, weights=occurred - said, minlength=bins)
+    return float(np.abs(gap).sum() / len(said))
+
+
+def _calibration(
+    probabilities: np.ndarray, references: np.ndarray, label_names: Sequence[str]
+) -> dict[str, float]:
+    predicted = probabilities.argmax(axis=1)
+    result = {"ece": expected_calibration_error(probabilities, references)}
+    for i, name in enumerate(label_names):
+        said, occurred, scores = probabilities[:, i], references == i, probabilities[predicted == i]
+        result |= {
+            f"classwise_ece_{name}": _calibration_error(said, occurred, ECE_BINS),
+            f"mean_probability_{name}": float(said.mean()),
+            f"share_{name}": float(occurred.mean()),
+            f"mean_score_{name}": float(scores[:, i].mean()) if len(scores) else 0.0,
+        }
+    errors = [result[f"classwise_ece_{name}"] for name in label_names]
+    return result | {"classwise_ece": float(np.mean(errors))}
 
 
 def bootstrap_intervals(confusion: np.ndarray, resamples: int, seed: int) -> dict[str, list[float]]:

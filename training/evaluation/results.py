@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import torch
 from scipy.special import log_softmax
 
 from ..data import LABELS, RunData
+from ..treatments.functional import normalised
 from .calibration import calibrate, certainty_figures, prior_figures
 from .metrics import FerMetrics
 
@@ -45,33 +47,40 @@ def evaluate(trainer, data: RunData, say: Callable[[str], None]) -> dict:
 
     Args:
         trainer: the `FerTrainer`, whose model's config gets temperature, threshold and the class
-            distribution that it has learned to expect.
+            distributions of the training set and that it has learned to expect.
         say: is told of what is left out.
 
     Returns:
         Figures for all_results.json.
     """
-    prediction, config = trainer.predict(data.eval), trainer.model.config
+    prediction, model = trainer.predict(data.eval), trainer.model
+    config = model.config
     logits, labels = prediction.predictions, prediction.label_ids
     fitted: dict = {}
     if data.train is not None:
         shares = trainer.targets.shares(data.drawn_counts)
-        config.train_distribution = trainer.criterion.presented_distribution(shares).tolist()
+        config.learned_distribution = trainer.criterion.presented_distribution(shares).tolist()
+        counts = torch.tensor(data.counts_before, dtype=torch.float32)
+        # twice, as on the way to the learned one: without a treatment both are the same numbers
+        config.train_distribution = normalised(normalised(counts)).tolist()
+        shift = model.prior_shift("train").numpy()
         if data.development is not None:
             held_out = trainer.predict(data.development)
-            _, fitted = calibrate(config, held_out.predictions, held_out.label_ids)
+            _, fitted = calibrate(config, held_out.predictions, held_out.label_ids, shift)
             logits = logits / np.float32(config.temperature)
         elif data.eval_split == "validation":
-            logits, fitted = calibrate(config, logits, labels)
+            logits, fitted = calibrate(config, logits, labels, shift)
         else:
             say(f"Not calibrated: that takes held-out images, not the {data.eval_split} split.")
     data.eval_logits = logits
     results = evaluation_results(logits, labels, data.eval_copies, LABELS)
     if config.uncertain_below is not None:
         results |= certainty_figures(logits, labels, config.uncertain_below)
-    if config.train_distribution is not None and config.prior == "train":
-        shift = trainer.model.prior_shift("uniform").numpy()
-        results |= prior_figures(logits, labels, shift, LABELS)
+    if config.assumed_by("learned") is not None:
+        for prior in ("train", "uniform"):
+            shift = (model.prior_shift(prior) - model.prior_shift(config.prior)).numpy()
+            if prior == "uniform" or shift.any():
+                results |= prior_figures(prior, logits + shift, labels, LABELS)
     if data.eval_copies is None:
         say("No training split to compare with: the figures without copies are left out.")
     else:

@@ -32,7 +32,7 @@ FIGURES = {
     "balanced_accuracy": "balanced accuracy",
     "ece": "expected calibration error",
 }
-CLASS_FIGURES = ("precision", "recall", "f1")
+CLASS_FIGURES = ("mean_score", "precision", "recall", "f1")  # older results lack the first
 GPU_STEPS_PER_SECOND = 15  # assumed for the card's estimate: a step is bound by kernel launches
 BUFFERS = re.compile(r"running_mean|running_var|num_batches_tracked")  # no parameters
 
@@ -97,8 +97,10 @@ def _about_results(results: Mapping, data_report: Mapping, label_names: Sequence
     return {
         "eval_split": results["eval_split"],
         "figures_table": _figures_table(results),
-        "calibration": _calibration(results),
+        "calibration": " ".join(filter(None, (_calibration(results), _of_class(results, rarest)))),
         "prior_table": _prior_table(results, rarest),
+        "learned_another": "eval_train_prior_accuracy" in results,
+        "scored": f"eval_mean_score_{rarest}" in results,
         "classes_table": _classes_table(results, label_names, images, evaluated),
         "confusions": _confusions(results, label_names),
         "rarest": rarest,
@@ -153,10 +155,7 @@ def _about_training(
 
 def figures(results: Mapping, label_names: Sequence[str]) -> list[str]:
     """What the card says of `results`, word for word."""
-    classes = [
-        " | ".join(f"{results[f'eval_{key}_{name}']:.3f}" for key in CLASS_FIGURES)
-        for name in label_names
-    ]
+    classes = [" | ".join(_class_figures(results, name)) for name in label_names]
     return [
         _figures_table(results),
         _calibration(results),
@@ -359,11 +358,14 @@ def _figure(results: Mapping, key: str, suffix: str) -> str:
 def _calibration(results: Mapping) -> str:
     if "temperature" not in results:
         return ""
+    under_train = results.get("eval_train_prior_ece", results["eval_ece"])
     text = (
         f"Logits are divided by a temperature of {results['temperature']:.3f}, fitted on these "
-        "images by likelihood; the expected calibration error was "
-        f"{results['eval_ece_before_temperature']:.4f} before and is {results['eval_ece']:.4f}."
+        'images by likelihood under `prior="train"`; the expected calibration error under that '
+        f"prior was {results['eval_ece_before_temperature']:.4f} before and is {under_train:.4f}."
     )
+    if "eval_train_prior_ece" in results:
+        text += f" Under the default, the learned distribution, it is {results['eval_ece']:.4f}."
     if results["eval_certain_accuracy"] is None:
         return f"{text} No prediction counts as certain: `uncertain` is always true."
     return (
@@ -374,16 +376,36 @@ def _calibration(results: Mapping) -> str:
     )
 
 
+def _of_class(results: Mapping, name: str) -> str:
+    """How far the scores of one class can be trusted."""
+    starts = [one for one in ("eval_", "eval_train_prior_") if f"{one}classwise_ece" in results]
+    if not starts:
+        return ""
+    said = [
+        f"{results[f'{start}precision_{name}']:.0%} are right, at a mean score of "
+        f"{results[f'{start}mean_score_{name}']:.2f}"
+        for start in starts
+    ]
+    errors = [f"{results[f'{start}classwise_ece']:.3f}" for start in starts]
+    under_train = ', and under `prior="train"` '  # between default and train, where these differ
+    return (
+        f"Of the predictions of `{name}`, {under_train.join(said)}. The classwise ECE, the mean "
+        f"over the classes, is {under_train.join(errors)}."
+    )
+
+
 def _prior_table(results: Mapping, rarest: str) -> str:
-    """What `prior="uniform"` does beside "train"."""
-    if "eval_uniform_prior_accuracy" not in results:
+    """What the other priors do beside the default."""
+    priors = [one for one in ("train", "uniform") if f"eval_{one}_prior_accuracy" in results]
+    if not priors:
         return ""
     keys = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"} | {
         f"recall_{rarest}": f"recall of {rarest}"
     }
+    default = "learned" if "train" in priors else "train"
     rows = [
         [f'`prior="{name}"`', *(f"{results[f'eval_{prefix}{key}']:.3f}" for key in keys)]
-        for name, prefix in (("train", ""), ("uniform", "uniform_prior_"))
+        for name, prefix in [(default, ""), *((one, f"{one}_prior_") for one in priors)]
     ]
     return markdown_table(["", *keys.values()], rows)
 
@@ -392,13 +414,20 @@ def _classes_table(
     results: Mapping, names: Sequence[str], train_counts: Mapping, eval_counts: Sequence[int]
 ) -> str:
     split = results["eval_split"]
-    header = ["class", "training images", f"{split} images", "precision", "recall", "F1"]
+    shown = [key.replace("_", " ").replace("f1", "F1") for key in _class_keys(results, names[0])]
     rows = [
-        [name, f"{train_counts[name]:,}", f"{eval_counts[c]:,}"]
-        + [f"{results[f'eval_{key}_{name}']:.3f}" for key in CLASS_FIGURES]
+        [name, f"{train_counts[name]:,}", f"{eval_counts[c]:,}", *_class_figures(results, name)]
         for c, name in enumerate(names)
     ]
-    return markdown_table(header, rows)
+    return markdown_table(["class", "training images", f"{split} images", *shown], rows)
+
+
+def _class_keys(results: Mapping, name: str) -> list[str]:
+    return [key for key in CLASS_FIGURES if f"eval_{key}_{name}" in results]
+
+
+def _class_figures(results: Mapping, name: str) -> list[str]:
+    return [f"{results[f'eval_{key}_{name}']:.3f}" for key in _class_keys(results, name)]
 
 
 def _gpu_minutes(stages: Mapping[str, Mapping]) -> str:

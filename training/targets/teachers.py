@@ -48,12 +48,13 @@ class Teachers:
         return dataclasses.replace(batch, targets=self._mix(targets, mean))
 
     def shares(self, shares: torch.Tensor) -> torch.Tensor:
-        """By the distribution that the teachers expect; unchanged where that is not known."""
-        expected = [network.config.train_distribution for network, _ in self.teachers]
-        if None in expected:
+        """By the distribution that the teachers assume; unchanged where that is not known."""
+        configs = [network.config for network, _ in self.teachers]
+        assumed = [config.assumed_by(config.prior) for config in configs]
+        if None in assumed:
             return shares
-        mean = torch.tensor(expected, dtype=shares.dtype, device=shares.device).mean(dim=0)
-        return self._mix(shares, mean)
+        rows = torch.tensor(assumed, dtype=shares.dtype, device=shares.device)  # (teachers, C)
+        return self._mix(shares, (rows / rows.sum(dim=1, keepdim=True)).mean(dim=0))
 
     def _mix(self, targets: torch.Tensor, said: torch.Tensor) -> torch.Tensor:
         return (1 - self.weight) * targets + self.weight * said

@@ -15,6 +15,7 @@ from training.evaluation.calibration import (
     fit_temperature,
     prior_figures,
 )
+from training.evaluation.metrics import expected_calibration_error
 from training.targets import LabelSmoothing, smooth_labels
 from training.treatments import losses, soft_label_losses
 
@@ -67,23 +68,65 @@ def test_a_threshold_counts_all_predictions_of_its_score():
 def test_calibrate_writes_into_the_config():
     logits, labels = drawn()
     config = SimpleNamespace(temperature=1.0, uncertain_below=None)
-    calibrated, figures = calibrate(config, 3 * logits, labels)
+    calibrated, figures = calibrate(config, 3 * logits, labels, np.zeros(7))
     np.testing.assert_allclose(calibrated, 3 * logits / config.temperature)
+    assert config.temperature == fit_temperature(3 * logits, labels)  # no shift: to the last digit
     assert config.temperature == pytest.approx(3, rel=0.03) and 0 < config.uncertain_below < 1
     assert figures["eval_ece_before_temperature"] > 0.1
 
 
-def test_a_uniform_prior_raises_the_rare_classs_recall():
+def test_the_temperature_of_a_network_that_expects_other_classes_is_fitted_under_the_datas_own():
+    logits, labels = drawn()
+    shift = np.log(np.array([0.3, 0.02, 0.1, 0.28, 0.1, 0.1, 0.1]))
+    treated = 3 * (logits - shift)  # as if it had seen all classes alike
+    config = SimpleNamespace(temperature=1.0, uncertain_below=None)
+    calibrated, figures = calibrate(config, treated, labels, shift)
+    assert config.temperature == pytest.approx(3, rel=0.03)
+    assert fit_temperature(treated, labels) > 4  # which would flatten what is right
+    probabilities = softmax(calibrated + shift, axis=1)
+    assert expected_calibration_error(probabilities, labels) < 0.02
+    before = softmax(treated + shift, axis=1)
+    expected = expected_calibration_error(before, labels)
+    assert figures["eval_ece_before_temperature"] == expected
+    default = softmax(calibrated, axis=1)
+    assert config.uncertain_below == certainty_threshold(default, labels)
+
+
+def rare_and_common():
+    """Logits of an ideal classifier of two classes, one of them rare, labels, and the shares."""
     shares = np.array([0.9, 0.1])
     labels = (RNG.random(20_000) < 0.1).astype(int)
     evidence = RNG.normal(2 * labels - 1, 1.0)  # log odds of the classes alone: 2 x evidence
-    logits = np.log(shares) + np.stack([-evidence, evidence], axis=1)
-    trained = prior_figures(logits, labels, np.zeros(2), ["common", "rare"])
-    uniform = prior_figures(logits, labels, -np.log(shares), ["common", "rare"])
-    name = "eval_uniform_prior_"
-    assert uniform[f"{name}recall_rare"] > trained[f"{name}recall_rare"] + 0.1
-    assert uniform[f"{name}balanced_accuracy"] > trained[f"{name}balanced_accuracy"]
-    assert uniform[f"{name}accuracy"] < trained[f"{name}accuracy"]
+    return np.log(shares) + np.stack([-evidence, evidence], axis=1), labels, shares
+
+
+def test_a_uniform_prior_raises_the_rare_classs_recall():
+    logits, labels, shares = rare_and_common()
+    trained = prior_figures("train", logits, labels, ["common", "rare"])
+    uniform = prior_figures("uniform", logits - np.log(shares), labels, ["common", "rare"])
+    trained, uniform = (
+        {key.split("_prior_")[1]: value for key, value in figures.items()}
+        for figures in (trained, uniform)
+    )
+    assert uniform["recall_rare"] > trained["recall_rare"] + 0.1
+    assert uniform["balanced_accuracy"] > trained["balanced_accuracy"]
+    assert uniform["accuracy"] < trained["accuracy"]
+    assert trained["ece"] < 0.02 and "ece" not in uniform and "classwise_ece" not in uniform
+
+
+def test_class_by_class_a_treated_network_is_wrong_of_the_rare_class_until_told_the_truth():
+    logits, labels, shares = rare_and_common()
+    (before, after) = (
+        prior_figures("train", one, labels, ["common", "rare"])
+        for one in (logits - np.log(shares), logits)
+    )
+    name = "eval_train_prior_"
+    gap = before[f"{name}mean_score_rare"] - before[f"{name}precision_rare"]
+    assert gap > 0.3
+    assert after[f"{name}mean_score_rare"] == pytest.approx(
+        after[f"{name}precision_rare"], abs=0.03
+    )
+    assert after[f"{name}classwise_ece"] < 0.02 < 0.1 < before[f"{name}classwise_ece"]
 
 
 def test_what_a_loss_presents():
@@ -142,9 +185,17 @@ def test_the_model_applies_it_in_eval_mode_only():
         model.eval()
         config.temperature = 2.0
         torch.testing.assert_close(model(images).logits, plain / 2)
-        with pytest.raises(ValueError, match="needs the config's train_distribution"):
+        with pytest.raises(ValueError, match="needs the config's learned_distribution"):
             model.prior_shift("uniform")
         config.train_distribution, config.prior = [0.4] + [0.1] * 6, "uniform"
         shift = -torch.tensor(config.train_distribution).log() - torch.tensor(7.0).log()
         torch.testing.assert_close(model(images).logits, plain / 2 + shift)
+        config.prior = "train"  # as models say that were saved without a learned distribution
+        assert torch.equal(model(images).logits, plain / 2)
+        config.learned_distribution = [0.1] * 6 + [0.4]
+        shift = torch.tensor(config.train_distribution).log()
+        shift -= torch.tensor(config.learned_distribution).log()
+        torch.testing.assert_close(model(images).logits, plain / 2 + shift)
+        config.prior = "learned"
+        assert torch.equal(model(images).logits, plain / 2)
         torch.testing.assert_close(model.train()(images).logits, training)

@@ -76,15 +76,42 @@ def test_logits_and_probabilities_give_the_same_figures():
     logits, references = random_scores()
     of_logits = compute(logits, references, bootstrap=20)
     of_probabilities = compute(softmax(logits), references, bootstrap=20)
-    assert of_logits.pop("ece") == pytest.approx(of_probabilities.pop("ece"), abs=1e-6)
+    for name in calibration(of_logits):
+        assert of_logits.pop(name) == pytest.approx(of_probabilities.pop(name), abs=1e-6)
     assert of_logits == of_probabilities
 
 
 def test_class_ids_give_the_same_figures_without_calibration():
     logits, references = random_scores()
     of_logits = compute(logits, references, bootstrap=20)
-    del of_logits["ece"]
+    for name in calibration(of_logits):
+        del of_logits[name]
     assert compute(logits.argmax(axis=1), references, bootstrap=20) == of_logits
+
+
+def calibration(result):
+    names = ("classwise_ece", "mean_probability", "share", "mean_score")
+    found = [key for key in result if key == "ece" or key.startswith(names)]
+    assert len(found) == 2 + 4 * C
+    return found
+
+
+def test_calibration_class_by_class_by_hand():
+    probabilities = np.full((3, C), 0.0)
+    probabilities[0, :2] = 0.59, 0.41  # of the fifteenths, number 8 and 6
+    probabilities[1, :2] = 0.58, 0.42  # 8 and 6
+    probabilities[2, 1:3] = 0.9, 0.1
+    result = compute(probabilities, np.array([0, 1, 0]))
+    assert result["classwise_ece_angry"] == pytest.approx((0.17 + 1) / 3, abs=1e-6)
+    assert result["classwise_ece_disgust"] == pytest.approx((0.17 + 0.9) / 3, abs=1e-6)
+    assert result["classwise_ece_fear"] == pytest.approx(0.1 / 3, abs=1e-6)
+    assert result["classwise_ece_happy"] == 0
+    assert result["classwise_ece"] == pytest.approx((1.17 + 1.07 + 0.1) / 3 / C, abs=1e-6)
+    assert result["mean_probability_disgust"] == pytest.approx((0.41 + 0.42 + 0.9) / 3)
+    assert result["share_disgust"] == pytest.approx(1 / 3)
+    assert result["mean_score_angry"] == pytest.approx(0.585)
+    assert result["precision_angry"] == 0.5
+    assert result["mean_score_happy"] == result["precision_happy"] == 0  # never predicted
 
 
 def test_calibration_error_by_hand():

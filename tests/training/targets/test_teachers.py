@@ -50,5 +50,8 @@ def test_shares_are_those_of_label_and_teachers():
     teachers = Teachers([teacher, teacher], 0.5, CPU)
     presented = teachers.shares(torch.tensor([0.5, 0, 0, 0, 0, 0, 0.5]))
     torch.testing.assert_close(presented, torch.tensor([0.45, *[0.05] * 5, 0.3]))
+    treated = a_teacher(1, learned_distribution=[1] * 7, train_distribution=shares)
+    presented = Teachers([treated, teacher], 1.0, CPU).shares(torch.ones(7) / 7)
+    torch.testing.assert_close(presented, (torch.ones(7) / 7 + torch.tensor(shares)) / 2)
     unknown = torch.tensor([3.0, 1, 1, 1, 1, 1, 1])
     assert Teachers([a_teacher(1)], 0.5, CPU).shares(unknown) is unknown
