@@ -61,9 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     known = PAPER if args.protocol == "paper" else TREATMENTS
     if unknown := sorted({name for name in args.treatments if ".py:" not in name} - {*known}):
         parser.error(f"--treatments {unknown[0]}: expected some of {', '.join(known)}")
-    tries = {
-        name.rpartition(":")[2]: tries_of(name, args) for name in args.treatments or known
-    }
+    tries = {name.rpartition(":")[2]: tries_of(name, args) for name in args.treatments or known}
     folder = args.output_dir / f"imbalance_{args.protocol}"
     if args.trials:
         folder, args.seeds = trials_folder(args.output_dir, args.protocol), [TRIAL_SEED]

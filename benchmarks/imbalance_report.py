@@ -28,10 +28,11 @@ PAPER_ACCURACY = {
     "focal": 0.558316,
     "focal_alpha": 0.558316,
 }
-IN_README = (BASELINE, SHIFT, "undersampling", "focal", "focal_alpha", "logit_adjusted",
+IN_README = (BASELINE, SHIFT, "undersampling", "weighted_bce", "focal", "focal_alpha",
              "oversampling", "weighted_sampling")  # fmt: skip
 Runs = dict[str, list[dict]]  # by row, in the order of ROWS, seeds ascending
 Found = dict[str, dict[str, Estimate]]  # row -> measure -> estimate
+Differences = dict[str, dict[str, Estimate | None]]  # measure -> row -> to the baseline, if any
 
 
 def _rows() -> dict[str, BenchmarkRow]:
@@ -71,7 +72,8 @@ def cell(found: list[float]) -> str:
 
 def write_report(folder: Path, protocol: str) -> None:
     """Markdown and pictures of all runs in `folder`, beside them."""
-    runs = read_runs(folder / f"imbalance_{protocol}", list(TITLES))
+    order = list(PAPER_ACCURACY if protocol == "paper" else TITLES)
+    runs = read_runs(folder / f"imbalance_{protocol}", order)
     trials = read_runs(folder / f"imbalance_{protocol}_trials", [])
     if trials:
         text = trials_table(trials, protocol)
@@ -91,9 +93,7 @@ def write_comparison(folder: Path, runs: Runs, trials: Runs) -> None:
     seeds = values(runs[BASELINE], "seed")
     runs = {name: found for name, found in runs.items() if values(found, "seed") == seeds}
     files = folder / "imbalance_official"
-    saved = {
-        name: [np.load(files / f"{name}-seed{seed}.npz") for seed in seeds] for name in runs
-    }
+    saved = {name: [np.load(files / f"{name}-seed{seed}.npz") for seed in seeds] for name in runs}
     labels = saved[BASELINE][0]["labels"]
     bootstrap = Bootstrap(labels, len(seeds), LABELS)
     found: Found = {
@@ -116,7 +116,7 @@ def write_comparison(folder: Path, runs: Runs, trials: Runs) -> None:
     differences = compared(found)
     text = "\n\n".join(
         [
-            comparison_table(found, differences, settings, len(seeds)),
+            comparison_table(found, differences, settings),
             about(runs, len(labels), int(copies.sum(axis=1).mean())),
             conclusions(found, differences, curve),
         ]
@@ -124,8 +124,8 @@ def write_comparison(folder: Path, runs: Runs, trials: Runs) -> None:
     (folder / "imbalance_official.md").write_text(text + "\n")
     (folder / "imbalance_official_recalls.md").write_text(recalls_table(found) + "\n")
     rows = {name: found[name] for name in IN_README if name in found}
-    excerpt = comparison_table(rows, differences, {}, len(seeds))
-    text = f"{excerpt}\n\n{advice(found, differences, tau)}\n"
+    excerpt = comparison_table(rows, differences, {})
+    text = f"{excerpt}\n\n{advice(found, differences, curve, tau)}\n"
     (folder / "imbalance_excerpt.md").write_text(text)
     pictures.plot_curve(folder / "imbalance_official.png", runs, found, curve, title)
 
@@ -153,7 +153,7 @@ def chosen_tau(folder: Path, trials: Runs) -> float:
     return max(scores, key=scores.get)
 
 
-def compared(found: Found) -> dict[str, dict[str, Estimate | None]]:
+def compared(found: Found) -> Differences:
     """
     Measure -> row -> the difference to the baseline; None where there is none, after Holm's
     correction for the number of rows.
@@ -180,7 +180,7 @@ def with_interval(one: Estimate) -> str:
     return f"{one.value:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def comparison_table(found: Found, differences, settings: Mapping[str, str], seeds: int) -> str:
+def comparison_table(found: Found, differences: Differences, settings: Mapping[str, str]) -> str:
     """Markdown: a row for each treatment; differences to the baseline that are not chance."""
     header = ["treatment", *(["setting"] if settings else []), *MEASURES.values()]
     rows = []
@@ -243,12 +243,12 @@ def about(runs: Runs, images: int, copies: int) -> str:
         f"development images), {len(runs[BASELINE])} seeds, figures of the last step; on "
         f"{'; '.join(machines)}. Every run: `python train.py {' '.join(shared)} ...`. Brackets: "
         "95 % bootstrap intervals over images and seeds; in parentheses the difference to the "
-        "baseline with the same seeds, or \"no difference\" where Holm's correction for "
+        'baseline with the same seeds, or "no difference" where Holm\'s correction for '
         f"{len(runs)} rows leaves none at 5 %."
     )
 
 
-def conclusions(found: Found, differences, curve: Mapping[str, np.ndarray]) -> str:
+def conclusions(found: Found, differences: Differences, curve: Mapping[str, np.ndarray]) -> str:
     """Sentences made from the numbers."""
     lines = []
     for measure, words in MEASURES.items():
@@ -274,13 +274,20 @@ def listed(names: list[str], real: Mapping[str, Estimate]) -> str:
     )
 
 
-def curve_sentence(found: Found, curve: Mapping[str, np.ndarray], measure: str) -> str:
+def against_curve(
+    found: Found, curve: Mapping[str, np.ndarray], measure: str
+) -> tuple[dict[str, Estimate], dict[str, bool]]:
+    """How far each trained row lies above the baseline's curve, and whether that is no chance."""
     above = {
         name: above_curve(one, curve, measure)
         for name, one in found.items()
         if name not in (BASELINE, SHIFT)
     }
-    real = holm({name: one.p for name, one in above.items()})
+    return above, holm({name: one.p for name, one in above.items()})
+
+
+def curve_sentence(found: Found, curve: Mapping[str, np.ndarray], measure: str) -> str:
+    above, real = against_curve(found, curve, measure)
     over = [name for name in above if real[name] and above[name].value > 0]
     under = [name for name in above if real[name] and above[name].value < 0]
     on = [name for name in above if not real[name]]
@@ -295,7 +302,7 @@ def curve_sentence(found: Found, curve: Mapping[str, np.ndarray], measure: str) 
     return text + "."
 
 
-def both_networks(differences) -> list[str]:
+def both_networks(differences: Differences) -> list[str]:
     """What the small network of the first comparison shows as well: the same sign."""
     small = read_runs(RESULTS / "imbalance_small", [])
     if BASELINE not in small:
@@ -317,8 +324,10 @@ def both_networks(differences) -> list[str]:
     return [f"- **In the small network too**: {'; '.join(lines)}."] if lines else []
 
 
-def advice(found: Found, differences, tau: float) -> str:
-    """What to do for accuracy and for balanced accuracy, and what it costs."""
+def advice(
+    found: Found, differences: Differences, curve: Mapping[str, np.ndarray], tau: float
+) -> str:
+    """What to do for accuracy and for the rare classes, and what it costs."""
     lines = []
     for measure in ("accuracy", "balanced_accuracy", "recall_disgust"):
         words = MEASURES[measure]
@@ -331,17 +340,27 @@ def advice(found: Found, differences, tau: float) -> str:
             )
             continue
         gain, cost = differences[measure][best], differences["accuracy"][best]
-        price = f"accuracy {signed(cost)}" if cost else "no measurable accuracy"
-        text = f"- **For {words}**: {title(best)}, {signed(gain)}; it costs {price}."
+        text = f"- **For {words}**: {title(best)}, {signed(gain)}; {price(cost)}."
         if best != SHIFT and differences[measure][SHIFT]:
             gain, cost = differences[measure][SHIFT], differences["accuracy"][SHIFT]
-            price = f"accuracy {cost.value:+.3f}" if cost else "no measurable accuracy"
             text += (
-                f" Without a training: shift the prior of a cross-entropy network (tau {tau:g}), "
-                f"{gain.value:+.3f} for {price}."
+                f" Without another training: the prior of a cross-entropy network shifted by tau "
+                f"{tau:g}, {gain.value:+.3f}; {price(cost)}."
             )
         lines.append(text)
+    worth = set()
+    for measure in ("balanced_accuracy", "recall_disgust"):
+        above, real = against_curve(found, curve, measure)
+        worth |= {title(name) for name in above if real[name] and above[name].value > 0}
+    lines.append(
+        "- **Worth a training?** At the same accuracy, in balanced accuracy or recall of *disgust*, "
+        f"better than shifting the prior by whatever tau: {', '.join(sorted(worth)) or 'none'}."
+    )
     return "\n".join(lines)
+
+
+def price(cost: Estimate | None) -> str:
+    return f"accuracy {signed(cost)}" if cost else "no difference in accuracy"
 
 
 def paper_report(runs: Runs) -> str:
@@ -353,9 +372,7 @@ def paper_report(runs: Runs) -> str:
     for name, found in runs.items():
         paper = PAPER_ACCURACY.get(name)
         figures = [cell(values(found, f"eval_{key}")) for key in keys]
-        rows.append(
-            [title(name), f"{paper:.3f}" if paper else "", *figures, str(len(found))]
-        )
+        rows.append([title(name), f"{paper:.3f}" if paper else "", *figures, str(len(found))])
         if paper:
             over = sum(accuracy > paper for accuracy in values(found, "eval_accuracy"))
             mean = statistics.mean(values(found, "eval_accuracy"))

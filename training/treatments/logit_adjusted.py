@@ -17,9 +17,7 @@ class LogitAdjusted(Loss):
     title: ClassVar[str] = "logit-adjusted loss"
 
     benchmark_rows: ClassVar[dict[str, BenchmarkRow]] = {
-        "": BenchmarkRow(
-            tries=(("--logit_adjustment_tau", "1"), ("--logit_adjustment_tau", "0.5"))
-        )
+        "": BenchmarkRow(tries=(("--logit_adjustment_tau", "1"), ("--logit_adjustment_tau", "0.5")))
     }
 
     logit_adjustment_tau: float = arg(
