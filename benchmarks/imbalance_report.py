@@ -110,7 +110,7 @@ def write_comparison(folder: Path, runs: Runs, trials: Runs) -> None:
         SHIFT: bootstrap.measures(shifted(logits, prior, tau)),
         **found,
     }
-    settings = {name: f"`{setting(name, run[0])}`" for name, run in runs.items()}
+    settings = {name: setting(name, run[0]) for name, run in runs.items()}
     settings[SHIFT] = f"tau {tau:g}"
     copies = np.stack([one["copies"] for one in saved[BASELINE]])
     differences = compared(found)
@@ -133,7 +133,8 @@ def write_comparison(folder: Path, runs: Runs, trials: Runs) -> None:
 def setting(name: str, run: dict) -> str:
     """What was chosen for a row, of the arguments of one of its runs."""
     tried = ROWS[name].tries if name in ROWS else ()
-    return next((" ".join(flags) for flags in tried if {*flags} <= {*run["arguments"]}), "")
+    words = {*run["arguments"]}
+    return next((f"`{' '.join(flags)}`" for flags in tried if {*flags} <= words), "")
 
 
 def chosen_tau(folder: Path, trials: Runs) -> float:
@@ -224,9 +225,9 @@ def trials_table(trials: Runs, protocol: str) -> str:
             tried = setting(name, run)
             if protocol == "paper":
                 at = words.index("--image_size")
-                tried = " ".join(words[at : at + 4])
+                tried = f"`{' '.join(words[at : at + 4])}`"
             figures = [f"{run[f'eval_{one}']:.3f}" for one in measures]
-            rows.append([title(name), f"`{tried}`", *figures, "yes" if trial == best else ""])
+            rows.append([title(name), tried, *figures, "yes" if trial == best else ""])
     run = next(iter(trials.values()))[0]
     return (
         f"{markdown_table(header, rows)}\n\nOn the development split, chosen by "
@@ -353,8 +354,9 @@ def advice(
         above, real = against_curve(found, curve, measure)
         worth |= {title(name) for name in above if real[name] and above[name].value > 0}
     lines.append(
-        "- **Worth a training?** At the same accuracy, in balanced accuracy or recall of *disgust*, "
-        f"better than shifting the prior by whatever tau: {', '.join(sorted(worth)) or 'none'}."
+        "- **Worth a training?** At the same accuracy, in balanced accuracy or recall of "
+        "*disgust*, better than shifting the prior by whatever tau: "
+        f"{', '.join(sorted(worth)) or 'none'}."
     )
     return "\n".join(lines)
 

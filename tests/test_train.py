@@ -1,5 +1,6 @@
 """train.py from the command line to the folder it leaves, on a few drawn faces."""
 
+import csv
 import itertools
 import json
 import re
@@ -11,6 +12,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 import yaml
 from huggingface_hub import ModelCard
 from PIL import Image
@@ -20,6 +22,7 @@ import train
 from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification
 from training.data import LABELS, DataError, FaceDataset
 from training.data.synthetic import draw_faces
+from training.evaluation import results as results_module
 from training.network import ModelArguments, build_network, load_saved_model
 
 FLAGS = [
@@ -436,6 +439,31 @@ def test_paper_split_reports_on_its_test_part(tmp_path, monkeypatch, capsys):
     assert len(set(report["train_counts_after_sampling"].values())) == 1
     assert len(report["chosen_rows"]) == sum(report["train_counts_after_sampling"].values())
     assert "disgust" in capsys.readouterr().out
+
+
+def test_what_is_chosen_comes_from_the_development_split(tmp_path, monkeypatch):
+    """The temperature, also of a run that is evaluated on its test part; and predictions.csv."""
+    monkeypatch.setattr(train, "load_back", lambda *args: "")
+    fitted = []
+
+    def calibrate(config, logits, labels, shift):
+        fitted.append(len(labels))
+        config.temperature = 2.0
+        return logits / 2, {"temperature": 2.0}
+
+    monkeypatch.setattr(results_module, "calibrate", calibrate)
+    flags = ["--split", "paper", "--paper_samples_per_class", "10", "--development_share", "0.2"]
+    results = run(tmp_path, *flags, "--save_predictions")
+    assert results["eval_split"] == "test" and fitted[0] < results["eval_samples"]
+    with (tmp_path / "predictions.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) == results["eval_samples"]
+    right = [row["label"] == row["predicted"] for row in rows]
+    assert np.mean(right) == pytest.approx(results["eval_accuracy"])
+    logits = [[float(row[f"logit_{label}"]) for label in LABELS] for row in rows]
+    labels = [LABELS.index(row["label"]) for row in rows]
+    loss = F.cross_entropy(torch.tensor(logits), torch.tensor(labels)).item()
+    assert loss == pytest.approx(results["eval_loss"], abs=1e-3)  # with the temperature
 
 
 def test_unusable_data_is_refused_before_anything_is_written(tmp_path):

@@ -1,118 +1,124 @@
-"""benchmarks/imbalance.py: runs that are gone on with, and the report on made-up ones."""
+"""benchmarks/imbalance.py: runs that are gone on with, what is chosen, and the report."""
 
 import json
+from argparse import Namespace
 
+import numpy as np
 import pytest
 
 from benchmarks import imbalance, imbalance_report
-from benchmarks.runner import read_runs, write_json
+from benchmarks.imbalance_report import RESULTS, ROWS
+from benchmarks.runner import about, read_runs, write_json
+from training.arguments import parse_arguments
 from training.data import LABELS
+from training.evaluation.metrics import FerMetrics
 
 TINY = [
-    *["--backbone", "test_efficientnet", "--synthetic_images", "60", "--max_steps", "2"],
+    *["--backbone", "test_efficientnet", "--synthetic_images", "140", "--max_steps", "2"],
     *["--per_device_train_batch_size", "8", "--progressive_sizes", "16"],
 ]
+SEEDS = 3
+IMAGES = 300
 
 
-def made_up(seed, accuracy, happy, **figures):
-    results = {f"eval_recall_{label}": 0.5 for label in LABELS} | {
-        "eval_accuracy": accuracy,
-        "eval_balanced_accuracy": 0.5,
-        "eval_macro_f1": 0.5,
-        "eval_recall_happy": happy,
-        "eval_confusion_matrix": [[1 + (a == b) for b in range(7)] for a in range(7)],
-        "eval_samples": 100,
-        "eval_split": "validation",
-        "train_runtime": 120.0,
-        "train_samples_per_second": 10.0,
-    }
-    results |= {f"eval_{name}": value for name, value in figures.items()}
-    arguments = ["configs/x.yaml", "--loss", f"made_up_{seed}"]
-    return {
-        "arguments": arguments,
-        "seed": seed,
-        "machine": "1 CPU thread (made up)",
-        "results": results,
-    }
+def made_up(rng, recall, seed):
+    """A run of which each image of a class is right with the probability `recall` of the class."""
+    labels = np.arange(IMAGES) % 7
+    right = rng.random(IMAGES) < np.asarray(recall)[labels]
+    predicted = np.where(right, labels, (labels + 1) % 7)
+    logits = 2.0 * np.eye(7)[predicted] + rng.normal(0, 0.1, (IMAGES, 7))
+    figures = FerMetrics(LABELS, bootstrap=0).compute(
+        predictions=predicted.tolist(), references=labels.tolist()
+    )
+    run = about(["configs/imbalance.yaml", "--learning_rate", "1e-3"], seed, "imagenet", "made up")
+    run |= {f"eval_{name}": value for name, value in figures.items()}
+    run |= {"train_counts": [100, 10, 100, 200, 100, 80, 100], "eval_samples": IMAGES}
+    arrays = {"labels": labels, "predicted": predicted, "logits": logits}
+    return run, arrays | {"copies": np.zeros(IMAGES, bool)}
 
 
 @pytest.fixture
-def runs():
-    return {
-        "cross_entropy": [made_up(0, 0.60, 0.9), made_up(1, 0.62, 0.9)],
-        "focal": [
-            made_up(0, 0.61, 0.8, recall_disgust=0.7, balanced_accuracy=0.6),
-            made_up(1, 0.60, 0.8, recall_disgust=0.6, balanced_accuracy=0.65),
-        ],
+def made(tmp_path):
+    """A results folder: focal loss finds less of `happy` and more of `disgust`."""
+    rng, folder = np.random.default_rng(0), tmp_path / "imbalance_official"
+    folder.mkdir()
+    recalls = {
+        "cross_entropy": [0.7, 0.1, 0.7, 0.9, 0.7, 0.7, 0.7],
+        "focal": [0.7, 0.9, 0.7, 0.3, 0.7, 0.7, 0.7],
+        "class_balanced": [0.7, 0.1, 0.7, 0.9, 0.7, 0.7, 0.7],
     }
+    for name, recall in recalls.items():
+        for seed in range(SEEDS):
+            run, arrays = made_up(rng, recall, seed)
+            write_json(folder / f"{name}-seed{seed}.json", run)
+            np.savez(folder / f"{name}-seed{seed}.npz", **arrays)
+    return tmp_path
 
 
-def test_table_has_mean_and_spread_and_marks_the_best(runs):
-    rows = [line.split(" | ") for line in imbalance_report.table(runs, "official").splitlines()]
-    assert rows[0][1:5] == ["accuracy", "balanced accuracy", "macro-F1", "recall of disgust"]
-    assert rows[2][0] == "| cross-entropy (baseline)"
-    assert rows[2][1] == "**0.610 ± 0.014**"
-    assert rows[3][4] == "**0.650 ± 0.071**"
-    assert rows[3][-3:] == ["2", "1,200", "2.0 |"]
+def test_the_report_names_differences_and_calls_chance_none(made):
+    imbalance_report.write_report(made, "official")
+    text = (made / "imbalance_official.md").read_text()
+    rows = {line.split(" | ")[0][2:]: line.split(" | ") for line in text.splitlines()}
+    assert rows["class-balanced loss"][2:].count("no difference") == 0
+    assert all("(no difference)" in one for one in rows["class-balanced loss"][2:])
+    assert "(+0." in rows["focal loss"][5]
+    better = next(line for line in text.splitlines() if line.startswith("- **recall of disgust**"))
+    assert "; focal loss +0.791. No difference: class-balanced loss." in better
+    assert "LDAM" not in text
+    for suffix in (".png", "_confusion.png"):
+        assert (made / f"imbalance_official{suffix}").stat().st_size > 10_000
+    assert "For accuracy" in (made / "imbalance_excerpt.md").read_text()
+    assert (made / "imbalance_official_recalls.md").read_text().count("[") == 4 * 7
 
 
-def test_papers_figures_stand_beside_ours(runs):
-    rows = imbalance_report.table(runs, "paper").splitlines()
-    assert "| focal loss (paper) | 0.558 |" in rows[3]
+def test_a_row_without_the_baselines_seeds_is_left_out(made):
+    (made / "imbalance_official" / "focal-seed2.json").unlink()
+    imbalance_report.write_report(made, "official")
+    assert "focal loss" not in (made / "imbalance_official.md").read_text()
 
 
-def test_conclusions_weigh_differences_by_the_spread_over_seeds(runs):
-    lines = imbalance_report.conclusions(runs).splitlines()
-    assert lines[0] == (
-        "- **accuracy**: no treatment beats the baseline (0.610); the nearest, focal loss (paper), "
-        "is 0.005 below the baseline, less than twice the spread of the difference over 2 seeds "
-        "(0.021): not a difference to build on."
-    )
-    assert "focal loss (paper) leads with 0.625, 0.125 above the baseline, 3.5 times" in lines[1]
-    assert lines[-1].endswith("costs in recall: happy -0.100.")
+def test_the_papers_figures_stand_beside_ours(tmp_path):
+    folder = tmp_path / "imbalance_paper"
+    folder.mkdir()
+    for seed, accuracy in enumerate((0.55, 0.57)):
+        run, _ = made_up(np.random.default_rng(seed), [0.5] * 7, seed)
+        run |= {"eval_accuracy": accuracy, "eval_accuracy_without_copies": accuracy - 0.01}
+        write_json(folder / f"focal-seed{seed}.json", run)
+    imbalance_report.write_report(tmp_path, "paper")
+    text = (tmp_path / "imbalance_paper.md").read_text()
+    assert "| focal loss | 0.558 | 0.560 ± 0.014 | 0.550 ± 0.014 |" in text
+    assert "focal loss: +0.002 against the paper's figure, above it with 1 of 2 seeds" in text
 
 
-def test_a_difference_without_spread_is_not_divided_by_it(runs):
-    for run in runs["focal"]:
-        run["results"]["eval_balanced_accuracy"] = 0.75
-    assert "0.250 above the baseline, the same with each of 2 seeds" in (
-        imbalance_report.conclusions(runs)
-    )
-
-
-def test_one_seed_is_no_comparison(runs):
-    runs["focal"].pop()
-    assert "no comparison is made" in imbalance_report.conclusions(runs)
-
-
-def test_report_writes_table_and_pictures(tmp_path, runs):
-    for name, found in runs.items():
-        for run in found:
-            (tmp_path / "imbalance_official").mkdir(exist_ok=True)
-            file = tmp_path / "imbalance_official" / f"{name}-seed{run['seed']}.json"
-            write_json(file, run)
-    assert read_runs(tmp_path / "imbalance_official", ["focal", "cross_entropy"]) == runs
-    imbalance_report.write_report(tmp_path, "official")
-    text = (tmp_path / "imbalance_official.md").read_text()
-    assert "Over 100 images of the validation split" in text
-    assert "Every run: `train.py configs/x.yaml --loss ...`" in text
-    assert (tmp_path / "imbalance_official.png").stat().st_size > 10_000
-    assert (tmp_path / "imbalance_official_confusion.png").stat().st_size > 10_000
-
-
-def test_second_call_does_only_what_is_missing(tmp_path, capsys):
+def test_trials_choose_and_runs_follow(tmp_path, capsys):
+    """Then a second call does only what is missing, and other settings are refused."""
     command = ["--dataset", "synthetic", "--output_dir", str(tmp_path), "--seeds", "0"]
-    imbalance.main([*command, "--treatments", "focal", "--", *TINY])
+    command += ["--no_pretrained", "--treatments", "focal"]
+    imbalance.main([*command, "--trials", "--", *TINY])
+    trials = read_runs(tmp_path / "imbalance_official_trials", [])
+    assert {name: runs[0]["eval_split"] for name, runs in trials.items()} == {
+        "focal-try1": "development",
+        "focal-try2": "development",
+    }
+    for name, score in (("focal-try1", 0.2), ("focal-try2", 0.3)):
+        write_json(
+            tmp_path / "imbalance_official_trials" / f"{name}-seed100.json",
+            trials[name][0] | {"eval_macro_f1": score},
+        )
+    imbalance.main([*command, "--", *TINY])
     file = tmp_path / "imbalance_official" / "focal-seed0.json"
     first = json.loads(file.read_text())
-    assert "focal" in first["arguments"] and first["seed"] == 0
-    assert first["results"]["eval_split"] == "validation"
+    assert first["arguments"][-len(TINY) - 2 : -len(TINY)] == ["--focal_gamma", "0.5"]
+    assert first["command"].startswith("python train.py configs/imbalance.yaml")
+    assert first["eval_split"] == "validation" and first["pretrained"] is None
+    saved = np.load(file.with_suffix(".npz"))
+    assert (saved["predicted"] == saved["labels"]).mean() == pytest.approx(first["eval_accuracy"])
     written = file.stat().st_mtime_ns
-    imbalance.main([*command, "--treatments", "focal", "--", *TINY])
+    imbalance.main([*command, "--", *TINY])
     assert file.stat().st_mtime_ns == written
     assert "1 runs, 1 of them done before" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="focal-seed0.json was made with other settings"):
-        imbalance.main([*command, "--treatments", "focal", "--", *TINY, "--max_steps", "3"])
+        imbalance.main([*command, "--", *TINY, "--max_steps", "3"])
 
 
 def test_a_run_that_fails_says_why(tmp_path):
@@ -121,3 +127,32 @@ def test_a_run_that_fails_says_why(tmp_path):
             ["--dataset", "synthetic", "--output_dir", str(tmp_path), "--seeds", "0"]
             + ["--treatments", "focal", "--", *TINY, "--timm_optim", "nmuom"]
         )
+
+
+def test_every_row_has_as_many_trials():
+    assert {len(row.tries) for row in ROWS.values()} == {len(imbalance_report.SHIFT_TRIES)}
+
+
+@pytest.mark.parametrize("protocol", ["official", "paper"])
+def test_the_shipped_runs_are_those_that_the_trials_choose(protocol):
+    args = Namespace(
+        protocol=protocol, recipe="configs/imbalance.yaml", no_pretrained=False, output_dir=RESULTS
+    )
+    runs = read_runs(RESULTS / f"imbalance_{protocol}", [])
+    assert set(runs) == set(ROWS if protocol == "official" else imbalance.PAPER)
+    for name, found in runs.items():
+        best = imbalance.tries_of(name, args)[imbalance.chosen(name, args)]
+        resolved = parse_arguments("", best)
+        for run in found:
+            assert parse_arguments("", run["arguments"]).recipe("") == resolved.recipe(""), name
+            assert run["command"].startswith(f"python train.py {' '.join(run['arguments'])} --seed")
+            assert run["pretrained"] == "imagenet" and 0 < run["eval_accuracy"] < 1
+
+
+def test_the_shipped_tables_are_those_of_the_shipped_runs(tmp_path):
+    for folder in RESULTS.glob("imbalance_*/"):
+        (tmp_path / folder.name).symlink_to(folder)
+    for protocol in ("official", "paper"):
+        imbalance_report.write_report(tmp_path, protocol)
+    for file in tmp_path.glob("*.md"):
+        assert file.read_text() == (RESULTS / file.name).read_text(), file.name

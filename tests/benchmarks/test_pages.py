@@ -4,18 +4,9 @@ import re
 
 import pytest
 
-from benchmarks.pages import README, RESULTS_PAGE, ROOT, excerpt, fill, tables
+from benchmarks.pages import README, RESULTS_PAGE, ROOT, fill, tables
 
 TABLES = tables()
-TABLE = """\
-| treatment | accuracy | seeds | macro-F1 |
-| --- | --- | --- | --- |
-| one | 0.5 | 3 | 0.1 |
-| two | **0.6** | 3 | 0.2 |
-| three | 0.4 | 3 | 0.3 |
-
-Over 10 images.
-"""
 
 
 def test_text_between_the_marks_is_replaced_and_the_rest_stays(tmp_path):
@@ -25,21 +16,6 @@ def test_text_between_the_marks_is_replaced_and_the_rest_stays(tmp_path):
     assert fill(page, "other", "new\n") == page.read_text()
     page.write_text("a\n<!-- t -->\n<!-- /t -->\nb\n")
     assert fill(page, "t", "new\n") == "a\n<!-- t -->\nnew\n<!-- /t -->\nb\n"
-
-
-def test_an_excerpt_has_the_rows_and_columns_asked_for_in_the_order_of_the_table():
-    assert excerpt(TABLE, ("three", "two"), ("macro-F1", "treatment", "accuracy")) == (
-        "| treatment | accuracy | macro-F1 |\n"
-        "| --- | --- | --- |\n"
-        "| two | **0.6** | 0.2 |\n"
-        "| three | 0.4 | 0.3 |"
-    )
-
-
-@pytest.mark.parametrize("rows, columns", [(("four",), ("accuracy",)), (("one",), ("recall",))])
-def test_an_excerpt_of_what_the_table_does_not_have_is_an_error(rows, columns):
-    with pytest.raises(KeyError, match="four|recall"):
-        excerpt(TABLE, rows, columns)
 
 
 @pytest.mark.parametrize("name", TABLES)

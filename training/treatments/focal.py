@@ -17,10 +17,10 @@ GAMMAS = (("--focal_gamma", "1"), ("--focal_gamma", "0.5"))
 class Focal(Loss):
     """`focal_loss`; with alpha, weighted by class as well."""
 
-    title: ClassVar[str] = "focal loss (paper)"
+    title: ClassVar[str] = "focal loss"
     takes_soft_labels: ClassVar[bool] = False
     benchmark_rows: ClassVar[dict[str, BenchmarkRow]] = {
-        "": BenchmarkRow("focal loss", tries=GAMMAS),
+        "": BenchmarkRow(tries=GAMMAS),
         "_alpha": BenchmarkRow(
             "focal loss, inverse alpha", ("--focal_alpha", "inverse"), tries=GAMMAS
         ),

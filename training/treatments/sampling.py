@@ -10,7 +10,6 @@ from torch.utils.data import Sampler
 
 from ..data import LABELS, DataError, RunData, class_counts
 from ..data.splits import cap_per_class, choose_rows
-
 from .loss import BenchmarkRow
 
 AT_MOST = "at_most:"

