@@ -9,7 +9,7 @@ import argparse
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from ..treatments import SAMPLINGS, find_loss
 from ..treatments.register import BASELINE
 from .lineage import commands, flags_of, is_weights_file, portable
 from .markdown import markdown_table
+from .quoted import TEST, quoted_results
 from .run_record import chain, read_run
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
@@ -33,15 +34,23 @@ FIGURES = {
 }
 CLASS_FIGURES = ("precision", "recall", "f1")
 GPU_STEPS_PER_SECOND = 15  # assumed for the card's estimate: a step is bound by kernel launches
+# Assumed for the estimate of what choosing on a split does to its accuracy: the best of ten equally
+# good networks was chosen, and two of them are right on different images, these in all.
+DIFFERENCE = 0.08  # between stages 2 and 8 of the model that ships
+BEST_OF_TEN = 1.54  # expected maximum of ten standard normal variables
 BUFFERS = re.compile(r"running_mean|running_var|num_batches_tracked")  # no parameters
 
 
-def write_model_card(folder: Path, model_id: str | None = None) -> Path:
+def write_model_card(
+    folder: Path, model_id: str | None = None, *, say: Callable[[str], None] = print
+) -> Path:
     """
     Args:
         folder: with config.json, model.safetensors, all_results.json, data_report.json and run.yaml
-            of a training. Nothing else decides what the card says.
+            of a training, and test_results.json of an evaluation, if there is one. Nothing else
+            decides what the card says.
         model_id: Hub id, or folder, for the snippets. Default: the run's.
+        say: is told if test_results.json is not of this model and is left out.
 
     Returns:
         The card's file.
@@ -57,14 +66,15 @@ def write_model_card(folder: Path, model_id: str | None = None) -> Path:
         )
     options = defaultdict(lambda: None, flags_of(run))  # older records lack the newer flags
     model_id = model_id or options["hub_model_id"] or options["output_dir"]
-    results, config, data_report = (
-        json.loads((folder / f"{name}.json").read_text())
-        for name in ("all_results", "config", "data_report")
+    quoted = quoted_results(folder, say)
+    results = quoted["all_results.json"]
+    config, data_report = (
+        json.loads((folder / f"{name}.json").read_text()) for name in ("config", "data_report")
     )
     label_names = [config["id2label"][str(i)] for i in range(len(config["id2label"]))]
     stages = chain(folder)
     card = ModelCard.from_template(
-        card_data=_card_data(options, results, model_id, _base_model(stages)),
+        card_data=_card_data(options, quoted, model_id, _base_model(stages)),
         template_path=str(TEMPLATE),
         usage=usage(model_id),
         parameters=f"{count_parameters(folder / 'model.safetensors') / 1e6:.1f} million",
@@ -72,7 +82,8 @@ def write_model_card(folder: Path, model_id: str | None = None) -> Path:
         image_size=config["image_size"],
         channels="grey" if config["num_channels"] == 1 else "RGB",
         label_names=", ".join(label_names),
-        **_about_results(results, data_report, label_names),
+        **_about_results(quoted, data_report, label_names),
+        choices=_choices(options, results, stages),
         **_about_data(options, data_report),
         **_about_training(run, options, results, stages),
     )
@@ -87,21 +98,31 @@ def count_parameters(weights: Path) -> int:
     return sum(int(np.prod(shape)) for name, shape in shapes.items() if not BUFFERS.search(name))
 
 
-def _about_results(results: Mapping, data_report: Mapping, label_names: Sequence[str]) -> dict:
+def _about_results(
+    quoted: Mapping[str, Mapping], data_report: Mapping, label_names: Sequence[str]
+) -> dict:
     before = data_report["train_counts_before_sampling"]
     after = data_report["train_counts_after_sampling"]
     images = {name: min(before[name], after[name]) for name in before}  # repeated ones once
     rarest = min(label_names, key=before.get)
-    evaluated = np.sum(results["eval_confusion_matrix"], axis=1)
+    first = next(iter(quoted.values()))
     return {
-        "eval_split": results["eval_split"],
-        "figures_table": _figures_table(results),
-        "calibration": _calibration(results),
-        "prior_table": _prior_table(results, rarest),
-        "classes_table": _classes_table(results, label_names, images, evaluated),
-        "confusions": _confusions(results, label_names),
+        "splits": [
+            {
+                "name": results["eval_split"],
+                "file": file,
+                "figures": _figures_table(results),
+                "classes": _classes_table(results, label_names, images),
+            }
+            for file, results in quoted.items()
+        ],
+        "eval_split": quoted["all_results.json"]["eval_split"],
+        "test_copies": TEST in quoted and _copies(first),
+        "calibration": _calibration(quoted),
+        "prior_table": _prior_table(first, rarest),
+        "confusions": _confusions(first, label_names),
         "rarest": rarest,
-        "rarest_eval": evaluated[label_names.index(rarest)],
+        "rarest_eval": _evaluated(first)[label_names.index(rarest)],
     }
 
 
@@ -145,22 +166,22 @@ def _about_training(
         "gpu_minutes": "" if re.match(r"\d+ x ", device) else _gpu_minutes(stages),
         "gpu_steps_per_second": GPU_STEPS_PER_SECOND,
         "commands": _commands(stages),
+        "own_folder": f"runs/{[*stages][-1]}",
+        "dataset": portable(options["dataset"]),
         "weights_file": _weights_file(stages),
     }
 
 
-def figures(results: Mapping, label_names: Sequence[str]) -> list[str]:
-    """What the card says of `results`, word for word."""
+def figures(quoted: Mapping[str, Mapping], label_names: Sequence[str]) -> list[str]:
+    """What the card says of results, by file, word for word."""
+    first = next(iter(quoted.values()))
     classes = [
         " | ".join(f"{results[f'eval_{key}_{name}']:.3f}" for key in CLASS_FIGURES)
+        for results in quoted.values()
         for name in label_names
     ]
-    return [
-        _figures_table(results),
-        _calibration(results),
-        _confusions(results, label_names),
-        *classes,
-    ]
+    tables = map(_figures_table, quoted.values())
+    return [*tables, _calibration(quoted), _confusions(first, label_names), *classes]
 
 
 def usage(model_id: str, revision: str | None = None) -> str:
@@ -180,7 +201,7 @@ def usage(model_id: str, revision: str | None = None) -> str:
 
 
 def _card_data(
-    options: Mapping, results: Mapping, model_id: str, base_model: str | None
+    options: Mapping, quoted: Mapping[str, Mapping], model_id: str, base_model: str | None
 ) -> ModelCardData:
     source = options["dataset"]
     data_id = "synthetic" if source == "synthetic" else "fer2013"
@@ -195,7 +216,10 @@ def _card_data(
             metric_type={"macro_f1": "f1"}.get(key, key),
             metric_name=name,
             metric_value=results[f"eval_{key}"],
+            source_name=file,
+            source_url=file,  # beside the card; publishing knows the whole address
         )
+        for file, results in quoted.items()
         for key, name in FIGURES.items()
     ]
     return ModelCardData(
@@ -338,14 +362,20 @@ def _shown(value) -> str:
 def _figures_table(results: Mapping) -> str:
     suffixes, header = [""], ["", f"all {results['eval_samples']:,} images"]
     if "eval_samples_without_copies" in results:
-        copies = results["eval_samples"] - results["eval_samples_without_copies"]
         suffixes.append("_without_copies")
-        header.append(f"without {copies} copies of training images")
+        header.append(f"without {_copies(results)} copies of training images")
     rows = [
         [name, *(_figure(results, key, suffix) for suffix in suffixes)]
         for key, name in FIGURES.items()
     ]
     return markdown_table(header, rows)
+
+
+def _copies(results: Mapping) -> int:
+    """Evaluated images that are known to be copies of training images."""
+    return results["eval_samples"] - results.get(
+        "eval_samples_without_copies", results["eval_samples"]
+    )
 
 
 def _figure(results: Mapping, key: str, suffix: str) -> str:
@@ -354,7 +384,32 @@ def _figure(results: Mapping, key: str, suffix: str) -> str:
     return f"{results[f'eval_{key}{suffix}']:.4f}{shown}"
 
 
-def _calibration(results: Mapping) -> str:
+def _choices(options: Mapping, results: Mapping, stages: Mapping[str, Mapping]) -> str:
+    """What was chosen by results on which split, and what that does to them; "" for nothing."""
+    chosen = [
+        name
+        for name, was in {
+            "epochs": len(stages) > 1 or options["load_best_model_at_end"],
+            "stages": len(stages) > 1,
+            "soup": any("averaged_with" in stage for stage in stages.values()),
+        }.items()
+        if was
+    ]
+    if not chosen:
+        return ""
+    names = " and ".join(filter(None, [", ".join(chosen[:-1]), chosen[-1]])).capitalize()
+    points = 100 * BEST_OF_TEN * (DIFFERENCE / 2 / results["eval_samples"]) ** 0.5
+    return (
+        f"{names} {'was' if chosen == ['soup'] else 'were'} chosen on the "
+        f"{results['eval_split']} split, which makes accuracy there about {points:.1f} points too "
+        "high. That is an estimate, not a measurement: for the best of ten equally good networks, "
+        f"if between any two of them {DIFFERENCE:.0%} of the images are right by one and wrong by "
+        "the other. The intervals are wider than that."
+    )
+
+
+def _calibration(quoted: Mapping[str, Mapping]) -> str:
+    results = quoted["all_results.json"]
     if "temperature" not in results:
         return ""
     text = (
@@ -364,12 +419,20 @@ def _calibration(results: Mapping) -> str:
     )
     if results["eval_certain_accuracy"] is None:
         return f"{text} No prediction counts as certain: `uncertain` is always true."
-    return (
-        f"{text} A score of at least {results['uncertain_below']:.3f} counts as certain: so are "
+    text += (
+        f" A score of at least {results['uncertain_below']:.3f} counts as certain: so are "
         f"{results['eval_certain_share']:.1%} of these images, and "
         f"{results['eval_certain_accuracy']:.1%} of those are right. The others get "
         "`uncertain: True`."
     )
+    test = quoted.get(TEST, {})
+    if test.get("eval_certain_accuracy") is not None:
+        text += (
+            " Of the test split, on which nothing was fitted, "
+            f"{test['eval_certain_share']:.1%} are certain, and "
+            f"{test['eval_certain_accuracy']:.1%} of those are right."
+        )
+    return text
 
 
 def _prior_table(results: Mapping, rarest: str) -> str:
@@ -386,10 +449,13 @@ def _prior_table(results: Mapping, rarest: str) -> str:
     return markdown_table(["", *keys.values()], rows)
 
 
-def _classes_table(
-    results: Mapping, names: Sequence[str], train_counts: Mapping, eval_counts: Sequence[int]
-) -> str:
-    split = results["eval_split"]
+def _evaluated(results: Mapping) -> np.ndarray:
+    """(C,) evaluated images of each class."""
+    return np.sum(results["eval_confusion_matrix"], axis=1)
+
+
+def _classes_table(results: Mapping, names: Sequence[str], train_counts: Mapping) -> str:
+    split, eval_counts = results["eval_split"], _evaluated(results)
     header = ["class", "training images", f"{split} images", "precision", "recall", "F1"]
     rows = [
         [name, f"{train_counts[name]:,}", f"{eval_counts[c]:,}"]
