@@ -31,8 +31,9 @@ def quoted_results(folder: Path, say: Callable[[str], None]) -> dict[str, dict]:
     sha256 = weights_sha256(folder / "model.safetensors")
     reasons = {
         "it is not of a test split": test.get("eval_split") != "test",
-        "it is not of these weights": test.get("weights_sha256") != sha256,
-        "their calibration has changed": test.get("uncertain_below") != config["uncertain_below"],
+        "it does not name these weights": test.get("weights_sha256") != sha256,
+        "their calibration has changed": test.get("uncertain_below")
+        != config.get("uncertain_below"),
         "the training was evaluated on a test split of its own": trained["eval_split"] == "test",
     }
     if why := [reason for reason, applies in reasons.items() if applies]:
@@ -50,7 +51,11 @@ def evaluated_weights(args: Arguments) -> dict[str, str]:
     For the results of --evaluate_only: whose they are. Empty if the model was evaluated at another
     size than it is saved with, or on other splits than the official ones.
     """
-    if args.model.image_size or args.data.split != "official":
+    config, weights = (
+        Path(cached_file(args.model.model_name_or_path, name))
+        for name in ("config.json", "model.safetensors")
+    )
+    size = json.loads(config.read_text())["image_size"]
+    if args.data.split != "official" or args.model.image_size not in (None, size):
         return {}
-    file = cached_file(args.model.model_name_or_path, "model.safetensors")
-    return {"weights_sha256": weights_sha256(Path(file))}
+    return {"weights_sha256": weights_sha256(weights)}

@@ -4,16 +4,21 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from huggingface_hub import ModelCard
 
 from modeling import FerEfficientNetForImageClassification
-from training.report.card import count_parameters, main, write_model_card
+from training.report.card import count_parameters, main, optimism, write_model_card
 from training.report.markdown import markdown_table
 
 ROOT = Path(__file__).parents[3]
 MODEL = ROOT / "model"
-MADE_FROM = ("config.json", "model.safetensors", "all_results.json", "data_report.json", "run.yaml")
+MADE_FROM = (
+    *("config.json", "model.safetensors", "all_results.json", "test_results.json"),
+    *("data_report.json", "run.yaml"),
+)
 
 
 @pytest.fixture
@@ -58,11 +63,85 @@ def test_parameters_are_counted_without_buffers():
     assert count_parameters(MODEL / "model.safetensors") == network.num_parameters()
 
 
+def change_json(folder, name, **values):
+    file = folder / f"{name}.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def test_the_test_split_comes_first_and_names_its_file(folder):
+    card = ModelCard.load(write_model_card(folder))
+    found = [(one.dataset_split, one.source_name) for one in card.data.eval_results]
+    test, validation = ("test", "test_results.json"), ("validation", "all_results.json")
+    assert found == [test] * 4 + [validation] * 4
+    places = [card.text.index(f"On the {split} split (`{file}`):") for split, file in found[::4]]
+    assert places == sorted(places)
+    assert "--model_name_or_path runs/8_soup --dataset fer2013 --eval_split test\n" in card.text
+
+
+@pytest.mark.parametrize(
+    "name, values, reason",
+    [
+        ("test_results", {"weights_sha256": "0" * 64}, "it does not name these weights"),
+        ("test_results", {"weights_sha256": None}, "it does not name these weights"),
+        ("test_results", {"eval_split": "train"}, "it is not of a test split"),
+        ("config", {"uncertain_below": 0.6}, "their calibration has changed"),
+        ("all_results", {"eval_split": "test"}, "evaluated on a test split of its own"),
+    ],
+)
+def test_results_of_another_model_or_split_are_left_out_with_a_line(
+    folder, capsys, name, values, reason
+):
+    change_json(folder, name, **values)
+    main([str(folder)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{folder / 'test_results.json'} is left out: ")
+    assert reason in lines[0] and lines[1:] == [f"{folder / 'README.md'}"]
+    card = (folder / "README.md").read_text()
+    assert "0.7127" not in card and "--evaluate_only" not in card
+    (folder / "test_results.json").unlink()
+    assert write_model_card(folder).read_text() == card
+
+
+def test_without_certain_predictions_on_the_test_split_nothing_is_said_of_them(folder):
+    assert "75.7% are certain, and 80.8% of those" in write_model_card(folder).read_text()
+    change_json(folder, "test_results", eval_certain_accuracy=None)
+    assert "Of the test split, on which" not in write_model_card(folder).read_text()
+
+
+def test_what_was_chosen_on_which_split_is_what_the_folder_says(folder):
+    words = "Epochs, stages and soup were chosen on the validation split, which makes accuracy "
+    assert f"\n{words}there about 0.5 points too high" in write_model_card(folder).read_text()
+    votes = "The training used the votes of FER+"
+    assert votes in write_model_card(folder).read_text()
+    record = yaml.safe_load((folder / "run.yaml").read_text())
+    del record["averaged_with"], record["stages"]["7_labels"]
+    (folder / "run.yaml").write_text(yaml.safe_dump(record, sort_keys=False))
+    assert "\nEpochs and stages were chosen on" in write_model_card(folder).read_text()
+    del record["started_from"]
+    record["stages"] = {}
+    (folder / "run.yaml").write_text(yaml.safe_dump(record, sort_keys=False))
+    change_run(folder, load_best_model_at_end=True, ferplus_weight=0.0)
+    card = write_model_card(folder).read_text()
+    assert "\nEpochs were chosen on the validation split" in card and votes not in card
+    change_run(folder, load_best_model_at_end=False)
+    assert "chosen on the" not in write_model_card(folder).read_text()
+
+
+def test_optimism_is_the_gain_of_the_best_of_ten():
+    """Of networks that are right on the same 0.68 of the images or, on some others, by chance."""
+    rng, samples, difference = np.random.default_rng(0), 1000, 0.08
+    by_chance = rng.binomial(int(2 * difference * samples), 0.5, size=(20_000, 10)) / samples
+    gain = by_chance.max(axis=1).mean() - difference
+    assert optimism(samples, difference) == pytest.approx(gain, rel=0.03)
+
+
 def test_evaluated_images_are_the_rows_of_the_confusion_matrix(folder):
-    results = json.loads((folder / "all_results.json").read_text())
-    results["eval_confusion_matrix"][1][0] += 1000
-    (folder / "all_results.json").write_text(json.dumps(results))
-    assert "| disgust | 414 | 1,056 |" in write_model_card(folder).read_text()
+    for name in ("all_results", "test_results"):
+        matrix = json.loads((folder / f"{name}.json").read_text())["eval_confusion_matrix"]
+        matrix[1][0] += 1000
+        change_json(folder, name, eval_confusion_matrix=matrix)
+    card = write_model_card(folder).read_text()
+    assert "| disgust | 414 | 1,055 |" in card and "| disgust | 414 | 1,056 |" in card
 
 
 def test_without_a_treatment_the_card_says_so_plainly(folder):
