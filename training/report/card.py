@@ -387,24 +387,20 @@ def _figure(results: Mapping, key: str, suffix: str) -> str:
 
 def _choices(options: Mapping, results: Mapping, stages: Mapping[str, Mapping]) -> str:
     """What was chosen by results on which split, and what that does to them; "" for nothing."""
-    chosen = [
-        name
-        for name, was in {
-            "epochs": len(stages) > 1 or options["load_best_model_at_end"],
-            "stages": len(stages) > 1,
-            "soup": any("averaged_with" in stage for stage in stages.values()),
-        }.items()
-        if was
-    ]
+    several = len(stages) > 1
+    chosen = ["epochs"] if several or options["load_best_model_at_end"] else []
+    chosen += ["stages"] if several else []
+    if any("averaged_with" in stage for stage in stages.values()):
+        chosen.append("soup (the mean of several models' weights)")
     if not chosen:
         return ""
-    names = " and ".join(filter(None, [", ".join(chosen[:-1]), chosen[-1]])).capitalize()
+    names = " and ".join(filter(None, [", ".join(chosen[:-1]), chosen[-1]]))
+    were = "were" if "epochs" in chosen else "was"
     points = 100 * optimism(results["eval_samples"], DIFFERENCE)
     return (
-        f"{names} {'was' if chosen == ['soup'] else 'were'} chosen on the "
-        f"{results['eval_split']} split, which makes accuracy there about {points:.1f} points too "
-        "high: an estimate for the best of ten equally good networks, not a measurement, and less "
-        "than the intervals are wide."
+        f"{names[0].upper()}{names[1:]} {were} chosen on the {results['eval_split']} split, which "
+        f"makes accuracy there about {points:.1f} points too high: an estimate for the best of ten equally good "
+        "networks, not a measurement, and less than the intervals are wide."
     )
 
 
