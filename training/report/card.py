@@ -399,8 +399,8 @@ def _choices(options: Mapping, results: Mapping, stages: Mapping[str, Mapping]) 
     points = 100 * optimism(results["eval_samples"], DIFFERENCE)
     return (
         f"{names[0].upper()}{names[1:]} {were} chosen on the {results['eval_split']} split, which "
-        f"makes accuracy there about {points:.1f} points too high: an estimate for the best of ten equally good "
-        "networks, not a measurement, and less than the intervals are wide."
+        f"makes accuracy there about {points:.1f} points too high: an estimate for the best of "
+        "ten equally good networks, not a measurement, and less than the intervals are wide."
     )
 
 
