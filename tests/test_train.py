@@ -213,6 +213,18 @@ def test_evaluate_only_reads_the_split_that_is_asked_for(finished, tmp_path, cap
     card = ModelCard.load(write_model_card(model))
     assert card.data.eval_results[0].dataset_split == "test"
     assert card.data.eval_results[0].metric_value == other["eval_accuracy"]
+    test, validation = card.text.split("On the test split (")[1].split("On the validation split (")
+    for text, copied in ((test, "training and validation"), (validation, "training")):
+        assert f"copies of {copied} images |" in text and "| mean score |" in text
+        assert "Of the predictions of `disgust`, " in text
+    for split in ("test", "validation"):
+        assert f'| {split} | `"learned"` |' in card.text
+
+
+def test_the_card_says_that_the_calibration_was_on_the_development_split(tmp_path):
+    results = run(tmp_path, "--development_share", "0.3", "--max_steps", "1")
+    assert results["calibrated_on"] == "development" and results["eval_split"] == "validation"
+    assert "fitted on the development split by" in (tmp_path / "README.md").read_text()
 
 
 @pytest.mark.parametrize("flags", [["--image_size", "40"], ["--split", "paper"]])
