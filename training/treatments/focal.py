@@ -8,7 +8,9 @@ import torch.nn.functional as F
 
 from ..flags import arg, check_range
 from .functional import at_least_float32, class_weights, normalised, reduced, require_ids
-from .loss import Loss
+from .loss import BenchmarkRow, Loss
+
+GAMMAS = (("--focal_gamma", "1"), ("--focal_gamma", "0.5"))
 
 
 @dataclass
@@ -17,7 +19,12 @@ class Focal(Loss):
 
     title: ClassVar[str] = "focal loss (paper)"
     takes_soft_labels: ClassVar[bool] = False
-    benchmark_flags: ClassVar[tuple[str, ...]] = ("--focal_alpha", "inverse")
+    benchmark_rows: ClassVar[dict[str, BenchmarkRow]] = {
+        "": BenchmarkRow("focal loss", tries=GAMMAS),
+        "_alpha": BenchmarkRow(
+            "focal loss, inverse alpha", ("--focal_alpha", "inverse"), tries=GAMMAS
+        ),
+    }
 
     focal_gamma: float = arg(2.0, "Focusing exponent of the focal loss, at least 0.")
     focal_alpha: list[str] = arg(

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from ..flags import arg, check_range
 from .functional import at_least_float32, class_weights, normalised, reduced, require_ids
-from .loss import Loss
+from .loss import BenchmarkRow, Loss
 
 
 @dataclass
@@ -22,6 +22,14 @@ class LDAM(Loss):
 
     title: ClassVar[str] = "LDAM"
     takes_soft_labels: ClassVar[bool] = False
+
+    benchmark_rows: ClassVar[dict[str, BenchmarkRow]] = {
+        "": BenchmarkRow(tries=(("--ldam_max_margin", "0.3"), ("--ldam_max_margin", "0.1"))),
+        "_drw": BenchmarkRow(
+            "LDAM, deferred re-weighting",
+            tries=(("--deferred_reweighting_epoch", "4"), ("--deferred_reweighting_epoch", "3")),
+        ),
+    }
 
     ldam_max_margin: float = arg(0.5, "Margin of the rarest class, in units of the cosine.")
     ldam_scale: float = arg(30.0, "Scale of the cosine logits.")

@@ -7,7 +7,7 @@ import torch
 
 from ..flags import arg, check_range
 from .functional import at_least_float32, cross_entropy_losses, normalised, reduced
-from .loss import Loss
+from .loss import BenchmarkRow, Loss
 
 
 @dataclass
@@ -15,6 +15,10 @@ class LogitAdjusted(Loss):
     """`logit_adjusted_loss`."""
 
     title: ClassVar[str] = "logit-adjusted loss"
+
+    benchmark_rows: ClassVar[dict[str, BenchmarkRow]] = {
+        "": BenchmarkRow(tries=(("--logit_adjustment_tau", "1"), ("--logit_adjustment_tau", "0.5")))
+    }
 
     logit_adjustment_tau: float = arg(
         1.0, "Strength of the prior in the logit-adjusted loss, at least 0."

@@ -10,6 +10,22 @@ import torch
 from .functional import normalised
 
 
+@dataclass(frozen=True)
+class BenchmarkRow:
+    """
+    A row of benchmarks/imbalance.py.
+
+    title: what its tables call it; "": the loss's title.
+    flags: of train.py, beside `--loss`.
+    tries: flags of each trial on the development split; those of the best are added. The same
+        number in every row.
+    """
+
+    title: str = ""
+    flags: tuple[str, ...] = ()
+    tries: tuple[tuple[str, ...], ...] = (("--learning_rate", "1e-3"), ("--learning_rate", "5e-4"))
+
+
 @dataclass
 class Loss(abc.ABC):
     """
@@ -24,14 +40,14 @@ class Loss(abc.ABC):
         title: what tables and the card call it.
         takes_soft_labels: whether labels may be probabilities. False: flags that make soft labels
             are refused.
-        benchmark_flags: flags of train.py that its row in benchmarks/imbalance.py adds.
+        benchmark_rows: its rows in benchmarks/imbalance.py, by what is added to the loss's name.
         counts: float32 (C,), images per class after sampling, set by `bind`.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     takes_soft_labels: ClassVar[bool] = True
-    benchmark_flags: ClassVar[tuple[str, ...]] = ()
+    benchmark_rows: ClassVar[dict[str, BenchmarkRow]] = {"": BenchmarkRow()}
 
     def bind(self, counts: torch.Tensor) -> "Loss":
         """

@@ -11,6 +11,8 @@ from torch.utils.data import Sampler
 from ..data import LABELS, DataError, RunData, class_counts
 from ..data.splits import cap_per_class, choose_rows
 
+from .loss import BenchmarkRow
+
 AT_MOST = "at_most:"
 
 
@@ -125,16 +127,16 @@ class Sampling:
     One of `SAMPLINGS`.
 
     help: what it draws.
-    row, title, benchmark_flags: its row in benchmarks/imbalance.py, what tables call it, and the
-        flags of train.py that it stands for.
+    title: what the card calls it.
+    row, benchmark: the name of its row in benchmarks/imbalance.py, and the row.
     choose: `(labels, --undersample, seed)` -> the rows to train on; None: all of them.
     weighted: whether rows are drawn with replacement, each class equally likely.
     """
 
     help: str
-    row: str = ""
     title: str = ""
-    benchmark_flags: tuple[str, ...] = ()
+    row: str = ""
+    benchmark: BenchmarkRow = BenchmarkRow()
     choose: Callable[[np.ndarray, str | None, int], np.ndarray] | None = None
     weighted: bool = False
 
@@ -158,23 +160,26 @@ SAMPLINGS = {
     "none": Sampling("every training image once an epoch"),
     "undersample": Sampling(
         help="the same number of each class",
-        row="undersampling",
         title="undersampling (paper)",
-        benchmark_flags=("--undersample", "min"),
+        row="undersampling",
+        benchmark=BenchmarkRow(
+            "undersampling",
+            tries=(("--undersample", "at_most:2000"), ("--undersample", "at_most:1000")),
+        ),
         choose=_undersampled,
     ),
     "oversample": Sampling(
         help="small classes repeated up to the largest",
-        row="oversampling",
         title="oversampling",
-        benchmark_flags=("--sampling", "oversample"),
+        row="oversampling",
+        benchmark=BenchmarkRow("oversampling", ("--sampling", "oversample")),
         choose=_oversampled,
     ),
     "weighted": Sampling(
         help="with replacement, each class equally likely",
-        row="weighted_sampling",
         title="weighted sampling",
-        benchmark_flags=("--sampling", "weighted"),
+        row="weighted_sampling",
+        benchmark=BenchmarkRow("weighted sampling", ("--sampling", "weighted")),
         weighted=True,
     ),
 }
