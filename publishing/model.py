@@ -6,6 +6,7 @@ import shlex
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from modeling import FerEfficientNetForImageClassification, FerEfficientNetImage
 from training.data import encode_png
 from training.report import markdown_table, predict_in_clean_process
 from training.report.card import figures, usage
+from training.report.quoted import quoted_results
 
 from . import PublishError
 from .onnx_kept import onnx_with_parity
@@ -53,15 +55,16 @@ def stage_model(
         revision: tag or branch that the card's snippets name; None: the main branch.
         dataset: faces for the 8-bit ranges and for parity; None: the run's own.
         onnx: whether ONNX is part of it.
-        say: is told whether ONNX files were made or kept ones taken.
+        say: is told whether ONNX files were made or kept ones taken, and whether test results of
+            another model are left out.
 
     Raises:
         PublishError: a file is missing or is no safe one, the model does not load by remote code
             or predicts otherwise, or the card is not the run's.
     """
-    card = _check_run(run)
+    card, quoted = _check_run(run, say)
     shutil.copyfile(run / "model.safetensors", folder / "model.safetensors")
-    for name in FILES[1:-1]:
+    for name in dict.fromkeys((*FILES[1:-1], *quoted)):
         (folder / name).write_text(FOLDERS.sub("", (run / name).read_text()))
     record = yaml.safe_load((run / "run.yaml").read_text())
     flags = {name: value for group in record["arguments"].values() for name, value in group.items()}
@@ -99,8 +102,8 @@ def _without_folders(value):
     return value
 
 
-def _check_run(run: Path) -> ModelCard:
-    """The run's card, if the run is fit to be published."""
+def _check_run(run: Path, say: Callable[[str], None]) -> tuple[ModelCard, dict[str, dict]]:
+    """The run's card and the results that it quotes, if the run is fit to be published."""
     if missing := [name for name in (*FILES, "README.md") if not (run / name).is_file()]:
         raise PublishError(
             f"{run}: {', '.join(missing)} missing; expected the output folder of a finished "
@@ -120,29 +123,31 @@ def _check_run(run: Path) -> ModelCard:
         card = ModelCard.load(run / "README.md")
     except (ValueError, yaml.YAMLError) as error:
         raise PublishError(f"{run}/README.md: its metadata cannot be read. {error}") from error
-    _check_card(card, run)
-    return card
+    quoted = quoted_results(run, say)
+    _check_card(card, run, quoted)
+    return card, quoted
 
 
-def _check_card(card: ModelCard, run: Path) -> None:
+def _check_card(card: ModelCard, run: Path, quoted: Mapping[str, Mapping]) -> None:
     if missing := [name for name in METADATA if not card.data.get(name)]:
         raise PublishError(
             f"{run}/README.md has no {', '.join(missing)} in its metadata. Make it by train.py."
         )
-    results = json.loads((run / "all_results.json").read_text())
+    again = f"Make it again: python -m training.report.card {run}"
     for found in card.data.eval_results:
+        file = found.source_name or "all_results.json"  # cards of before test_results.json
         name = {"f1": "macro_f1"}.get(found.metric_type, found.metric_type)
-        if found.metric_value != results.get(f"eval_{name}"):
+        value = quoted.get(file, {}).get(f"eval_{name}")
+        if found.metric_value != value:
             raise PublishError(
-                f"{run}/README.md says {found.metric_name} {found.metric_value}, but "
-                f"all_results.json says {results.get(f'eval_{name}')}: the card is not of this "
-                "run. Make both again by train.py."
+                f"{run}/README.md says {found.metric_name} {found.metric_value}, but {file} says "
+                f"{value}: the card is not of this run. {again}"
             )
     labels = json.loads((run / "config.json").read_text())["id2label"].values()
-    if strange := [words for words in figures(results, [*labels]) if words not in card.text]:
+    if strange := [words for words in figures(quoted, [*labels]) if words not in card.text]:
         raise PublishError(
-            f"{run}/README.md: expected the figures of all_results.json, but this is not there:\n"
-            f"{strange[0]}\nThe card is not of this run. Make both again by train.py."
+            f"{run}/README.md: expected the figures of {' and '.join(quoted)}, but this is not "
+            f"there:\n{strange[0]}\nThe card is not of this run. {again}"
         )
 
 
@@ -156,6 +161,10 @@ def _fill_in_card(
             "run and not edited by hand."
         )
     card.data.model_name = repo_id.split("/")[-1]
+    place = f"https://huggingface.co/{repo_id}/blob/{quote(revision or 'main', safe='')}"
+    for found in card.data.eval_results:
+        if found.source_name:
+            found.source_url = f"{place}/{found.source_name}"
     card.content = str(card).replace(written, usage(repo_id, revision))
 
 

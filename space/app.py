@@ -185,6 +185,7 @@ class Page:
             "labels": self.served.labels,
             "detector": self.served.detector,
             "figures": self.report.figures,
+            "test_figures": self.report.test_figures,
             "limits": {
                 "photo_bytes": MAX_PHOTO_BYTES,
                 "photo_pixels": MAX_PHOTO_PIXELS,

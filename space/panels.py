@@ -144,14 +144,21 @@ def _img(picture: np.ndarray, alt: str) -> str:
 
 
 class Report:
-    """The model's own report, as train.py wrote it: card, figures, pictures."""
+    """
+    The model's own report, as train.py wrote it: card, figures, pictures.
+
+    Attributes:
+        figures: of the training. test_figures: of the test split, {} unless the card quotes them.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
-        results = folder / "all_results.json"
-        self.figures = json.loads(results.read_text()) if results.is_file() else {}
         card = folder / "README.md"
         text = card.read_text(encoding="utf-8") if card.is_file() else ""
+        results, test = folder / "all_results.json", folder / "test_results.json"
+        self.figures = json.loads(results.read_text()) if results.is_file() else {}
+        quoted = test.is_file() and f"`{test.name}`" in text
+        self.test_figures = json.loads(test.read_text()) if quoted else {}
         parts = re.split(r"(?m)^## ", re.sub(r"(?s)\A---\n.*?\n---\n", "", text))
         self._sections = {part.split("\n")[0]: part.split("\n", 1)[1] for part in parts[1:]}
 
@@ -171,12 +178,13 @@ class Report:
 
     def certainty(self) -> str:
         """What "uncertain" means, in the report's figures."""
-        if not self.figures.get("eval_certain_accuracy"):
+        figures = self.test_figures or self.figures
+        if not figures.get("eval_certain_accuracy"):
             return ""
-        learned_another = "eval_train_prior_accuracy" in self.figures
+        learned_another = "eval_train_prior_accuracy" in figures
         return (
-            f"Uncertain: under {self.figures['uncertain_below']:.0%}. Of the labels over it "
-            f"{self.figures['eval_certain_accuracy']:.0%} were right on FER-2013's "
-            f"{self.figures['eval_split']} split, under the "
+            f"Uncertain: under {figures['uncertain_below']:.0%}. Of the labels over it "
+            f"{figures['eval_certain_accuracy']:.0%} were right on FER-2013's "
+            f"{figures['eval_split']} split, under the "
             f"{'distribution that the network learned' if learned_another else 'training prior'}."
         )

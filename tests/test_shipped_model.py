@@ -1,5 +1,6 @@
 """model/: what a plain clone holds, loaded without network."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -20,7 +21,9 @@ from training.report import chain, predict_in_clean_process
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "model"
-RESULTS = json.loads((MODEL / "all_results.json").read_text())
+RESULTS, TEST = (
+    json.loads((MODEL / f"{name}_results.json").read_text()) for name in ("all", "test")
+)
 
 
 def test_code_is_links_to_modeling():
@@ -69,17 +72,32 @@ def test_figures_are_at_least_those_promised():
     assert RESULTS["eval_macro_f1"] >= 0.64
 
 
+def test_results_of_the_test_split_are_of_these_weights():
+    weights = (MODEL / "model.safetensors").read_bytes()
+    assert TEST["weights_sha256"] == hashlib.sha256(weights).hexdigest()
+    assert TEST["eval_split"] == "test" and TEST["eval_samples"] == 3589
+    assert TEST["eval_samples_without_copies"] == 3589 - 288
+
+
 def test_card_is_the_reports():
     card = ModelCard.load(MODEL / "README.md")
-    found = {result.metric_name: result.metric_value for result in card.data.eval_results}
-    assert found == {
-        "accuracy": RESULTS["eval_accuracy"],
-        "macro-F1": RESULTS["eval_macro_f1"],
-        "balanced accuracy": RESULTS["eval_balanced_accuracy"],
-        "expected calibration error": RESULTS["eval_ece"],
-    }
-    for label in LABELS:
-        assert f"{RESULTS[f'eval_recall_{label}']:.3f}" in card.text
+    found = [
+        (one.dataset_split, one.metric_name, one.metric_value) for one in card.data.eval_results
+    ]
+    assert found == [
+        (results["eval_split"], name, results[f"eval_{key}"])
+        for results in (TEST, RESULTS)
+        for key, name in {
+            "accuracy": "accuracy",
+            "macro_f1": "macro-F1",
+            "balanced_accuracy": "balanced accuracy",
+            "ece": "expected calibration error",
+        }.items()
+    ]
+    test, validation = card.text.split("On the test split (")[1].split("On the validation split (")
+    for results, text in ((TEST, test), (RESULTS, validation)):
+        for label in LABELS:
+            assert f"{results[f'eval_recall_{label}']:.3f}" in text
     assert "/work" not in card.text and "/tmp" not in card.text and "/home" not in card.text
 
 
@@ -102,9 +120,39 @@ def test_recipes_are_those_of_configs():
 
 def test_the_readme_has_its_figures():
     text = " ".join((ROOT / "README.md").read_text().split())
-    figures = [
-        f"{RESULTS[f'eval_{name}{suffix}']:.3f}"
-        for suffix in ("", "_without_copies")
-        for name in ("accuracy", "macro_f1")
+    test, validation = (
+        [
+            f"{results[f'eval_{name}{suffix}']:.4f}"
+            for suffix in ("", "_without_copies")
+            for name in ("accuracy", "macro_f1")
+        ]
+        for results in (TEST, RESULTS)
+    )
+    low, high = TEST["eval_accuracy_ci95"]
+    first = (
+        f"On FER-2013's test split it reaches an accuracy of {test[0]} [{low:.3f}, {high:.3f}] and "
+        f"a macro-F1 of {test[1]}, with a calibration error of {TEST['eval_ece']:.3f} ({test[2]} "
+        f"and {test[3]} without copies of training images). On the validation split"
+    )
+    assert first in text
+    assert "{} and {} ({} and {}).".format(*validation) in text.split(first)[1]
+    rise = [f"{TEST[f'eval_{prior}recall_disgust']:.3f}" for prior in ("", "uniform_prior_")]
+    fall = [f"{TEST[f'eval_{prior}accuracy']:.3f}" for prior in ("", "uniform_prior_")]
+    assert (
+        "the test split rises from {} to {}, and accuracy falls from {} to {}".format(*rise, *fall)
+        in text
+    )
+
+
+def test_the_results_page_has_the_figures_of_both_splits():
+    text = (ROOT / "benchmarks" / "RESULTS.md").read_text()
+    rows = [
+        f"| {results['eval_split']}{name} | {results[f'eval_samples{suffix}']:,} | "
+        f"{results[f'eval_accuracy{suffix}']:.3f} ["
+        for results in (TEST, RESULTS)
+        for name, suffix in {
+            "": "",
+            " without copies of training images": "_without_copies",
+        }.items()
     ]
-    assert "accuracy of {} and a macro-F1 of {} ({} and {} without".format(*figures) in text
+    assert [text.index(row) for row in rows] == sorted(text.index(row) for row in rows)

@@ -1,6 +1,7 @@
 """train.py from the command line to the folder it leaves, on a few drawn faces."""
 
 import csv
+import hashlib
 import itertools
 import json
 import re
@@ -24,6 +25,7 @@ from training.data import LABELS, DataError, FaceDataset
 from training.data.synthetic import draw_faces
 from training.evaluation import results as results_module
 from training.network import ModelArguments, build_network, load_saved_model
+from training.report.card import write_model_card
 
 FLAGS = [
     *["--dataset", "synthetic", "--synthetic_images", "60", "--backbone", "test_efficientnet"],
@@ -147,7 +149,7 @@ def test_card_has_the_runs_figures_and_valid_metadata(finished):
         assert re.search(rf"\| {name} \| \d+ \| \d+ \|", card.text)
     assert "{{" not in card.text and "{%" not in card.text
     tables = [line for line in card.text.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in tables} == {4, 5, 8}
+    assert {line.count("|") for line in tables} == {4, 6, 8}
     results = json.loads((folder / "all_results.json").read_text())
     assert f"temperature of {results['temperature']:.3f}" in card.text
     certainty = f"so are {results['eval_certain_share']:.1%}"
@@ -185,6 +187,8 @@ def test_pictures_are_of_card_width(finished):
 def test_evaluate_only_gives_the_same_figures_to_the_last_digit(finished, tmp_path):
     folder, results = finished
     again = run(tmp_path, "--evaluate_only", "--model_name_or_path", str(folder))
+    weights = (folder / "model.safetensors").read_bytes()
+    assert again.pop("weights_sha256") == hashlib.sha256(weights).hexdigest()
     for key, value in again.items():
         assert results[key] == value, key
     assert "eval_recall_disgust_without_copies" in again
@@ -205,6 +209,31 @@ def test_evaluate_only_reads_the_split_that_is_asked_for(finished, tmp_path, cap
         ["train", "validation"],
     )
     assert "; without copies of training and validation images: accuracy" in capsys.readouterr().out
+
+    model = tmp_path / "model"  # what docs/training.md says of the card
+    shutil.copytree(folder, model, ignore=shutil.ignore_patterns("runs"))
+    shutil.copyfile(tmp_path / "all_results.json", model / "test_results.json")
+    card = ModelCard.load(write_model_card(model))
+    assert card.data.eval_results[0].dataset_split == "test"
+    assert card.data.eval_results[0].metric_value == other["eval_accuracy"]
+    test, validation = card.text.split("On the test split (")[1].split("On the validation split (")
+    for text, copied in ((test, "training and validation"), (validation, "training")):
+        assert f"copies of {copied} images |" in text and "| mean score |" in text
+        assert "Of the predictions of `disgust`, " in text
+    for split in ("test", "validation"):
+        assert f'| {split} | `"learned"` |' in card.text
+
+
+def test_the_card_says_that_the_calibration_was_on_the_development_split(tmp_path):
+    results = run(tmp_path, "--development_share", "0.3", "--max_steps", "1")
+    assert results["calibrated_on"] == "development" and results["eval_split"] == "validation"
+    assert "fitted on the development split by" in (tmp_path / "README.md").read_text()
+
+
+@pytest.mark.parametrize("flags", [["--image_size", "40"], ["--split", "paper"]])
+def test_an_evaluation_under_other_conditions_counts_for_no_weights(finished, tmp_path, flags):
+    model = ["--model_name_or_path", str(finished[0]), "--eval_split", "test"]
+    assert "weights_sha256" not in run(tmp_path, "--evaluate_only", *model, *flags)
 
 
 def test_an_evaluation_does_not_replace_the_record_of_a_training(finished):
@@ -328,10 +357,12 @@ def test_overwrite_and_fine_tuning_replace_it(finished, tmp_path, monkeypatch):
     run(tmp_path / "run")
     (tmp_path / "run" / "checkpoint-7").mkdir()
     (tmp_path / "run" / "notes.txt").touch()
+    (tmp_path / "run" / "test_results.json").touch()
     first = load_file(tmp_path / "run" / "model.safetensors")
     run(tmp_path / "run", "--overwrite", "--model_name_or_path", str(finished[0]))
     second = load_file(tmp_path / "run" / "model.safetensors")
     assert not (tmp_path / "run" / "checkpoint-7").exists()
+    assert not (tmp_path / "run" / "test_results.json").exists()
     assert (tmp_path / "run" / "notes.txt").exists()
     assert not torch.equal(first["head.0.weight"], second["head.0.weight"])
     content = yaml.safe_load((tmp_path / "run" / "run.yaml").read_text())

@@ -29,6 +29,8 @@ from tests.publishing.hub_server import HubServer, files_of
 from training.data import LABELS, decode_split, load_fer2013
 from training.data.splits import paper_split
 from training.report import predict_in_clean_process
+from training.report.card import write_model_card
+from training.report.quoted import weights_sha256
 
 ROOT = Path(__file__).parents[2]
 BACK = """
@@ -313,6 +315,70 @@ def test_a_run_that_is_not_fit_is_refused(run, tmp_path, harm, words):
     with pytest.raises(PublishError, match=words):
         push_to_hub.main(MODEL + [str(folder), "--no_onnx", "--dry_run", str(tmp_path / "dry")])
     assert not (tmp_path / "dry").exists()
+
+
+@pytest.fixture
+def tested(run, tmp_path):
+    """A copy of the run with results on the test split, which its card quotes."""
+    folder = damaged(run, tmp_path)
+    results = json.loads((run / "all_results.json").read_text())
+    results |= {"eval_split": "test", "eval_accuracy": 0.123456, "eval_recall_happy": 0.0625}
+    results["weights_sha256"] = weights_sha256(run / "model.safetensors")
+    (folder / "test_results.json").write_text(json.dumps(results))
+    write_model_card(folder)
+    return folder
+
+
+def test_results_on_the_test_split_go_along_and_come_first(tested, tmp_path):
+    arguments = ["--no_onnx", "--tag", "v/1", "--dry_run", str(tmp_path / "dry")]
+    push_to_hub.main(MODEL + [str(tested), *arguments])
+    sent = tmp_path / "dry" / "test_results.json"
+    assert sent.read_text() == (tested / "test_results.json").read_text()
+    test, *_, validation = ModelCard.load(tmp_path / "dry" / "README.md").data.eval_results
+    assert (test.dataset_split, test.metric_value) == ("test", 0.123456)
+    place = "https://huggingface.co/me/faces/blob/v%2F1"
+    assert test.source_url == f"{place}/test_results.json"
+    assert validation.source_url == f"{place}/all_results.json"
+
+
+@pytest.mark.parametrize(
+    "harm, words",
+    [
+        (edit("test_results.json", "0.123456", "0.2"), "but test_results.json says 0.2: the card"),
+        (edit("test_results.json", "0.0625", "0.2"), "expected the figures of test_results.json"),
+        (edit("test_results.json", '"test"', '"train"'), "but test_results.json says None"),
+        (lambda run: (run / "test_results.json").unlink(), "but test_results.json says None"),
+    ],
+)
+def test_a_card_that_quotes_other_test_results_is_refused(tested, tmp_path, harm, words):
+    harm(tested)
+    with pytest.raises(PublishError, match=words) as refused:
+        push_to_hub.main(MODEL + [str(tested), "--no_onnx", "--dry_run", str(tmp_path / "dry")])
+    assert f"python -m training.report.card {tested}" in str(refused.value)
+
+
+def test_test_results_that_the_card_does_not_quote_yet_are_refused(run, tested, tmp_path):
+    shutil.copyfile(run / "README.md", tested / "README.md")
+    with pytest.raises(PublishError, match="expected the figures of test_results.json"):
+        push_to_hub.main(MODEL + [str(tested), "--no_onnx", "--dry_run", str(tmp_path / "dry")])
+
+
+def test_test_results_of_another_model_stay_behind(run, tested, tmp_path, capsys):
+    edit("test_results.json", '"weights_sha256": "', '"weights_sha256": "0')(tested)
+    shutil.copyfile(run / "README.md", tested / "README.md")
+    push_to_hub.main(MODEL + [str(tested), "--no_onnx", "--dry_run", str(tmp_path / "dry")])
+    assert not (tmp_path / "dry" / "test_results.json").exists()
+    assert "test_results.json is left out: it does not name these" in capsys.readouterr().out
+
+
+def test_a_card_of_before_its_results_had_a_source_is_still_published(run, tmp_path):
+    folder = damaged(run, tmp_path)
+    lines = (folder / "README.md").read_text().splitlines(keepends=True)
+    source = [i for i, line in enumerate(lines) if line == "    source:\n"]
+    del lines[source[0] : source[0] + 3]
+    (folder / "README.md").write_text("".join(lines))
+    assert "source" not in str(ModelCard.load(folder / "README.md").data)
+    push_to_hub.main(MODEL + [str(folder), "--no_onnx", "--dry_run", str(tmp_path / "dry")])
 
 
 MODEL_FILES = {"model.safetensors", "config.json", "preprocessor_config.json"}

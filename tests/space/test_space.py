@@ -21,7 +21,9 @@ from space_client import astronaut, call, predict, saved, upload
 from transformers import pipeline
 
 ROOT = Path(__file__).parents[2]
-RESULTS = json.loads((ROOT / "model" / "all_results.json").read_text())
+RESULTS, TEST = (
+    json.loads((ROOT / "model" / f"{name}_results.json").read_text()) for name in ("all", "test")
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +89,18 @@ def test_predict_batch_is_the_pipelines_own_answer(client, find, files):
 def test_info_is_the_report(client):
     about = client.predict(api_name="/info")
     assert about["model_id"] == "model" and about["revision"] is None
-    assert about["figures"] == RESULTS
+    assert about["figures"] == RESULTS and about["test_figures"] == TEST
     assert about["detector"] == "Haar" and about["limits"]["photos"] == 50
+
+
+def test_what_is_certain_is_told_of_the_test_split_if_the_card_quotes_it(modules, tmp_path):
+    panels = modules("panels")
+    for name in ("README.md", "all_results.json", "test_results.json"):
+        shutil.copyfile(ROOT / "model" / name, tmp_path / name)
+    assert "81% were right on FER-2013's test split" in panels.Report(tmp_path).certainty()
+    card = (tmp_path / "README.md").read_text()
+    (tmp_path / "README.md").write_text(card.replace("`test_results.json`", ""))
+    assert "80% were right on FER-2013's validation" in panels.Report(tmp_path).certainty()
 
 
 def test_plain_http(space, find, files):

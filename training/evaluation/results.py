@@ -67,6 +67,7 @@ def evaluate(trainer, data: RunData, say: Callable[[str], None]) -> dict:
         if data.development is not None:
             held_out = trainer.predict(data.development)
             _, fitted = calibrate(config, held_out.predictions, held_out.label_ids, shift)
+            fitted["calibrated_on"] = "development"
             logits = logits / np.float32(config.temperature)
         elif data.eval_split == "validation":
             logits, fitted = calibrate(config, logits, labels, shift)

@@ -9,7 +9,7 @@ import argparse
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from ..treatments import SAMPLINGS, find_loss
 from ..treatments.register import BASELINE
 from .lineage import commands, flags_of, is_weights_file, portable
 from .markdown import markdown_table
+from .quoted import TEST, quoted_results
 from .run_record import chain, read_run
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
@@ -34,15 +35,24 @@ FIGURES = {
 }
 CLASS_FIGURES = ("mean_score", "precision", "recall", "f1")  # older results lack the first
 GPU_STEPS_PER_SECOND = 15  # assumed for the card's estimate: a step is bound by kernel launches
+# Assumed for the card's estimate, as benchmarks/chosen_on_validation.py measures it between two
+# stages of the model that ships: the share of images that one of two networks has right and the
+# other wrong.
+DIFFERENCE = 0.08
+BEST_OF_TEN = 1.54  # expected maximum of ten standard normal variables
 BUFFERS = re.compile(r"running_mean|running_var|num_batches_tracked")  # no parameters
 
 
-def write_model_card(folder: Path, model_id: str | None = None) -> Path:
+def write_model_card(
+    folder: Path, model_id: str | None = None, *, say: Callable[[str], None] = print
+) -> Path:
     """
     Args:
         folder: with config.json, model.safetensors, all_results.json, data_report.json and run.yaml
-            of a training. Nothing else decides what the card says.
+            of a training, and test_results.json of an evaluation, if there is one. Nothing else
+            decides what the card says.
         model_id: Hub id, or folder, for the snippets. Default: the run's.
+        say: is told if test_results.json is not of this model and is left out.
 
     Returns:
         The card's file.
@@ -58,14 +68,15 @@ def write_model_card(folder: Path, model_id: str | None = None) -> Path:
         )
     options = defaultdict(lambda: None, flags_of(run))  # older records lack the newer flags
     model_id = model_id or options["hub_model_id"] or options["output_dir"]
-    results, config, data_report = (
-        json.loads((folder / f"{name}.json").read_text())
-        for name in ("all_results", "config", "data_report")
+    quoted = quoted_results(folder, say)
+    results = quoted["all_results.json"]
+    config, data_report = (
+        json.loads((folder / f"{name}.json").read_text()) for name in ("config", "data_report")
     )
     label_names = [config["id2label"][str(i)] for i in range(len(config["id2label"]))]
     stages = chain(folder)
     card = ModelCard.from_template(
-        card_data=_card_data(options, results, model_id, _base_model(stages)),
+        card_data=_card_data(options, quoted, model_id, _base_model(stages)),
         template_path=str(TEMPLATE),
         usage=usage(model_id),
         parameters=f"{count_parameters(folder / 'model.safetensors') / 1e6:.1f} million",
@@ -73,7 +84,8 @@ def write_model_card(folder: Path, model_id: str | None = None) -> Path:
         image_size=config["image_size"],
         channels="grey" if config["num_channels"] == 1 else "RGB",
         label_names=", ".join(label_names),
-        **_about_results(results, data_report, label_names),
+        **_about_results(quoted, data_report, label_names),
+        choices=_choices(options, results, stages),
         **_about_data(options, data_report, results["eval_split"]),
         **_about_training(run, options, results, stages),
     )
@@ -88,23 +100,33 @@ def count_parameters(weights: Path) -> int:
     return sum(int(np.prod(shape)) for name, shape in shapes.items() if not BUFFERS.search(name))
 
 
-def _about_results(results: Mapping, data_report: Mapping, label_names: Sequence[str]) -> dict:
+def _about_results(
+    quoted: Mapping[str, Mapping], data_report: Mapping, label_names: Sequence[str]
+) -> dict:
     before = data_report["train_counts_before_sampling"]
     after = data_report["train_counts_after_sampling"]
     images = {name: min(before[name], after[name]) for name in before}  # repeated ones once
     rarest = min(label_names, key=before.get)
-    evaluated = np.sum(results["eval_confusion_matrix"], axis=1)
+    first = next(iter(quoted.values()))
     return {
-        "eval_split": results["eval_split"],
-        "figures_table": _figures_table(results),
-        "calibration": " ".join(filter(None, (_calibration(results), _of_class(results, rarest)))),
-        "prior_table": _prior_table(results, rarest),
-        "learned_another": "eval_train_prior_accuracy" in results,
-        "scored": f"eval_mean_score_{rarest}" in results,
-        "classes_table": _classes_table(results, label_names, images, evaluated),
-        "confusions": _confusions(results, label_names),
+        "splits": [
+            {
+                "name": results["eval_split"],
+                "file": file,
+                "figures": _figures_table(results),
+                "classes": _classes_table(results, label_names, images),
+                "of_rarest": _of_class(results, rarest),
+            }
+            for file, results in quoted.items()
+        ],
+        "test_copies": _copies_in_training(quoted, data_report),
+        "calibration": _calibration(quoted),
+        "prior_table": _prior_table(quoted, rarest),
+        "learned_another": _learned_another(quoted),
+        "scored": any(f"eval_mean_score_{rarest}" in results for results in quoted.values()),
+        "confusions": _confusions(first, label_names),
         "rarest": rarest,
-        "rarest_eval": evaluated[label_names.index(rarest)],
+        "rarest_eval": _evaluated(first)[label_names.index(rarest)],
     }
 
 
@@ -149,19 +171,22 @@ def _about_training(
         "gpu_minutes": "" if re.match(r"\d+ x ", device) else _gpu_minutes(stages),
         "gpu_steps_per_second": GPU_STEPS_PER_SECOND,
         "commands": _commands(stages),
+        "own_folder": f"runs/{[*stages][-1]}",
+        "dataset": portable(options["dataset"]),
         "weights_file": _weights_file(stages),
     }
 
 
-def figures(results: Mapping, label_names: Sequence[str]) -> list[str]:
-    """What the card says of `results`, word for word."""
-    classes = [" | ".join(_class_figures(results, name)) for name in label_names]
-    return [
-        _figures_table(results),
-        _calibration(results),
-        _confusions(results, label_names),
-        *classes,
+def figures(quoted: Mapping[str, Mapping], label_names: Sequence[str]) -> list[str]:
+    """What the card says of results, by file, word for word."""
+    first = next(iter(quoted.values()))
+    classes = [
+        " | ".join(_class_figures(results, name))
+        for results in quoted.values()
+        for name in label_names
     ]
+    tables = map(_figures_table, quoted.values())
+    return [*tables, _calibration(quoted), _confusions(first, label_names), *classes]
 
 
 def usage(model_id: str, revision: str | None = None) -> str:
@@ -181,7 +206,7 @@ def usage(model_id: str, revision: str | None = None) -> str:
 
 
 def _card_data(
-    options: Mapping, results: Mapping, model_id: str, base_model: str | None
+    options: Mapping, quoted: Mapping[str, Mapping], model_id: str, base_model: str | None
 ) -> ModelCardData:
     source = options["dataset"]
     data_id = "synthetic" if source == "synthetic" else "fer2013"
@@ -196,7 +221,10 @@ def _card_data(
             metric_type={"macro_f1": "f1"}.get(key, key),
             metric_name=name,
             metric_value=results[f"eval_{key}"],
+            source_name=file,
+            source_url=file,  # beside the card; publishing knows the whole address
         )
+        for file, results in quoted.items()
         for key, name in FIGURES.items()
     ]
     return ModelCardData(
@@ -339,14 +367,26 @@ def _shown(value) -> str:
 def _figures_table(results: Mapping) -> str:
     suffixes, header = [""], ["", f"all {results['eval_samples']:,} images"]
     if "eval_samples_without_copies" in results:
-        copies = results["eval_samples"] - results["eval_samples_without_copies"]
         suffixes.append("_without_copies")
-        header.append(f"without {copies} copies of {copied_splits(results)}")
+        header.append(f"without {_copies(results)} copies of {copied_splits(results)}")
     rows = [
         [name, *(_figure(results, key, suffix) for suffix in suffixes)]
         for key, name in FIGURES.items()
     ]
     return markdown_table(header, rows)
+
+
+def _copies(results: Mapping) -> int:
+    """Evaluated images that are known to be copies of images of earlier splits."""
+    return results["eval_samples"] - results.get(
+        "eval_samples_without_copies", results["eval_samples"]
+    )
+
+
+def _copies_in_training(quoted: Mapping[str, Mapping], data_report: Mapping) -> bool:
+    """Whether the training has seen images of which the quoted test split has a copy."""
+    dropped = "test" in data_report.get("dropped_as_copies_of", ())
+    return TEST in quoted and _copies(quoted[TEST]) > 0 and not dropped
 
 
 def _figure(results: Mapping, key: str, suffix: str) -> str:
@@ -355,25 +395,75 @@ def _figure(results: Mapping, key: str, suffix: str) -> str:
     return f"{results[f'eval_{key}{suffix}']:.4f}{shown}"
 
 
-def _calibration(results: Mapping) -> str:
+def _choices(options: Mapping, results: Mapping, stages: Mapping[str, Mapping]) -> str:
+    """What was chosen by results on which split, and what that does to them; "" for nothing."""
+    several = len(stages) > 1
+    chosen = ["epochs"] if several or options["load_best_model_at_end"] else []
+    chosen += ["stages"] if several else []
+    if any("averaged_with" in stage for stage in stages.values()):
+        chosen.append("soup (the mean of several models' weights)")
+    if not chosen:
+        return ""
+    names = " and ".join(filter(None, [", ".join(chosen[:-1]), chosen[-1]]))
+    were = "were" if "epochs" in chosen else "was"
+    if options["development_share"] and results["eval_split"] != "development":
+        return (
+            f"{names[0].upper()}{names[1:]} {were} chosen on the development split, images held "
+            "out of the training split."
+        )
+    points = 100 * optimism(results["eval_samples"], DIFFERENCE)
+    return (
+        f"{names[0].upper()}{names[1:]} {were} chosen on the {results['eval_split']} split, which "
+        f"makes accuracy there about {points:.1f} points too high: an estimate for the best of "
+        "ten equally good networks, not a measurement, and less than the intervals are wide."
+    )
+
+
+def optimism(samples: int, difference: float) -> float:
+    """
+    By how much an accuracy is expected to be too high, in [0, 1], if the best of ten equally good
+    networks was chosen by it.
+
+    Args:
+        samples: evaluated images.
+        difference: share of them that one of any two networks has right and the other wrong. Two
+            accuracies then differ by a variance of difference / samples, half of it from each.
+    """
+    return BEST_OF_TEN * (difference / 2 / samples) ** 0.5
+
+
+def _calibration(quoted: Mapping[str, Mapping]) -> str:
+    results = quoted["all_results.json"]
     if "temperature" not in results:
         return ""
+    split = results["eval_split"]
+    fitted_on = results.get("calibrated_on", split)  # older results do not say it
     under_train = results.get("eval_train_prior_ece", results["eval_ece"])
+    before = f"was {results['eval_ece_before_temperature']:.4f} before and "
     text = (
-        f"Logits are divided by a temperature of {results['temperature']:.3f}, fitted on these "
-        'images by likelihood under `prior="train"`; the expected calibration error under that '
-        f"prior was {results['eval_ece_before_temperature']:.4f} before and is {under_train:.4f}."
+        f"Logits are divided by a temperature of {results['temperature']:.3f}, fitted on the "
+        f'{fitted_on} split by likelihood under `prior="train"`. The expected calibration error '
+        f"on the {split} split under that prior {before if fitted_on == split else ''}is "
+        f"{under_train:.4f}."
     )
     if "eval_train_prior_ece" in results:
         text += f" Under the default, the learned distribution, it is {results['eval_ece']:.4f}."
     if results["eval_certain_accuracy"] is None:
         return f"{text} No prediction counts as certain: `uncertain` is always true."
-    return (
-        f"{text} A score of at least {results['uncertain_below']:.3f} counts as certain: so are "
-        f"{results['eval_certain_share']:.1%} of these images, and "
+    text += (
+        f" A score of at least {results['uncertain_below']:.3f} counts as certain: so are "
+        f"{results['eval_certain_share']:.1%} of the {split} images, and "
         f"{results['eval_certain_accuracy']:.1%} of those are right. The others get "
         "`uncertain: True`."
     )
+    test = quoted.get(TEST, {})
+    if test.get("eval_certain_accuracy") is not None:
+        text += (
+            " Of the test split, on which nothing was fitted, "
+            f"{test['eval_certain_share']:.1%} are certain, and "
+            f"{test['eval_certain_accuracy']:.1%} of those are right."
+        )
+    return text
 
 
 def _of_class(results: Mapping, name: str) -> str:
@@ -394,26 +484,36 @@ def _of_class(results: Mapping, name: str) -> str:
     )
 
 
-def _prior_table(results: Mapping, rarest: str) -> str:
-    """What the other priors do beside the default."""
-    priors = [one for one in ("train", "uniform") if f"eval_{one}_prior_accuracy" in results]
-    if not priors:
-        return ""
+def _learned_another(quoted: Mapping[str, Mapping]) -> bool:
+    """Whether training has taught another class distribution than the training set's."""
+    return any("eval_train_prior_accuracy" in results for results in quoted.values())
+
+
+def _prior_table(quoted: Mapping[str, Mapping], rarest: str) -> str:
+    """What the other priors do beside the default, on each split whose results say it."""
+    default = "learned" if _learned_another(quoted) else "train"
     keys = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"} | {
         f"recall_{rarest}": f"recall of {rarest}"
     }
-    default = "learned" if "train" in priors else "train"
-    rows = [
-        [f'`prior="{name}"`', *(f"{results[f'eval_{prefix}{key}']:.3f}" for key in keys)]
-        for name, prefix in [(default, ""), *((one, f"{one}_prior_") for one in priors)]
-    ]
-    return markdown_table(["", *keys.values()], rows)
+    rows = []
+    for results in quoted.values():
+        others = [one for one in ("train", "uniform") if f"eval_{one}_prior_accuracy" in results]
+        priors = {default: ""} | {one: f"{one}_prior_" for one in others} if others else {}
+        rows += [
+            [results["eval_split"], f'`"{name}"`']
+            + [f"{results[f'eval_{prefix}{key}']:.3f}" for key in keys]
+            for name, prefix in priors.items()
+        ]
+    return markdown_table(["split", "`prior`", *keys.values()], rows) if rows else ""
 
 
-def _classes_table(
-    results: Mapping, names: Sequence[str], train_counts: Mapping, eval_counts: Sequence[int]
-) -> str:
-    split = results["eval_split"]
+def _evaluated(results: Mapping) -> np.ndarray:
+    """(C,) evaluated images of each class."""
+    return np.sum(results["eval_confusion_matrix"], axis=1)
+
+
+def _classes_table(results: Mapping, names: Sequence[str], train_counts: Mapping) -> str:
+    split, eval_counts = results["eval_split"], _evaluated(results)
     shown = [key.replace("_", " ").replace("f1", "F1") for key in _class_keys(results, names[0])]
     rows = [
         [name, f"{train_counts[name]:,}", f"{eval_counts[c]:,}", *_class_figures(results, name)]

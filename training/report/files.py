@@ -16,10 +16,11 @@ from ..checkpoints import TrainingError, last_whole_checkpoint, resume_point
 
 PARTIAL = ".partial"
 MODELING = Path(__file__).parents[2] / "modeling"
-# What a run's report consists of, with what publishing may have added to it.
+# What a run's report consists of, with what evaluation and publishing may have added.
 REPORT_FILES = {
     *("config.json", "model.safetensors", "preprocessor_config.json", "README.md"),
-    *("all_results.json", "data_report.json", "run.yaml", "predictions.csv", "onnx"),
+    *("all_results.json", "test_results.json", "data_report.json", "run.yaml"),
+    *("predictions.csv", "onnx"),
     *("confusion_matrix.png", "class_distribution.png", "training_curves.png"),
     *(file.name for file in MODELING.glob("[!_]*.py")),
 }

@@ -11,6 +11,7 @@ from ..data import LABELS, RunData
 from ..network import save_network
 from .files import write_json, written_whole
 from .pictures import plot_class_distribution, plot_confusion_matrix, plot_training_curves
+from .quoted import evaluated_weights
 from .run_record import write_run_record
 
 
@@ -30,7 +31,9 @@ def write_run_folder(
         trainer: FerTrainer of the run. argv: the words after `python train.py`.
     """
     with written_whole(Path(args.training.output_dir)) as folder:
-        if data.train is not None:
+        if data.train is None:
+            results = results | evaluated_weights(args)
+        else:
             dtype = getattr(torch, args.training.weights_dtype)
             save_network(trainer.model, trainer.processing_class, folder, dtype=dtype)
         write_json(folder / "all_results.json", results)
