@@ -480,7 +480,7 @@ def test_what_is_chosen_comes_from_the_development_split(tmp_path, monkeypatch):
     def calibrate(config, logits, labels, shift):
         fitted.append(len(labels))
         config.temperature = 2.0
-        return logits / 2, {"temperature": 2.0}
+        return logits / 2, {"temperature": 2.0, "eval_ece_before_temperature": 0.1}
 
     monkeypatch.setattr(results_module, "calibrate", calibrate)
     flags = ["--split", "paper", "--paper_samples_per_class", "10", "--development_share", "0.2"]

@@ -238,7 +238,7 @@ def test_without_a_treatment_the_card_says_so_plainly(folder):
     plain = "No treatment of class imbalance was used"
     assert plain in write_model_card(folder).read_text()
     for title, flags in {
-        "focal loss (paper)": {"loss": "focal"},
+        "focal loss": {"loss": "focal"},
         "weighted sampling": {"loss": "cross_entropy", "sampling": "weighted"},
         "oversampling and logit-adjusted loss": {
             "loss": "logit_adjusted",
