@@ -475,17 +475,17 @@ def test_paper_split_reports_on_its_test_part(tmp_path, monkeypatch, capsys):
 def test_what_is_chosen_comes_from_the_development_split(tmp_path, monkeypatch):
     """The temperature, also of a run that is evaluated on its test part; and predictions.csv."""
     monkeypatch.setattr(train, "load_back", lambda *args: "")
-    fitted = []
+    fitted, calibrate = [], results_module.calibrate
 
-    def calibrate(config, logits, labels, shift):
+    def spy(config, logits, labels, shift):
         fitted.append(len(labels))
-        config.temperature = 2.0
-        return logits / 2, {"temperature": 2.0, "eval_ece_before_temperature": 0.1}
+        return calibrate(config, 4 * logits, labels, shift)  # a temperature that is not 1
 
-    monkeypatch.setattr(results_module, "calibrate", calibrate)
+    monkeypatch.setattr(results_module, "calibrate", spy)
     flags = ["--split", "paper", "--paper_samples_per_class", "10", "--development_share", "0.2"]
     results = run(tmp_path, *flags, "--save_predictions")
-    assert results["eval_split"] == "test" and fitted[0] < results["eval_samples"]
+    assert results["eval_split"] == "test" and results["calibrated_on"] == "development"
+    assert fitted[0] < results["eval_samples"] and abs(results["temperature"] - 1) > 0.1
     with (tmp_path / "predictions.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     assert len(rows) == results["eval_samples"]
