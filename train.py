@@ -9,11 +9,11 @@ ready for the Hub.
   the paper's three treatments
     python train.py configs/paper_undersampling.yaml --dataset fer2013.csv
     python train.py configs/paper_weighted.yaml --dataset fer2013.csv
-    python train.py configs/paper_focal.yaml --dataset fer2013.csv
+    python train.py configs/paper_focal.yaml --dataset fer2013.csv          # or paper_focal_alpha
   any loss with any sampling
-    python train.py configs/imbalance.yaml --dataset fer2013.csv --loss logit_adjusted
+    python train.py configs/imbalance.yaml --dataset fer2013.csv --pretrained --loss logit_adjusted
   a loss of your own (docs/treatments.md)
-    python train.py configs/imbalance.yaml --dataset fer2013.csv --loss path/to/file.py:ClassName
+    python train.py configs/imbalance.yaml --pretrained --dataset DATA --loss path/to/file.py:ClassName
   several GPUs
     accelerate launch --multi_gpu train.py configs/model/1_scratch.yaml --dataset fer2013.csv \\
       --ferplus_csv fer2013new.csv
