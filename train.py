@@ -13,7 +13,7 @@ ready for the Hub.
   any loss with any sampling
     python train.py configs/imbalance.yaml --dataset fer2013.csv --pretrained --loss logit_adjusted
   a loss of your own (docs/treatments.md)
-    python train.py configs/imbalance.yaml --pretrained --dataset DATA --loss path/to/file.py:ClassName
+    python train.py configs/imbalance.yaml --dataset fer2013.csv --loss path/to/file.py:ClassName
   several GPUs
     accelerate launch --multi_gpu train.py configs/model/1_scratch.yaml --dataset fer2013.csv \\
       --ferplus_csv fer2013new.csv
