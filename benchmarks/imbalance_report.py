@@ -241,7 +241,7 @@ def about(runs: Runs, images: int, copies: int) -> str:
     shared = [word for word in every[0]["arguments"] if all(word in r["arguments"] for r in every)]
     return (
         f"Over {images:,} images of the validation split ({copies} of them copies of training or "
-        f"development images), {len(runs[BASELINE])} seeds, figures of the last step; on "
+        f"development images), {len(runs[BASELINE])} seeds, results of the last step; on "
         f"{'; '.join(machines)}. Every run: `python train.py {' '.join(shared)} ...`. Brackets: "
         "95 % bootstrap intervals over images and seeds; in parentheses the difference to the "
         'baseline with the same seeds, or "no difference" where Holm\'s correction for '
@@ -379,7 +379,7 @@ def paper_report(runs: Runs) -> str:
             over = sum(accuracy > paper for accuracy in values(found, "eval_accuracy"))
             mean = statistics.mean(values(found, "eval_accuracy"))
             sentences.append(
-                f"- {title(name)}: {mean - paper:+.3f} against the paper's figure, above it with "
+                f"- {title(name)}: {mean - paper:+.3f} against the paper's result, above it with "
                 f"{over} of {len(found)} seeds."
             )
     every = [run for found in runs.values() for run in found]
@@ -391,7 +391,7 @@ def paper_report(runs: Runs) -> str:
         [
             markdown_table(header, rows),
             f"Mean ± standard deviation over seeds, each with its own split, over "
-            f"{' or '.join(f'{size:,}' for size in sizes)} images of the test part, figures of "
+            f"{' or '.join(f'{size:,}' for size in sizes)} images of the test part, results of "
             f"the last step; on {'; '.join(sorted({run['machine'] for run in every}))}. Recipes: "
             f"{recipes}. Without the test images that are copies of training images, accuracy is "
             f"{lost:.3f} lower on average.",

@@ -87,7 +87,7 @@ def test_the_papers_figures_stand_beside_ours(tmp_path):
     imbalance_report.write_report(tmp_path, "paper")
     text = (tmp_path / "imbalance_paper.md").read_text()
     assert "| focal loss | 0.558 | 0.560 ± 0.014 | 0.550 ± 0.014 |" in text
-    assert "focal loss: +0.002 against the paper's figure, above it with 1 of 2 seeds" in text
+    assert "focal loss: +0.002 against the paper's result, above it with 1 of 2 seeds" in text
 
 
 def test_trials_choose_and_runs_follow(tmp_path, capsys):
