@@ -47,7 +47,9 @@ UNDERSAMPLING_TRIES = [("160", "8e-4"), ("160", "1.6e-3"), ("192", "8e-4")]
 def main(argv: list[str] | None = None) -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--protocol", choices=("official", "paper"), default="official")
-    parser.add_argument("--trials", action="store_true", help="choose, on the development split of seed 100")
+    parser.add_argument(
+        "--trials", action="store_true", help="choose, on the development split of seed 100"
+    )
     parser.add_argument("--recipe", default="configs/imbalance.yaml", help="of --protocol official")
     parser.add_argument("--no_pretrained", action="store_true", help="start from random weights")
     parser.add_argument(

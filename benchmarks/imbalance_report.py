@@ -241,7 +241,7 @@ def about(runs: Runs, images: int, copies: int) -> str:
     shared = [word for word in every[0]["arguments"] if all(word in r["arguments"] for r in every)]
     return (
         f"Over {images:,} images of the validation split ({copies} of them copies of training or "
-        f"development images), {len(runs[BASELINE])} seeds, results of the last step; on "
+        f"development images), {len(runs[BASELINE])} seed(s), results of the last step; on "
         f"{'; '.join(machines)}. Every run: `python train.py {' '.join(shared)} ...`. Brackets: "
         "95 % bootstrap intervals over images and seeds; in parentheses the difference to the "
         'baseline with the same seeds, or "no difference" where Holm\'s correction for '
