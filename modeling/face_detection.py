@@ -1,9 +1,12 @@
 """Where faces are in a photo, and the square around each that FER-2013 would have kept."""
 
+import contextlib
+import copy
 import hashlib
 import math
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,10 +69,14 @@ class YuNet:
     largest_side = 1280
 
     def __init__(self, path: str | Path, threshold: float):
+        self._made_of = Path(path).resolve(), threshold
         try:
             self.network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), threshold, 0.3, 500)
         except cv2.error as error:
             raise ValueError(f"{path}: OpenCV cannot read it as YuNet ({error.err}).") from None
+
+    def __reduce__(self):  # OpenCV's objects cannot be copied: a copy is made anew
+        return YuNet, self._made_of
 
     def __call__(self, photo: np.ndarray) -> list[Face]:
         """photo: uint8 (H, W, 3) BGR."""
@@ -106,6 +113,9 @@ class Haar:
                 "(pip install 'opencv-python-headless<5'). Or pass detector_path, a YuNet file."
             )
         self.cascade = cv2.CascadeClassifier(str(path))
+
+    def __reduce__(self):
+        return Haar, (self.threshold,)
 
     def __call__(self, photo: np.ndarray) -> list[Face]:
         """photo: uint8 (H, W, 3) BGR."""
@@ -153,6 +163,33 @@ def make_detector(name: str, path: str | Path | None, threshold: float):
             "local file."
         )
         return Haar(threshold)
+
+
+class Detectors:
+    """
+    As many detectors of the same settings as threads search at the same time: OpenCV's hold the
+    photo that they search, so each serves one thread at a time.
+
+    Args: of `make_detector`.
+
+    Attributes:
+        kind: "YuNet", "Haar", or "none".
+    """
+
+    def __init__(self, name: str, path: str | Path | None, threshold: float):
+        self._first = make_detector(name, path, threshold)
+        self._idle = [self._first]
+        self.kind = "none" if self._first is None else type(self._first).__name__
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[YuNet | Haar | None]:
+        """A detector that nobody else uses meanwhile; None for "none"."""
+        try:
+            detector = self._idle.pop()  # a list's pop and append need no lock
+        except IndexError:
+            detector = copy.copy(self._first)
+        yield detector
+        self._idle.append(detector)  # not reached after an error: that one is not used again
 
 
 def download_yunet() -> str:

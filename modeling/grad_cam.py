@@ -6,6 +6,7 @@ import torch.nn.functional as F
 LEAST_CELLS = 6  # the deepest map of at least so many cells a side is explained
 
 
+@torch.inference_mode(False)
 @torch.enable_grad()
 def grad_cam(model, pixel_values: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
     """
@@ -21,16 +22,11 @@ def grad_cam(model, pixel_values: torch.Tensor, classes: torch.Tensor) -> torch.
     Returns:
         (N, H, W) float32 in [0, 1]; 1 where most spoke for the class, 0 all over where nothing did.
     """
-    maps: list[torch.Tensor] = []
-    hooks = [
-        stage.register_forward_hook(lambda module, inputs, output: maps.append(output))
-        for stage in model.backbone.blocks
-    ]
-    try:
-        logits = model(pixel_values.requires_grad_()).logits  # (N, C)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    # copies: tensors made in inference mode have no gradient, and the caller's need none
+    pixel_values, classes = pixel_values.clone().requires_grad_(), classes.clone()
+    # the model's own outputs and no hooks, which threads would share
+    outputs = model(pixel_values, output_hidden_states=True, return_dict=True)
+    logits, maps = outputs.logits, outputs.hidden_states  # (N, C), one (N, K, h, w) a resolution
     deepest = [stage for stage in maps if min(stage.shape[-2:]) >= LEAST_CELLS] or maps[:1]
     chosen = deepest[-1]  # (N, K, h, w)
     (gradient,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), chosen)

@@ -238,7 +238,8 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
             output_hidden_states = self.config.output_hidden_states
 
         hidden_states = None
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.backbone_frozen):
+        frozen = self.backbone_frozen and self.training  # Grad-CAM needs the gradient of maps
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
             if output_hidden_states:
                 features, hidden_states = self.backbone.forward_intermediates(
                     pixel_values

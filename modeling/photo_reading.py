@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -24,6 +25,7 @@ FORMATS = tuple(  # others of Pillow's unpack before their size is known, or sta
     {"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM"} & {*Image.OPEN}
 )
 
+_quiet = threading.Lock()  # what catch_warnings changes and puts back belongs to all threads
 _TO_RGB = FerEfficientNetImageProcessor(num_channels=3)
 
 
@@ -99,7 +101,7 @@ def _errors_named(name: str) -> Iterator[None]:
 
 
 def _opened(source: str | Path | bytes) -> Image.Image:
-    with warnings.catch_warnings():
+    with _quiet, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is lower
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         return Image.open(file, formats=FORMATS)

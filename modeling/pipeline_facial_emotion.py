@@ -1,5 +1,6 @@
 """Facial expressions in photos: finds the faces, crops them as FER-2013 does, classifies them."""
 
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +13,12 @@ from transformers import AutoModelForImageClassification, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.utils import logging
 
-from .face_detection import DETECTORS, Face, crop_face, find_faces, make_detector
+from .face_detection import DETECTORS, Detectors, Face, crop_face, find_faces
 from .grad_cam import grad_cam
 from .photo_reading import PhotoError, read_photo
 
 logger = logging.get_logger(__name__)
+_making = threading.Lock()  # one thread fetches a detector's weights, and warns
 
 DEFAULTS = {
     "detector": "auto",
@@ -76,7 +78,10 @@ class FacialEmotionPipeline(Pipeline):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self._detectors: dict = {}
+        self._detectors: dict[tuple, Detectors] = {}
+
+    def __getstate__(self) -> dict:  # copied or pickled, it makes its detectors anew
+        return self.__dict__ | {"_detectors": {}}
 
     def __call__(self, inputs, batch_size: int | None = None, **options):
         """
@@ -162,10 +167,13 @@ class FacialEmotionPipeline(Pipeline):
     def _find(self, array: np.ndarray, options: dict) -> list[Face | None]:
         key = tuple(options[name] for name in ("detector", "detector_path", "detection_threshold"))
         if key not in self._detectors:
-            self._detectors[key] = make_detector(*key)
-        if self._detectors[key] is None:
-            return [None]
-        return find_faces(array, self._detectors[key], options["min_face_size"])
+            with _making:
+                if key not in self._detectors:
+                    self._detectors[key] = Detectors(*key)
+        with self._detectors[key].one() as detector:
+            if detector is None:
+                return [None]
+            return find_faces(array, detector, options["min_face_size"])
 
     def _finish(self, photos: list[_Photo], batch_size: int, options: dict) -> Iterator[list[dict]]:
         pixels = [tensor for photo in photos for tensor in photo.pixels]
@@ -191,7 +199,7 @@ class FacialEmotionPipeline(Pipeline):
         return outputs
 
     def _probabilities(self, pixel_values: torch.Tensor, prior) -> torch.Tensor:
-        logits = self.model(pixel_values).logits.float()  # (N, classes)
+        logits = self.model(pixel_values, return_dict=True).logits.float()  # (N, classes)
         if prior is not None:
             shift = self.model.prior_shift(prior) - self.model.prior_shift(self.model.config.prior)
             logits = logits + shift.to(logits.device)

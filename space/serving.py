@@ -1,6 +1,5 @@
 """The model behind the page: loaded once, warm, shared by all who wait."""
 
-import copy
 import math
 import os
 import re
@@ -37,8 +36,8 @@ class _Job:
 
 class Served:
     """
-    One model in as many pipelines as there are workers. Photos that wait with the same options are
-    done together, shared out evenly among the workers: a pass of eight faces costs half as much
+    One pipeline and as many workers as cores. Photos that wait with the same options are done
+    together, shared out evenly among the workers: a pass of eight faces costs half as much
     for each.
 
     Args:
@@ -69,26 +68,26 @@ class Served:
         self.workers = min(cores, 4)
         torch.set_num_threads(max(1, cores // self.workers))
         cv2.setNumThreads(1)
-        first = pipeline(
+        find = pipeline(
             "facial-emotion",
             model=source,
             trust_remote_code=True,
             detector_path=detector_path,
             **where,
         )
-        self.config = first.model.config
+        self.config = find.model.config
         self.labels = [self.config.id2label[i] for i in range(self.config.num_labels)]
-        reading = sys.modules[sys.modules[type(first).__module__].read_photo.__module__]
+        reading = sys.modules[sys.modules[type(find).__module__].read_photo.__module__]
         reading.MAX_PIXELS = MAX_PHOTO_PIXELS
         self._read_photo, self._photo_error = reading.read_photo, reading.PhotoError
         self._readers = ThreadPoolExecutor(self.workers)  # unpacking takes memory
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
-        for find in [first] + [_copy(first, detector_path) for _ in range(self.workers - 1)]:
-            for options in ({}, {"detector": "none", "explain": True}):  # warm
-                find(np.zeros((96, 96, 3), np.uint8), **options)
+        for options in ({}, {"detector": "none", "explain": True}):  # warm
+            find(np.zeros((96, 96, 3), np.uint8), **options)
+        for _ in range(self.workers):
             threading.Thread(target=self._work, args=(find,), daemon=True).start()
-        self.detector = type(next(iter(first._detectors.values()))).__name__
+        self.detector = next(iter(find._detectors.values())).kind
 
     def read(self, content: bytes, name: str) -> np.ndarray:
         """
@@ -141,17 +140,6 @@ def _answer(find, jobs: list[_Job]) -> None:
     else:
         for job, answer in zip(jobs, answers):
             job.answer.set_result(answer)
-
-
-def _copy(find, detector_path: str | None):
-    """Another pipeline: detectors and Grad-CAM's hooks serve one call at a time."""
-    return type(find)(
-        model=copy.deepcopy(find.model),
-        image_processor=find.image_processor,
-        task="facial-emotion",
-        device=find.device,
-        detector_path=detector_path,
-    )
 
 
 def _largest(faces: list[dict]) -> list[dict]:

@@ -4,7 +4,9 @@ import http.server
 import io
 import struct
 import threading
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -204,3 +206,11 @@ def test_urls(server, monkeypatch):
         read_photo(f"{server}/endless.png")
     with pytest.raises(PhotoError, match="http://127.0.0.1:1/a.png: .*refused"):
         read_photo("http://127.0.0.1:1/a.png")
+
+
+def test_threads_leave_the_warning_filters_as_they_were(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(read_photo, [tmp_path / "a.png"] * 400))
+    assert warnings.filters == before

@@ -1,8 +1,12 @@
 """The facial-emotion pipeline, on a small network and on model/ as it ships."""
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +23,9 @@ from modeling import (
     FerEfficientNetConfig,
     FerEfficientNetForImageClassification,
     FerEfficientNetImageProcessor,
+    face_detection,
 )
+from modeling.face_detection import Haar
 from modeling.photo_reading import PhotoError
 
 MODEL = Path(__file__).parents[2] / "model"
@@ -273,3 +279,64 @@ def test_hiding_what_the_heat_map_marks_costs_more_than_hiding_the_rest(astronau
             (left,) = shipped(crop.reshape(face["crop"].shape), detector="none")
             scores.append(left["scores"][face["label"]])
         assert scores[0] < scores[1] - less
+
+
+@pytest.mark.parametrize("options", [{}, {"explain": True}, {"detector": "none", "explain": True}])
+def test_threads_get_the_answers_of_serial_calls(find, photos, options):
+    expected = [find(photo, **options) for photo in photos]
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda photo: find(photo, **options), photos * 4))
+    assert_same_faces(found, expected * 4)
+    for faces, others in zip(found, expected * 4):
+        for face, other in zip(faces, others):
+            for name in set(face) - set(bare(face)):
+                np.testing.assert_allclose(face[name], other[name], atol=1e-5)
+
+
+def test_threads_search_at_the_same_time_and_no_two_with_one_detector(find, astronaut, monkeypatch):
+    """Each search waits until all threads are in one; then none may have another's detector."""
+    meeting, made = threading.Barrier(4), []
+
+    class Detector(Haar):
+        def __init__(self, threshold):
+            super().__init__(threshold)
+            made.append(self)
+            self.photo = None
+
+        def __reduce__(self):
+            return Detector, (self.threshold,)
+
+        def __call__(self, photo):
+            assert self.photo is None, "used by two threads"
+            self.photo = photo
+            meeting.wait(60)
+            self.photo = None
+            return []
+
+    monkeypatch.setattr(face_detection, "Haar", Detector)
+    fresh, small = copy.copy(find), astronaut[:200, :200]
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(3):
+            assert list(threads.map(fresh, [small] * 4)) == [[]] * 4
+    assert len(made) == 4
+
+
+def test_copied_and_pickled_after_a_call_it_is_the_same(find, photos):
+    expected = find(photos)
+    for again in (copy.copy(find), copy.deepcopy(find), pickle.loads(pickle.dumps(find))):
+        assert_same_faces(again(photos), expected)
+        assert again._detectors is not find._detectors
+
+
+@pytest.mark.parametrize(
+    "state", [torch.inference_mode, torch.no_grad, lambda: torch.autocast("cpu")]
+)
+def test_the_callers_mode_of_autograd_does_not_matter(find, photos, state):
+    expected = find(photos, explain=True, tta=True, prior="uniform")
+    with state():
+        found = find(photos, explain=True, tta=True, prior="uniform")
+    assert [len(faces) for faces in found] == [len(faces) for faces in expected]
+    for faces, others in zip(found, expected):
+        for face, other in zip(faces, others):
+            assert face["scores"] == pytest.approx(other["scores"], abs=0.05)
+            assert face["heatmap"].max() == pytest.approx(other["heatmap"].max(), abs=0.05)
