@@ -205,12 +205,13 @@ def do_video(args: argparse.Namespace, find, source: str | int) -> list[Path]:
             yield frame.photo
 
     follower = Follower(find.model.config.uncertain_below)
-    found = find(photos(), batch_size=1 if video.live else min(args.batch_size, 8))
+    batch_size = 1 if video.live else min(args.batch_size, 8)
+    found = find(photos(), batch_size=batch_size, on_error="skip")
     bar = tqdm(found, total=video.length, unit="frame", desc=video.name)
     try:
         for faces in bar:
             frame = waiting.popleft()
-            people = follower.follow(faces, frame.time)
+            people = follower.follow(faces or [], frame.time)
             timeline.add(frame, people)
             bar.set_postfix_str(", ".join(f"{p['person']}: {p['label']}" for p in people)[:60])
             if drawn:

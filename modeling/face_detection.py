@@ -55,6 +55,10 @@ class Face:
         return max(right - left, bottom - top)
 
 
+class DetectionError(RuntimeError):
+    """A detector failed on a photo."""
+
+
 class YuNet:
     """
     Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023, by OpenCV.
@@ -63,10 +67,13 @@ class YuNet:
         path: of face_detection_yunet_2023mar.onnx, or another YuNet that OpenCV reads.
         threshold: least score of a face, in [0, 1].
 
-    Larger photos than `largest_side` pixels are searched in a smaller copy.
+    Larger photos than `largest_side` pixels are searched in a smaller copy. Photos below
+    `smallest_side` are padded with black: OpenCV runs the network on memory that it never wrote
+    where one of its grids is a single row or column (32 px and less).
     """
 
     largest_side = 1280
+    smallest_side = 64
 
     def __init__(self, path: str | Path, threshold: float):
         self._made_of = Path(path).resolve(), threshold
@@ -80,6 +87,9 @@ class YuNet:
 
     def __call__(self, photo: np.ndarray) -> list[Face]:
         """photo: uint8 (H, W, 3) BGR."""
+        below, right = (max(0, self.smallest_side - length) for length in photo.shape[:2])
+        if below or right:
+            photo = cv2.copyMakeBorder(photo, 0, below, 0, right, cv2.BORDER_CONSTANT)
         self.network.setInputSize((photo.shape[1], photo.shape[0]))
         _, rows = self.network.detect(photo)
         return [self._face(row) for row in (() if rows is None else rows)]
@@ -226,6 +236,9 @@ def find_faces(photo: np.ndarray, detector, min_face_size: int) -> list[Face]:
     Returns:
         Faces from left to right. A photo without one is searched once more as a close-up, so that
         a face that fills the picture, as FER-2013's do, is found.
+
+    Raises:
+        DetectionError: the detector fails on this photo.
     """
     bgr = cv2.cvtColor(photo, cv2.COLOR_RGB2BGR)
     side, faces = max(photo.shape[:2]), []
@@ -238,16 +251,35 @@ def find_faces(photo: np.ndarray, detector, min_face_size: int) -> list[Face]:
 
 def _search(bgr: np.ndarray, detector, scale: float, margin: int) -> list[Face]:
     """In a copy `scale` times as large with `margin` pixels around it."""
+    height, width = bgr.shape[:2]
     if scale != 1:
         size = [max(1, round(length * scale)) for length in bgr.shape[1::-1]]
         bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     if margin:
         bgr = cv2.copyMakeBorder(bgr, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
-    return [
+    try:
+        found = detector(bgr)
+    except (cv2.error, MemoryError) as error:
+        raise DetectionError(
+            f"the face detector {type(detector).__name__} fails on it ({error})."
+        ) from None
+    faces = [
         Face(tuple((edge - margin) / scale for edge in face.box), face.score, face.detector,
              face.angle)
-        for face in detector(bgr)
+        for face in found
     ]  # fmt: skip
+    return [face for face in faces if _is_in(face, height, width)]
+
+
+def _is_in(face: Face, height: int, width: int) -> bool:
+    """Whether its box is finite, shares pixels with the photo and is not far larger than it."""
+    left, top, right, bottom = face.box
+    return (
+        all(map(math.isfinite, (*face.box, face.score, face.angle)))
+        and max(left, 0) < min(right, width)
+        and max(top, 0) < min(bottom, height)
+        and face.side <= 2 * max(height, width)
+    )
 
 
 def crop_face(photo: np.ndarray, face: Face) -> np.ndarray:

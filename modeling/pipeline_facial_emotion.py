@@ -13,7 +13,7 @@ from transformers import AutoModelForImageClassification, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.utils import logging
 
-from .face_detection import DETECTORS, Detectors, Face, crop_face, find_faces
+from .face_detection import DETECTORS, DetectionError, Detectors, Face, crop_face, find_faces
 from .grad_cam import grad_cam
 from .photo_reading import PhotoError, read_photo
 
@@ -68,7 +68,7 @@ class FacialEmotionPipeline(Pipeline):
         tta (`bool`, defaults to `False`): average the probabilities with the mirrored face's.
         explain (`bool`, defaults to `False`): add `heatmap` and `crop`.
         on_error (`str`, defaults to `"raise"`): `"skip"` gives None for a photo that cannot be
-            read, with a warning that names it.
+            read or on which the detector fails, with a warning that names it.
     """
 
     _load_processor = False
@@ -102,7 +102,7 @@ class FacialEmotionPipeline(Pipeline):
               `crop`: uint8 (side, side, 3), the upright face that was classified
 
         Raises:
-            PhotoError: a photo cannot be read; the message names it.
+            PhotoError: a photo cannot be read or searched; the message names it.
             ValueError: an option is unknown or out of range.
         """
         options = DEFAULTS | self._preprocess_params | self._sanitize_parameters(**options)[0]
@@ -155,7 +155,11 @@ class FacialEmotionPipeline(Pipeline):
         options = DEFAULTS | options
         name = None if isinstance(source, (str, Path)) else f"photo {number}"
         array, photo = read_photo(source, name), _Photo()  # (H, W, 3)
-        for face in self._find(array, options):
+        try:
+            faces = self._find(array, options)
+        except DetectionError as error:
+            raise PhotoError(f"{name or source}: {error}") from None
+        for face in faces:
             crop = array if face is None else crop_face(array, face)
             tensor = self.image_processor.to_uint8(crop, "channels_last")[None]
             photo.pixels.append(self.image_processor.resize_batch(tensor))

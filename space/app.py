@@ -96,11 +96,12 @@ class Page:
             return panels.WAITING
         try:
             photo = self.photo(path)
+            by_prior = {
+                prior: self.served.faces([photo], prior=prior, explain=True)[0]
+                for _, prior in PRIORS
+            }
         except InputRefused as error:
             return panels.message(str(error))
-        by_prior = {
-            prior: self.served.faces([photo], prior=prior, explain=True)[0] for _, prior in PRIORS
-        }
         return panels.result(photo, by_prior, self.report.certainty())
 
     def show_many(self, paths: list[str] | None, prior: str) -> tuple:
@@ -120,7 +121,10 @@ class Page:
                 except InputRefused as error:
                     refused.append(f"- Left out: {error}")
                     continue
-                (faces,) = self.served.faces([photo], prior=prior)
+                (faces,) = self.served.faces([photo], prior=prior, on_error="skip")
+                if faces is None:
+                    refused.append(f"- Left out: {name}: the face detector fails on it.")
+                    continue
                 writer.write(name, faces)
                 count += len(faces)
                 pictures.append((panels.draw(photo, faces, 640), f"{name}: {_words(faces)}"))

@@ -69,8 +69,9 @@ def follow_faces(
     follower = Follower(served.config.uncertain_below)
 
     def look(frames: list[Frame]) -> None:
-        for frame, faces in zip(frames, served.faces([frame.photo for frame in frames])):
-            people = follower.follow(faces, frame.time)
+        photos = [frame.photo for frame in frames]
+        for frame, faces in zip(frames, served.faces(photos, on_error="skip")):
+            people = follower.follow(faces or [], frame.time)
             timeline.add(frame, people)
             clip.add(annotate(frame.photo, people))
         progress(min(1.0, frames[-1].time / seconds))

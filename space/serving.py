@@ -106,12 +106,20 @@ class Served:
             raise InputRefused(str(error)) from None
 
     def faces(self, photos: list[np.ndarray], **options) -> list[list[dict]]:
-        """The pipeline's answers, each of at most `MAX_FACES` faces: the largest."""
+        """
+        The pipeline's answers, each of at most `MAX_FACES` faces: the largest.
+
+        Raises:
+            InputRefused: the detector fails on a photo. With on_error="skip", its answer is None.
+        """
         jobs = [_Job(photo, options) for photo in photos]
         with self._changed:
             self._jobs.extend(jobs)
             self._changed.notify(len(jobs))
-        return [_largest(job.answer.result()) for job in jobs]
+        try:
+            return [_largest(job.answer.result()) for job in jobs]
+        except self._photo_error as error:
+            raise InputRefused(str(error)) from None
 
     def _work(self, find) -> None:
         while True:
@@ -142,8 +150,10 @@ def _answer(find, jobs: list[_Job]) -> None:
             job.answer.set_result(answer)
 
 
-def _largest(faces: list[dict]) -> list[dict]:
+def _largest(faces: list[dict] | None) -> list[dict] | None:
     """At most `MAX_FACES`, still from left to right."""
+    if faces is None:
+        return None
     widths = [face["box"]["xmax"] - face["box"]["xmin"] for face in faces]
     kept = sorted(range(len(faces)), key=lambda i: -widths[i])[:MAX_FACES]
     return [faces[i] for i in sorted(kept)]

@@ -7,6 +7,7 @@ import skimage.data
 from modeling import face_detection
 from modeling.face_detection import (
     FRAME,
+    DetectionError,
     Face,
     Haar,
     YuNet,
@@ -68,6 +69,55 @@ def test_a_row_of_yunet():
     face = YuNet._face(row)
     assert face.box == (10, 20, 40, 60) and face.score == 0.75
     assert face.angle == pytest.approx(45) and face.side == 40
+
+
+class FakeNetwork:
+    """Stands in for OpenCV's network; its rows are YuNet's."""
+
+    def __init__(self, *rows):
+        self.rows, self.sizes = np.array(rows, np.float32).reshape(-1, 15), []
+
+    def setInputSize(self, size):
+        self.sizes.append(size)
+
+    def detect(self, photo):
+        assert photo.shape[1::-1] == self.sizes[-1]
+        return 1, self.rows
+
+
+def yunet(*boxes):
+    """A YuNet that finds a face in each of these boxes: x, y, width, height."""
+    detector = object.__new__(YuNet)
+    detector.network = FakeNetwork(*([*box] + [0] * 10 + [0.9] for box in boxes))
+    return detector
+
+
+@pytest.mark.parametrize("shape", [(20, 1200), (1200, 20), (1, 1), (32, 640), (300, 400)])
+def test_yunet_is_never_run_on_a_grid_of_one_row_or_column(shape):
+    """OpenCV then reads memory that it has not written."""
+    detector = yunet()
+    assert find_faces(np.full((*shape, 3), 127, np.uint8), detector, 0) == []
+    assert all(min(size) >= 64 for size in detector.network.sizes)
+
+
+def test_boxes_that_are_none_are_dropped():
+    nan, inf = float("nan"), float("inf")
+    photo = np.zeros((300, 400, 3), np.uint8)
+    wrong = [(nan, 0, 50, 50), (0, 0, inf, 50), (-inf, -inf, inf, inf), (410, 0, 50, 50),
+             (0, -90, 50, 60), (50, 50, 0, 0), (-1e6, -1e6, 2e6, 2e6)]  # fmt: skip
+    (face,) = find_faces(photo, yunet(*wrong, (-10, 20, 60, 60)), 0)
+    assert face.box == (-10, 20, 50, 80)
+    over_the_border = find_faces(photo, yunet((-40, -40, 480, 380)), 0)
+    assert len(over_the_border) == 1
+
+
+def test_a_detector_that_fails_names_itself():
+    def failing(photo):
+        raise face_detection.cv2.error("Insufficient memory")
+
+    failing.largest_side = 1280
+    with pytest.raises(DetectionError, match="face detector function fails .*Insufficient memory"):
+        find_faces(np.zeros((300, 400, 3), np.uint8), failing, 0)
 
 
 def scene(side=200):

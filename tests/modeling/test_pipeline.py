@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import skimage.data
@@ -212,6 +213,22 @@ def test_a_bad_photo_is_named_or_left_out(find, astronaut, tmp_path, monkeypatch
     found = find(photos, on_error="skip")
     assert [faces and len(faces) for faces in found] == [1, None, None, 1]
     assert len(said) == 2 and "text.jpg" in said[0] and "photo 2" in said[1]
+
+
+def test_a_detector_that_fails_costs_one_photo(find, astronaut, monkeypatch):
+    real = Haar.__call__
+
+    def failing(self, photo):
+        if photo.max() < 10:
+            raise cv2.error("Insufficient memory")
+        return real(self, photo)
+
+    monkeypatch.setattr(Haar, "__call__", failing)
+    photos = [astronaut, np.zeros((300, 400, 3), np.uint8), astronaut]
+    found = find(photos, on_error="skip")
+    assert [faces and len(faces) for faces in found] == [1, None, 1]
+    with pytest.raises(PhotoError, match="photo 1: the face detector Haar fails on it"):
+        find(photos)
 
 
 def test_fifty_faces(find, astronaut):

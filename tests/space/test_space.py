@@ -159,6 +159,34 @@ def test_photos_with_other_options_between_wait_for_their_turn(modules):
     assert served._take() == [jobs[1]]
 
 
+def test_a_detector_that_fails_is_told_to_the_visitor(modules):
+    serving = modules("serving")
+    served = object.__new__(serving.Served)
+    served._jobs, served._changed = deque(), threading.Condition()
+    served._photo_error = KeyError
+
+    def find(photos, on_error="raise"):
+        if on_error == "raise":
+            raise KeyError("photo 0: the face detector fails on it.")
+        return [None] * len(photos)
+
+    def work():
+        with served._changed:
+            served._changed.wait_for(lambda: served._jobs)
+            job = served._jobs.popleft()
+        serving._answer(find, [job])
+
+    for options in ({}, {"on_error": "skip"}):
+        worker = threading.Thread(target=work)
+        worker.start()
+        if options:
+            assert served.faces([np.zeros((4, 4, 3), np.uint8)], **options) == [None]
+        else:
+            with pytest.raises(serving.InputRefused, match="detector fails"):
+                served.faces([np.zeros((4, 4, 3), np.uint8)])
+        worker.join()
+
+
 def test_the_largest_faces_are_kept_in_order(modules):
     serving = modules("serving")
     faces = [{"box": {"xmin": 0, "xmax": 10 + number}} for number in range(60)]
