@@ -3,7 +3,7 @@ Facial expressions in photos and videos, from the shell; installed, its name is 
 
   python predict.py photo.jpg                         a table: face, label, probability
   python predict.py holiday/ 'more/*.png' --csv -     folders and globs; CSV to the screen
-  python predict.py holiday/ --json faces.json --annotate drawn/
+  python predict.py holiday/ --json faces.json --annotate drawn/ --explain heat/
   python predict.py interview.mp4 --every 5           a timeline as CSV and plot
   python predict.py --webcam 0                        until Ctrl-C; no picture is kept
   python predict.py face.png --detector none          the picture is one tight face
@@ -21,16 +21,20 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
+from safetensors import SafetensorError
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
+from transformers.hf_argparser import string_to_bool
+from transformers.utils.logging import disable_progress_bar
 
 try:
     if __package__:  # installed, as fer_efficientnet.predict
         from . import modeling
         from .modeling.face_detection import DETECTORS
         from .modeling.photo_reading import PhotoError, read_photo
-        from .prediction.annotation import annotate, free_path
+        from .prediction.annotation import annotate, free_path, heat_picture
         from .prediction.inputs import InputError, collect
         from .prediction.output import CsvWriter, JsonWriter, table_lines
         from .prediction.video import Follower, Timeline, Video, VideoError, VideoFile
@@ -38,7 +42,7 @@ try:
         import modeling
         from modeling.face_detection import DETECTORS
         from modeling.photo_reading import PhotoError, read_photo
-        from prediction.annotation import annotate, free_path
+        from prediction.annotation import annotate, free_path, heat_picture
         from prediction.inputs import InputError, collect
         from prediction.output import CsvWriter, JsonWriter, table_lines
         from prediction.video import Follower, Timeline, Video, VideoError, VideoFile
@@ -58,8 +62,11 @@ def make_parser() -> argparse.ArgumentParser:
     add("--json", metavar="FILE", help="write all faces as JSON; - is the screen")
     add("--csv", metavar="FILE", help="write a row for each face; - is the screen")
     add("--annotate", type=Path, metavar="DIR", help="write pictures and videos with boxes there")
+    add("--explain", type=Path, metavar="DIR", help="write a heat map of each photo's faces there")
     add("--every", type=int, metavar="N", help="look at every Nth frame of a video (default: 5)")
     add("--timeline", type=Path, default=Path(), metavar="DIR", help="of videos (default: here)")
+    add("--disable_tqdm", type=string_to_bool, nargs="?", const=True, default=False,
+        metavar="BOOL", help="no progress bars")  # fmt: skip
     add = parser.add_argument_group("model").add_argument
     add("--model", default=str(MODEL), help="folder or Hub id (default: the one that ships)")
     add("--revision", default="main", help="of the Hub id: tag or commit")
@@ -109,10 +116,22 @@ def build_pipeline(args: argparse.Namespace) -> "modeling.FacialEmotionPipeline"
     By this package's own classes: whatever the model, no code that came with it is run.
 
     Raises:
-        OSError, ValueError, RuntimeError: the model cannot be loaded, an option is out of range, or
-            the device is not there.
+        OSError, ValueError, RuntimeError: the model or the detector cannot be loaded, an option is
+            out of range, or the device is not there.
     """
-    config, _ = modeling.FerEfficientNetConfig.get_config_dict(args.model, revision=args.revision)
+    disable_progress_bar()  # of loading the weights, which takes less than a second
+    try:
+        config, _ = modeling.FerEfficientNetConfig.get_config_dict(
+            args.model, revision=args.revision
+        )
+    except OSError:
+        if Path(args.model).is_dir():
+            raise
+        raise ValueError(
+            f"--model {args.model}: no such folder, and no such model can be had from the Hub "
+            f"(revision {args.revision}). Give a folder with config.json and model.safetensors, or "
+            "an id such as owner/name, with network."
+        ) from None
     expected, found = modeling.FerEfficientNetConfig.model_type, config.get("model_type")
     if found != expected:
         raise ValueError(
@@ -125,7 +144,7 @@ def build_pipeline(args: argparse.Namespace) -> "modeling.FacialEmotionPipeline"
     processor = modeling.FerEfficientNetImageProcessor.from_pretrained(
         args.model, revision=args.revision
     )
-    return modeling.FacialEmotionPipeline(
+    find = modeling.FacialEmotionPipeline(
         model=network,
         image_processor=processor,
         task="facial-emotion",
@@ -138,6 +157,8 @@ def build_pipeline(args: argparse.Namespace) -> "modeling.FacialEmotionPipeline"
         prior=args.prior,
         tta=args.tta,
     )
+    find(np.zeros((64, 64, 3), np.uint8))  # makes the detector, or says what is missing
+    return find
 
 
 @contextlib.contextmanager
@@ -161,10 +182,14 @@ def open_writers(args: argparse.Namespace, labels: list[str]) -> Iterator[list]:
 def do_photos(args: argparse.Namespace, find, photos: list[str], writers: list) -> dict[str, int]:
     """Counts of photos, faces and failures."""
     counts = {"photos": 0, "faces": 0, "failed": 0}
-    bar = tqdm(find(iter(photos), on_error="skip"), total=len(photos), unit="photo",
-               disable=len(photos) < 2)  # fmt: skip
+    width = max(map(len, photos))
+    found = find(iter(photos), on_error="skip", explain=args.explain is not None)
+    bar = tqdm(found, total=len(photos), unit="photo",
+               disable=args.disable_tqdm or len(photos) < 2)  # fmt: skip
     with logging_redirect_tqdm():  # what the pipeline says does not break the bar
         for name, faces in zip(photos, bar):
+            if args.explain:
+                write_heat_maps(args.explain, name, faces or [])
             for writer in writers:
                 writer.write(name, faces)
             if faces is None:  # the pipeline has said why
@@ -173,7 +198,7 @@ def do_photos(args: argparse.Namespace, find, photos: list[str], writers: list) 
             counts["photos"] += 1
             counts["faces"] += len(faces)
             if "-" not in (args.json, args.csv):
-                bar.write("\n".join(table_lines(name, faces)), file=sys.stdout)
+                bar.write("\n".join(table_lines(name, faces, width)), file=sys.stdout)
             if args.annotate:
                 try:
                     drawn = annotate(read_photo(name), faces, numbers=len(faces) > 1)
@@ -186,9 +211,18 @@ def do_photos(args: argparse.Namespace, find, photos: list[str], writers: list) 
     return counts
 
 
+def write_heat_maps(folder: Path, name: str, faces: list[dict]) -> None:
+    """A picture for each face of a photo; takes what it is made of out of the faces."""
+    for number, face in enumerate(faces, 1):
+        stem = f"{Path(name).stem[:100]}_{number}_{face['label']}"
+        Image.fromarray(heat_picture(face)).save(free_path(folder, stem, ".png"))
+        del face["heatmap"], face["crop"]
+
+
 def do_video(args: argparse.Namespace, find, source: str | int) -> list[Path]:
     """Follows the faces of a video or webcam; paths of timeline, plot and annotated video."""
-    video = Video(source, 1 if isinstance(source, int) else args.every)
+    every = 1 if isinstance(source, int) else args.every
+    video = Video(source, 1 if args.annotate else every)  # drawn are all of its frames
     stem = "webcam" if video.live else Path(source).stem
     timeline = Timeline(
         free_path(args.timeline, f"{stem}_timeline", ".csv"),
@@ -196,26 +230,35 @@ def do_video(args: argparse.Namespace, find, source: str | int) -> list[Path]:
     )
     drawn = None
     if args.annotate:
-        drawn = VideoFile(free_path(args.annotate, stem, ".mp4"), video.rate / video.every)
+        drawn = VideoFile(free_path(args.annotate, stem, ".webm"), video.rate)
     waiting: deque = deque()
 
     def photos():
         for frame in video:
             waiting.append(frame)
-            yield frame.photo
+            if frame.number % every == 0:
+                yield frame.photo
 
-    follower = Follower(find.model.config.uncertain_below)
-    batch_size = 1 if video.live else min(args.batch_size, 8)
+    def draw(frame, people) -> None:
+        if drawn:
+            drawn.add(annotate(frame.photo, people), frame.time if video.live else 0.0)
+
+    follower, people = Follower(find.model.config.uncertain_below), []
+    together = 8 // every if drawn else 8  # the frames between them wait as well
+    batch_size = 1 if video.live else max(1, min(args.batch_size, together))
     found = find(photos(), batch_size=batch_size, on_error="skip")
-    bar = tqdm(found, total=video.length, unit="frame", desc=video.name)
+    looked_at = video.length and -(-video.length * video.every // every)
+    bar = tqdm(found, total=looked_at, unit="frame", desc=video.name, disable=args.disable_tqdm)
     try:
         for faces in bar:
-            frame = waiting.popleft()
+            while (frame := waiting.popleft()).number % every:
+                draw(frame, people)
             people = follower.follow(faces or [], frame.time)
             timeline.add(frame, people)
             bar.set_postfix_str(", ".join(f"{p['person']}: {p['label']}" for p in people)[:60])
-            if drawn:
-                drawn.add(annotate(frame.photo, people), frame.time if video.live else 0.0)
+            draw(frame, people)
+        for frame in waiting:
+            draw(frame, people)
     except KeyboardInterrupt:
         bar.write("Stopped.")
     finally:
@@ -236,10 +279,28 @@ def main(argv: list[str] | None = None) -> int:
                 "--json and --csv are of photos, and there is none; a video's faces are in its "
                 "timeline, in the folder of --timeline."
             )
+        if args.explain and not photos:
+            raise InputError("--explain is of photos, and there is none.")
         find = build_pipeline(args)
-    except (OSError, ValueError, ImportError, RuntimeError, AssertionError) as error:
-        print(f"predict.py: {error}", file=sys.stderr)
+    except SafetensorError as error:
+        print(f"predict.py: --model {args.model}: model.safetensors is broken ({error}). Fetch or "
+              "copy it again.", file=sys.stderr)  # fmt: skip
         return 2
+    except (OSError, ValueError, ImportError, RuntimeError, AssertionError) as error:
+        print(f"predict.py: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    try:
+        return look(args, find, photos, videos, say)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        print(f"predict.py: cannot write there: {error}; free some space, or choose another file "
+              "or folder.", file=sys.stderr)  # fmt: skip
+        return 2
+
+
+def look(args: argparse.Namespace, find, photos: list[str], videos: list[str], say) -> int:
+    """Through photos, videos and webcam; the status of the command."""
     started, failed, written = time.monotonic(), 0, []
     if photos:
         with open_writers(args, list(find.model.config.id2label.values())) as writers:
@@ -249,7 +310,7 @@ def main(argv: list[str] | None = None) -> int:
         missing = f"; {failed} could not be read" if failed else ""
         say(f"{counts['photos']} photos, {counts['faces']} faces, {rate:.1f} photos/s{missing}")
         written += [Path(name) for name in (args.json, args.csv) if name not in (None, "-")]
-        written += [args.annotate] if args.annotate else []
+        written += [folder for folder in (args.annotate, args.explain) if folder]
     for source in [*videos, *([] if args.webcam is None else [args.webcam])]:
         try:
             written += do_video(args, find, source)

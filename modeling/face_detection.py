@@ -166,7 +166,10 @@ def make_detector(name: str, path: str | Path | None, threshold: float):
         return YuNet(download_yunet(), threshold)
     except OSError as error:  # no network and not in the cache
         if name == "yunet":
-            raise
+            raise OSError(
+                f"YuNet's weights cannot be had from the Hub ({type(error).__name__}). Connect to "
+                "the network once, give a local file as detector_path, or take detector haar."
+            ) from None
         logger.warning(
             f"YuNet's weights cannot be had from the Hub ({type(error).__name__}); finding faces "
             "by OpenCV's Haar cascade, which misses turned and small ones. detector_path takes a "

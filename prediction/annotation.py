@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -45,6 +46,15 @@ def annotate(photo: np.ndarray, faces: Sequence[dict], numbers: bool = False) ->
             text = f"{face.get('person', number)}  {text}"
         _caption(draw, image.size, edges, text, size, color)
     return np.asarray(image)
+
+
+def heat_picture(face: dict, side: int = 200) -> np.ndarray:
+    """uint8 (side, side, 3): the crop, grey, with the heat map over it."""
+    crop = cv2.resize(face["crop"], (side, side), interpolation=cv2.INTER_CUBIC)
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, axis=2)
+    heat = cv2.resize((face["heatmap"] * 255).astype(np.uint8), (side, side))
+    heat = cv2.cvtColor(cv2.applyColorMap(heat, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    return cv2.addWeighted(grey, 0.5, heat, 0.5, 0)
 
 
 def free_path(folder: Path, stem: str, suffix: str) -> Path:

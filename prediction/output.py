@@ -8,12 +8,18 @@ from typing import TextIO
 BOX = ("xmin", "ymin", "xmax", "ymax")
 
 
-def table_lines(name: str, faces: Sequence[dict]) -> list[str]:
-    """One line for each face of a photo, or one that says there is none."""
+def table_lines(name: str, faces: Sequence[dict], width: int = 0) -> list[str]:
+    """
+    One line for each face of a photo, or one that says there is none.
+
+    Args:
+        width: columns that the names of all photos take, so that what follows them is aligned.
+    """
+    name = name.ljust(width)
     if not faces:
-        return [f"{name}  no face"]
+        return [f"{name}   -  no face"]
     return [
-        f"{name}  {number}  {face['label']:<8}  {face['score']:.2f}  "
+        f"{name}  {number:>2}  {face['label']:<8}  {face['score']:.2f}  "
         f"{'uncertain' if face['uncertain'] else '':<9}  at {describe_box(face['box'])}"
         for number, face in enumerate(faces, 1)
     ]
@@ -39,7 +45,10 @@ class JsonWriter:
 
 
 class CsvWriter:
-    """One row for each face: file, number, box, scores, and a column for each class."""
+    """
+    One row for each face: file, number, box, scores, and a column for each class. A photo without
+    a face has a row with the number 0, one that could not be read a row with its name alone.
+    """
 
     def __init__(self, file: TextIO, label_names: Sequence[str]):
         self.labels = list(label_names)
@@ -49,6 +58,9 @@ class CsvWriter:
         )
 
     def write(self, name: str, faces: Sequence[dict] | None) -> None:
+        if not faces:
+            blank = [""] * (len(BOX) + 4 + len(self.labels))
+            self.rows.writerow([name, "" if faces is None else 0, *blank])
         for number, face in enumerate(faces or (), 1):
             self.rows.writerow(
                 [name, number, *(face["box"][edge] for edge in BOX), f"{face['face_score']:.4f}"]

@@ -1,15 +1,20 @@
 """Faces followed through a video: one person keeps one id and a smoothed curve."""
 
+import contextlib
 import csv
 import math
+import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
-import matplotlib
-import numpy as np
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # a damaged frame is not the reader's affair
+
+import cv2  # noqa: E402
+import matplotlib  # noqa: E402
+import numpy as np  # noqa: E402
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -61,9 +66,8 @@ class Video:
     def __init__(self, source: str | int, every: int):
         self.name = f"webcam {source}" if isinstance(source, int) else source
         self.every, self.live = every, isinstance(source, int)
-        before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        self.capture = cv2.VideoCapture(source)  # VideoError says it, in one line
-        cv2.utils.logging.setLogLevel(before)
+        with _quiet():  # VideoError says it, in one line
+            self.capture = cv2.VideoCapture(source)
         if not self.capture.isOpened():
             raise VideoError(f"{self.name}: OpenCV cannot open it as a video.")
         rate = self.capture.get(cv2.CAP_PROP_FPS)
@@ -149,10 +153,28 @@ class Follower:
         }
 
 
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """OpenCV warns of codecs from C, past Python's stderr: nothing reaches the screen meanwhile."""
+    with _ONE_AT_A_TIME, open(os.devnull, "wb") as nowhere:
+        before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        stderr = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            cv2.utils.logging.setLogLevel(before)
+
+
 class VideoFile:
     """A video that frames are written into; opened at the first one, whose size it takes."""
 
-    CODECS = {".mp4": "mp4v", ".webm": "VP80"}  # browsers play the second
+    CODECS = {".webm": "VP80"}  # what browsers play, of what OpenCV's wheels write
 
     def __init__(self, path: Path, rate: float):
         self.path, self.rate, self.writer, self.frames = path, rate, None, 0
@@ -170,7 +192,8 @@ class VideoFile:
         if self.writer is None:
             size = (picture.shape[1], picture.shape[0])
             codec = cv2.VideoWriter.fourcc(*self.CODECS[self.path.suffix])
-            self.writer = cv2.VideoWriter(str(self.path), codec, self.rate, size)
+            with _quiet():
+                self.writer = cv2.VideoWriter(str(self.path), codec, self.rate, size)
             if not self.writer.isOpened():
                 raise VideoError(f"{self.path}: OpenCV cannot write this video.")
         for _ in range(max(1, round(seconds * self.rate) - self.frames)):

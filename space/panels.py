@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from prediction.annotation import COLORS, annotate
+from prediction.annotation import COLORS, annotate, heat_picture
 
 SHOWN_SIDE = 1000  # pixels of the longer side of a picture in the page
 
@@ -116,15 +116,6 @@ def _bar(label: str, share: float) -> str:
         f'<i style="width:{share:.1%};background:{color}"></i></span>'
         f'<span class="share">{share:.0%}</span></div>'
     )
-
-
-def heat_picture(face: dict, side: int = 200) -> np.ndarray:
-    """uint8 (side, side, 3): the crop, grey, with the heat map over it."""
-    crop = cv2.resize(face["crop"], (side, side), interpolation=cv2.INTER_CUBIC)
-    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, axis=2)
-    heat = cv2.resize((face["heatmap"] * 255).astype(np.uint8), (side, side))
-    heat = cv2.cvtColor(cv2.applyColorMap(heat, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
-    return cv2.addWeighted(grey, 0.5, heat, 0.5, 0)
 
 
 def fit(photo: np.ndarray, side: int = SHOWN_SIDE) -> np.ndarray:

@@ -149,7 +149,7 @@ def test_the_installed_command_brings_its_model(wheel, tmp_path):
     command = [sys.executable, "-I", "-c", code, str(tmp_path), "a.png", "--detector", "haar"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "a.png  1  happy" in done.stdout
+    assert "a.png   1  happy" in done.stdout
     entry_points = next(tmp_path.glob("*.dist-info")) / "entry_points.txt"
     assert "facial-emotion = fer_efficientnet.predict:main" in entry_points.read_text()
 

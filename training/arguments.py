@@ -5,6 +5,7 @@ Arguments of train.py: dataclasses with help and cross-field checks, from a YAML
 """
 
 import argparse
+import copy
 import dataclasses
 import json
 import sys
@@ -16,6 +17,7 @@ from typing import Literal
 import torch
 from timm.optim import list_optimizers
 from transformers import HfArgumentParser, TrainingArguments
+from transformers.hf_argparser import string_to_bool
 
 from .augmentation import AugmentationArguments
 from .data import DataArguments
@@ -34,6 +36,15 @@ from .treatments import (
 )
 
 USAGE = "train.py [RECIPE.yaml] [--flag value ...]"
+METAVARS = {int: "N", float: "X", string_to_bool: "true|false"}
+# What --help shows of TrainingArguments beyond the flags that FerTrainingArguments sets.
+COMMON_FLAGS = (
+    *("num_train_epochs", "max_steps", "learning_rate", "weight_decay", "optim", "seed"),
+    *("lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "max_grad_norm"),
+    *("gradient_accumulation_steps", "bf16", "fp16", "torch_compile", "use_cpu"),
+    *("load_best_model_at_end", "metric_for_best_model", "resume_from_checkpoint"),
+    *("dataloader_num_workers", "disable_tqdm"),
+)
 # Beginnings of the names of arguments that do not change what a run learns.
 NOT_RECIPE = (
     *("output_dir", "overwrite", "resume_from_checkpoint", "dataset", "skip_bad_rows"),
@@ -56,7 +67,7 @@ NOT_RECIPE = (
 class FerTrainingArguments(TrainingArguments):
     """transformers.TrainingArguments, every flag of it, and what FerTrainer adds."""
 
-    _argument_group_name = "training (all of transformers.TrainingArguments)"
+    _argument_group_name = "training (with all of transformers.TrainingArguments: --help_all)"
 
     ema_decay: float = arg(
         0.0,
@@ -208,10 +219,13 @@ class Arguments:
         return kept | {"data_fingerprint": data_fingerprint, "processes": self.training.world_size}
 
 
-def make_parser(description: str, outside: Sequence[type[Loss]] = ()) -> HfArgumentParser:
+def make_parser(
+    description: str, outside: Sequence[type[Loss]] = (), help_all: bool = False
+) -> HfArgumentParser:
     """
     Args:
         outside: losses of other files, whose flags are wanted as well.
+        help_all: whether its help shows every flag of TrainingArguments, or those in common use.
     """
     parser = HfArgumentParser(
         (
@@ -236,7 +250,15 @@ def make_parser(description: str, outside: Sequence[type[Loss]] = ()) -> HfArgum
         default=None,
         help="Start from random weights although the recipe says otherwise.",
     )
+    parser.add_argument("--help_all", action="help", help="Show every flag and exit.")
+    shown = {*FerTrainingArguments.__annotations__, *COMMON_FLAGS}
+    rare = {field_.name for field_ in dataclasses.fields(TrainingArguments)} - shown
     for action in parser._actions:
+        twin = isinstance(action, argparse._StoreFalseAction)  # --no_flag beside --flag false
+        if twin or (action.dest in rare and not help_all):
+            action.help = argparse.SUPPRESS
+        if action.nargs != 0 and not 0 < len(action.choices or ()) <= 8:
+            action.metavar = METAVARS.get(action.type, "TEXT")
         if action.nargs == "+":
             action.nargs = "*"  # an empty list is a value too: no hidden layer
         if action.dest == "loss":
@@ -261,7 +283,8 @@ def parse_arguments(description: str, argv: list[str] | None = None) -> Argument
     recipe = Path(argv.pop(0)) if argv and not argv[0].startswith("-") else None
     try:
         named = [_loss_named(argv), str(read_recipe(recipe).get("loss", "")) if recipe else ""]
-        parser = make_parser(description, [find_loss(name) for name in named if ".py:" in name])
+        outside = [find_loss(name) for name in named if ".py:" in name]
+        parser = make_parser(description, outside, help_all="--help_all" in argv)
         options = parser._option_string_actions
         known = {option[2:] for option in options if option.startswith("--")}
         if recipe:
@@ -318,7 +341,15 @@ def _as_flags(recipe: dict, parser: HfArgumentParser) -> list[str]:
 
 
 class _HelpFormatter(HfArgumentParser().formatter_class):
-    """Shows defaults, and leaves line breaks of the description as they are."""
+    """Shows each flag once and its default, and leaves line breaks of the description alone."""
+
+    def _format_action_invocation(self, action):
+        once = copy.copy(action)
+        once.option_strings = action.option_strings[:1]  # --a-flag is read as --a_flag is
+        return super()._format_action_invocation(once)
+
+    def _get_help_string(self, action):
+        return action.help if action.default is None else super()._get_help_string(action)
 
     def _fill_text(self, text, width, indent):
         return text

@@ -392,6 +392,26 @@ def test_combination_with_meaning_is_accepted(flags):
     parse(*flags.split())
 
 
+def shown_by(flag, capsys) -> str:
+    with pytest.raises(SystemExit) as end:
+        parse(flag)
+    assert end.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_help_shows_what_people_use_and_help_all_the_rest(capsys):
+    short, whole = shown_by("--help", capsys), shown_by("--help_all", capsys)
+    assert "--weight_decay X" in short and "--help_all" in short
+    rare = "--adam_beta2 X"
+    assert rare not in short and rare in whole
+    assert len(short.splitlines()) < 350 < len(whole.splitlines())
+    for text in (short, whole):  # each flag once
+        flags = re.findall(r"(?m)^  (--\S+)", text)
+        assert len(flags) == len(set(flags)) and not re.search(r"(?m)^  .*--[a-z]+-[a-z]", text)
+        assert "--no_channels_last" not in text and "--channels_last [true|false]" in text
+    assert parse("--no-channels-last", "--adam_beta2", 0.9).training.channels_last is False
+
+
 def test_help_teaches(capsys):
     with pytest.raises(SystemExit) as end:
         parse("--help")
@@ -406,7 +426,7 @@ def test_help_teaches(capsys):
         assert re.search(rf"{flag}\b", text), flag
     for group in (
         *("data", "treatment of imbalance", "losses", "targets", "model", "augmentation"),
-        "training (all of transformers",
+        "training (with all of transformers",
     ):
         assert f"\n{group}" in text
     assert "Focusing exponent of the focal loss" in text and "(default: 2.0)" in text
