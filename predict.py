@@ -4,6 +4,7 @@ Facial expressions in photos and videos, from the shell; installed, its name is 
   python predict.py photo.jpg                         a table: face, label, probability
   python predict.py holiday/ 'more/*.png' --csv -     folders and globs; CSV to the screen
   python predict.py holiday/ --json faces.json --annotate drawn/ --explain heat/
+  python predict.py holiday/ --jsonl -                a line of JSON for each photo
   python predict.py interview.mp4 --every 5           a timeline as CSV and plot
   python predict.py --webcam 0                        until Ctrl-C; no picture is kept
   python predict.py face.png --detector none          the picture is one tight face
@@ -15,7 +16,10 @@ command.
 
 import argparse
 import contextlib
+import os
+import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -36,7 +40,7 @@ try:
         from .modeling.photo_reading import PhotoError, read_photo
         from .prediction.annotation import annotate, free_path, heat_picture
         from .prediction.inputs import InputError, collect
-        from .prediction.output import CsvWriter, JsonWriter, table_lines
+        from .prediction.output import CsvWriter, JsonLinesWriter, JsonWriter, table_lines
         from .prediction.video import Follower, Timeline, Video, VideoError, VideoFile
     else:
         import modeling
@@ -44,7 +48,7 @@ try:
         from modeling.photo_reading import PhotoError, read_photo
         from prediction.annotation import annotate, free_path, heat_picture
         from prediction.inputs import InputError, collect
-        from prediction.output import CsvWriter, JsonWriter, table_lines
+        from prediction.output import CsvWriter, JsonLinesWriter, JsonWriter, table_lines
         from prediction.video import Follower, Timeline, Video, VideoError, VideoFile
 except ImportError as error:
     raise SystemExit(f"predict.py: {error}. It needs pip install '.[photos]'.") from error
@@ -60,6 +64,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("inputs", nargs="*", metavar="INPUT", help="photo, video, folder, glob or URL")
     add("--webcam", type=int, metavar="N", help="look through webcam N (0 is the first)")
     add("--json", metavar="FILE", help="write all faces as JSON; - is the screen")
+    add("--jsonl", metavar="FILE", help="write a line of JSON for each photo; - is the screen")
     add("--csv", metavar="FILE", help="write a row for each face; - is the screen")
     add("--annotate", type=Path, metavar="DIR", help="write pictures and videos with boxes there")
     add("--explain", type=Path, metavar="DIR", help="write a heat map of each photo's faces there")
@@ -88,8 +93,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if not args.inputs and args.webcam is None:
         parser.error("give a photo, a video, a folder or --webcam N.")
-    if args.json == args.csv == "-":
-        parser.error("only one of --json and --csv can go to the screen.")
+    files = [name for name in (args.json, args.jsonl, args.csv) if name]
+    if files.count("-") > 1:
+        parser.error("only one of --json, --jsonl and --csv can go to the screen.")
+    if len({*map(os.path.abspath, files)}) < len(files):
+        parser.error("--json, --jsonl and --csv need a file each.")
     if args.every is not None and not args.inputs:
         parser.error("--every is of a video file; a webcam is looked at as fast as it goes.")
     args.every = 5 if args.every is None else args.every
@@ -163,20 +171,24 @@ def build_pipeline(args: argparse.Namespace) -> "modeling.FacialEmotionPipeline"
 
 @contextlib.contextmanager
 def open_writers(args: argparse.Namespace, labels: list[str]) -> Iterator[list]:
-    """For --json and --csv; "-" is the screen."""
+    """
+    For --json, --jsonl and --csv; "-" is the screen. Each line is on the disk once it is written,
+    and the files are ended however the work ends.
+    """
     with contextlib.ExitStack() as files:
 
         def opened(name: str):
             if name == "-":
                 return sys.stdout
             Path(name).parent.mkdir(parents=True, exist_ok=True)
-            return files.enter_context(open(name, "w", newline=""))
+            return files.enter_context(open(name, "w", 1, encoding="utf-8", newline=""))
 
         writers: list = [JsonWriter(opened(args.json))] if args.json else []
+        writers += [JsonLinesWriter(opened(args.jsonl))] if args.jsonl else []
         writers += [CsvWriter(opened(args.csv), labels)] if args.csv else []
-        yield writers
         for writer in writers:
-            writer.end()
+            files.callback(writer.end)
+        yield writers
 
 
 def do_photos(args: argparse.Namespace, find, photos: list[str], writers: list) -> dict[str, int]:
@@ -197,7 +209,7 @@ def do_photos(args: argparse.Namespace, find, photos: list[str], writers: list) 
                 continue
             counts["photos"] += 1
             counts["faces"] += len(faces)
-            if "-" not in (args.json, args.csv):
+            if "-" not in (args.json, args.jsonl, args.csv):
                 bar.write("\n".join(table_lines(name, faces, width)), file=sys.stdout)
             if args.annotate:
                 try:
@@ -270,14 +282,41 @@ def do_video(args: argparse.Namespace, find, source: str | int) -> list[Path]:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Exit status: as above; 130 after Ctrl-C, 141 if the reader of the output is gone."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # names may hold what no encoding has
+    before = None
+    if threading.current_thread() is threading.main_thread():  # where alone it can be set
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and files are ended
+    try:
+        status = command(argv)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        print("predict.py: stopped; what was done by then is written.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # of `| head`; Python would write the rest once more at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        print(f"predict.py: cannot write there: {error}; free some space, or choose another file "
+              "or folder.", file=sys.stderr)  # fmt: skip
+        return 2
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def command(argv: list[str] | None) -> int:
+    """The whole command; its exit status."""
     args = parse(argv)
-    say = (lambda words: print(words, file=sys.stderr)) if "-" in (args.json, args.csv) else print
+    outputs = [name for name in (args.json, args.jsonl, args.csv) if name]
+    say = (lambda words: print(words, file=sys.stderr)) if "-" in outputs else print
     try:
         photos, videos = collect(args.inputs)
-        if (args.json or args.csv) and not photos:
+        if outputs and not photos:
             raise InputError(
-                "--json and --csv are of photos, and there is none; a video's faces are in its "
-                "timeline, in the folder of --timeline."
+                "--json, --jsonl and --csv are of photos, and there is none; a video's faces are "
+                "in its timeline, in the folder of --timeline."
             )
         if args.explain and not photos:
             raise InputError("--explain is of photos, and there is none.")
@@ -289,17 +328,12 @@ def main(argv: list[str] | None = None) -> int:
     except (OSError, ValueError, ImportError, RuntimeError, AssertionError) as error:
         print(f"predict.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    try:
-        return look(args, find, photos, videos, say)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        print(f"predict.py: cannot write there: {error}; free some space, or choose another file "
-              "or folder.", file=sys.stderr)  # fmt: skip
-        return 2
+    return look(args, find, photos, videos, outputs, say)
 
 
-def look(args: argparse.Namespace, find, photos: list[str], videos: list[str], say) -> int:
+def look(
+    args: argparse.Namespace, find, photos: list[str], videos: list[str], outputs: list[str], say
+) -> int:
     """Through photos, videos and webcam; the status of the command."""
     started, failed, written = time.monotonic(), 0, []
     if photos:
@@ -309,7 +343,7 @@ def look(args: argparse.Namespace, find, photos: list[str], videos: list[str], s
         rate = len(photos) / (time.monotonic() - started)
         missing = f"; {failed} could not be read" if failed else ""
         say(f"{counts['photos']} photos, {counts['faces']} faces, {rate:.1f} photos/s{missing}")
-        written += [Path(name) for name in (args.json, args.csv) if name not in (None, "-")]
+        written += [Path(name) for name in outputs if name != "-"]
         written += [folder for folder in (args.annotate, args.explain) if folder]
     for source in [*videos, *([] if args.webcam is None else [args.webcam])]:
         try:
@@ -323,7 +357,4 @@ def look(args: argparse.Namespace, find, photos: list[str], videos: list[str], s
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(main())

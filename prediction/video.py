@@ -20,7 +20,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 from .annotation import COLORS  # noqa: E402
-from .output import BOX  # noqa: E402
+from .output import BOX, csv_cell, readable  # noqa: E402
 
 LEAST_OVERLAP = 0.3  # intersection over union of a face's boxes in two looked-at frames
 PATIENCE = 1.0  # seconds a person may be out of sight
@@ -66,6 +66,10 @@ class Video:
     def __init__(self, source: str | int, every: int):
         self.name = f"webcam {source}" if isinstance(source, int) else source
         self.every, self.live = every, isinstance(source, int)
+        if self.name != readable(self.name):  # OpenCV would end the process by SIGSEGV
+            raise VideoError(
+                f"{self.name}: OpenCV reads no file whose name is not UTF-8; rename it."
+            )
         with _quiet():  # VideoError says it, in one line
             self.capture = cv2.VideoCapture(source)
         if not self.capture.isOpened():
@@ -216,7 +220,8 @@ class Timeline:
         self.file = path.open("w", newline="")
         self.rows = csv.writer(self.file, lineterminator="\n")
         self.rows.writerow(
-            ["time", "frame", "person", *BOX, "label", "score", "uncertain", *self.labels]
+            ["time", "frame", "person", *BOX, "label", "score", "uncertain"]
+            + [csv_cell(label) for label in self.labels]
         )
 
     def add(self, frame: Frame, faces: Sequence[dict]) -> None:
@@ -226,7 +231,7 @@ class Timeline:
             self.rows.writerow(
                 [f"{frame.time:.3f}", frame.number, face["person"]]
                 + [face["box"][edge] for edge in BOX]
-                + [face["label"], f"{face['score']:.4f}", face["uncertain"]]
+                + [csv_cell(face["label"]), f"{face['score']:.4f}", face["uncertain"]]
                 + [f"{share:.4f}" for share in shares]
             )
 
@@ -249,7 +254,7 @@ class Timeline:
         else:
             panels[0, 0].text(0.5, 0.5, "no face", ha="center", transform=panels[0, 0].transAxes)
         panels[-1, 0].set_xlabel("seconds")
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(readable(title), fontsize=10)
         figure.savefig(self.path.with_suffix(".png"), dpi=110)
         plt.close(figure)
         return self.path.with_suffix(".png")

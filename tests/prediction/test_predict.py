@@ -2,9 +2,14 @@
 
 import csv
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.error import URLError
 
 import cv2
@@ -18,6 +23,7 @@ from modeling import FerEfficientNetConfig
 from modeling.photo_reading import PhotoError
 from prediction.annotation import annotate
 from prediction.inputs import InputError, collect
+from prediction.output import CsvWriter
 from prediction.video import Follower, Video, VideoError, VideoFile, overlap
 
 LABELS = list(FerEfficientNetConfig().id2label.values())
@@ -104,7 +110,8 @@ def test_a_broken_file_is_skipped_and_the_status_says_so(album, tmp_path, capsys
     "words, said",
     [
         ([], "give a photo"),
-        (["x.jpg", "--json", "-", "--csv", "-"], "only one of --json and --csv"),
+        (["x.jpg", "--json", "-", "--csv", "-"], "only one of --json, --jsonl and --csv"),
+        (["x.jpg", "--json", "a", "--csv", "./a"], "need a file each"),
         (["x.jpg", "--every", "0"], "must be at least 1"),
         (["--webcam", "0", "--every", "5"], "--every is of a video file"),
         (["x.jpg", "--prior", "1", "b"], "prior must be 'learned', 'train', 'uniform', or as many"),
@@ -127,7 +134,7 @@ def test_wrong_values_are_one_line(album, clip, broken_weights, tmp_path, capsys
         ([album / "a.png", "--prior", "1", "2"], "prior must be"),
         ([album / "a.png", "--model", album], "config.json"),
         ([album / "a.png", "--model", other], "expected a model of type fer_efficientnet, but"),
-        ([clip, "--csv", "faces.csv"], "--json and --csv are of photos"),
+        ([clip, "--csv", "faces.csv"], "--json, --jsonl and --csv are of photos"),
         ([clip, "--explain", tmp_path], "--explain is of photos"),
         ([album / "a.png", "--model", tmp_path / "no"], "no: no such folder, and no such model"),
         ([album / "a.png", "--model", broken_weights], "model.safetensors is broken"),
@@ -180,6 +187,96 @@ def test_bars(album, clip, tmp_path, capsys, words, bars):
 def test_a_device_that_is_not_there_is_one_line(album, capsys):
     assert predict.main([str(album / "a.png"), "--device", "gpu"]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("predict.py: ")
+
+
+def faces_until(ending, photos):
+    """A pipeline in whose `photos`-th photo `ending` is called."""
+
+    def find(sources, **options):
+        for number, _ in enumerate(sources):
+            if number == photos:
+                ending()
+            yield [face(number)]
+
+    find.model = SimpleNamespace(config=SimpleNamespace(id2label=dict(enumerate(LABELS))))
+    return find
+
+
+@pytest.mark.parametrize("sent, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_output_that_is_stopped_is_whole_up_to_there(tmp_path, monkeypatch, capsys, sent, status):
+    for number in range(5):
+        (tmp_path / f"{number}.png").touch()
+    find = faces_until(lambda: os.kill(os.getpid(), sent), 3)
+    monkeypatch.setattr(predict, "build_pipeline", lambda args: find)
+    handler = signal.getsignal(signal.SIGTERM)
+    words = [f"--{kind}={tmp_path / kind}" for kind in ("json", "jsonl", "csv")]
+    try:
+        done = run(tmp_path, *words)
+    except SystemExit as ended:
+        done = ended.code
+    assert done == status and signal.getsignal(signal.SIGTERM) is handler
+    names = [str(tmp_path / f"{number}.png") for number in range(3)]
+    listed = json.loads((tmp_path / "json").read_text())
+    assert listed == [json.loads(line) for line in (tmp_path / "jsonl").read_text().splitlines()]
+    rows = csv.DictReader((tmp_path / "csv").open())
+    assert [entry["file"] for entry in listed] == names == [row["file"] for row in rows]
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl", "csv"])
+def test_each_line_is_on_the_disk_once_it_is_written(tmp_path, monkeypatch, kind):
+    for number in range(3):
+        (tmp_path / f"{number}.png").touch()
+    seen = []
+    look = faces_until(lambda: seen.append((tmp_path / kind).read_text()), 2)
+    monkeypatch.setattr(predict, "build_pipeline", lambda args: look)
+    run(tmp_path, f"--{kind}={tmp_path / kind}")
+    assert "0.png" in seen[0]
+
+
+def test_a_reader_that_leaves_is_no_error(album):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, predict.__file__, album / "a.png", "--detector", "haar", "--csv=-"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert done.returncode == 141
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+
+
+def test_names_that_are_no_utf8_stand_in_every_output(tmp_path, monkeypatch, capsys):
+    odd = os.fsencode(tmp_path) + b"/a\xff.png"
+    try:
+        Path(os.fsdecode(odd)).touch()
+    except OSError:
+        pytest.skip("this file system has no such names")
+    monkeypatch.setattr(predict, "build_pipeline", lambda args: faces_until(None, None))
+    words = [f"--{kind}={tmp_path / kind}" for kind in ("json", "jsonl", "csv")]
+    assert run(tmp_path, *words) == 0
+    expected = f"{tmp_path}/a\\udcff.png"
+    assert json.loads((tmp_path / "json").read_text())[0]["file"] == expected
+    assert json.loads((tmp_path / "jsonl").read_text())["file"] == expected
+    assert next(csv.DictReader((tmp_path / "csv").open(encoding="utf-8")))["file"] == expected
+    assert capsys.readouterr().out.startswith(expected)
+
+
+def test_a_video_whose_name_is_no_utf8_is_refused():
+    with pytest.raises(VideoError, match="whose name is not UTF-8; rename it"):
+        Video("a\udcff.mp4", 1)
+
+
+def test_a_file_that_cannot_be_written_is_one_line(album, tmp_path, capsys):
+    for kind in ("json", "jsonl", "csv"):
+        assert run(album / "a.png", f"--{kind}", tmp_path) == 2
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert last.startswith("predict.py: ") and str(tmp_path) in last
+
+
+@pytest.mark.parametrize("name", ["=1+1.png", "+a.png", "-a.png", "@a.png", "\ta.png", "a=b.png"])
+def test_no_csv_cell_is_a_formula(tmp_path, name):
+    with (tmp_path / "faces.csv").open("w", newline="") as file:
+        CsvWriter(file, LABELS).write(name, [face(0)])
+    (row,) = csv.DictReader((tmp_path / "faces.csv").open(newline=""))
+    assert row["file"] == (name if name == "a=b.png" else f"'{name}")
 
 
 def test_inputs(album, monkeypatch):
@@ -299,7 +396,8 @@ def test_a_webcam_that_is_not_there_is_one_line(tmp_path, capfd):
 def face(left, label="happy"):
     scores = {name: 0.88 if name == label else 0.02 for name in LABELS}
     box = {"xmin": left, "ymin": 0, "xmax": left + 100, "ymax": 100}
-    return {"box": box, "label": label, "score": 0.88, "scores": scores, "uncertain": False}
+    answer = {"label": label, "score": 0.88, "scores": scores, "uncertain": False}
+    return {"box": box, "face_score": 1.0} | answer
 
 
 def test_people_keep_their_ids_and_are_smoothed():
