@@ -73,9 +73,9 @@ class JsonLinesWriter:
 
 class CsvWriter:
     """
-    One row for each face: file, number, box, scores, and a column for each class. A photo without
-    a face has a row with the number 0, one that could not be read a row with its name alone. Text is
-    written by `csv_cell`.
+    One row for each face: file, number, box, scores, and a column for each class; text by
+    `csv_cell`. A photo without a face has a row with the number 0, one that could not be read a
+    row with its name alone.
     """
 
     def __init__(self, file: TextIO, label_names: Sequence[str]):
