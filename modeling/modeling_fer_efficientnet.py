@@ -2,6 +2,7 @@
 
 import difflib
 import math
+from typing import TYPE_CHECKING
 
 import timm
 import torch
@@ -14,6 +15,16 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
 from .configuration_fer_efficientnet import FerEfficientNetConfig
+
+if TYPE_CHECKING:  # transformers saves and loads what is imported in a file, be it never run
+    from .pipeline_facial_emotion import FacialEmotionPipeline  # noqa: F401
+
+CUSTOM_PIPELINES = {  # as transformers' Pipeline.save_pretrained writes it
+    "facial-emotion": {
+        "impl": "pipeline_facial_emotion.FacialEmotionPipeline",
+        "pt": ["AutoModelForImageClassification"],
+    }
+}
 
 
 def create_backbone(config: FerEfficientNetConfig) -> EfficientNet:
@@ -156,6 +167,11 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
 
     def get_input_embeddings(self):
         return None  # an image network has no token embeddings
+
+    def save_pretrained(self, *args, **kwargs):
+        """transformers' own; the config names the facial-emotion pipeline, whose code is saved."""
+        self.config.custom_pipelines = CUSTOM_PIPELINES
+        super().save_pretrained(*args, **kwargs)
 
     def load_timm_weights(self, name: str, file: str | None = None) -> None:
         """

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from transformers.dynamic_module_utils import custom_object_save
 
 from . import modeling
 from .data import LABELS, first_line
@@ -16,12 +15,6 @@ from .weights.lite_weights import convert, installed_package
 
 Network = modeling.FerEfficientNetForImageClassification
 Processor = modeling.FerEfficientNetImageProcessor
-CUSTOM_PIPELINES = {  # as transformers' Pipeline.save_pretrained writes it
-    "facial-emotion": {
-        "impl": f"pipeline_facial_emotion.{modeling.FacialEmotionPipeline.__name__}",
-        "pt": ["AutoModelForImageClassification"],
-    }
-}
 
 
 @dataclass
@@ -184,8 +177,6 @@ def save_network(
         dtype: of weight matrices and convolutions in the file; config.json says float32, as which
             they load.
     """
-    network.config.custom_pipelines = CUSTOM_PIPELINES
-    custom_object_save(modeling.FacialEmotionPipeline, folder)
     weights = {
         name: value.to(dtype) if value.ndim > 1 else value
         for name, value in network.state_dict().items()
