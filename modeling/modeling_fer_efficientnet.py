@@ -237,8 +237,11 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
         Args:
             pixel_values (`torch.Tensor` of shape `(N, num_channels, image_size, image_size)`):
                 Normalised images, as [`FerEfficientNetImageProcessor`] makes them.
-            labels (`torch.LongTensor` of shape `(N,)`, *optional*):
-                Class ids in [0, num_labels); plain cross-entropy is computed from them.
+            labels (`torch.Tensor`, *optional*): What the config's `problem_type` says, as in
+                transformers' own classifiers: class ids of shape `(N,)` (cross-entropy), or floats
+                of shape `(N, num_labels)` (binary cross-entropy of multi-label classification, or
+                mean squared error of regression). By default one label is regression, integers
+                are class ids, and floats are multiple labels.
             output_hidden_states (`bool`, *optional*): Also return the feature map after each stage
                 of the backbone.
             return_dict (`bool`, *optional*): False returns a tuple.
@@ -272,7 +275,7 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
 
         loss = None
         if labels is not None:
-            loss = F.cross_entropy(logits.float(), labels)
+            loss = self.loss_function(labels, logits.float(), self.config)
         if not return_dict:
             return tuple(value for value in (loss, logits, hidden_states) if value is not None)
         return ImageClassifierOutputWithNoAttention(

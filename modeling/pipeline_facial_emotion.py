@@ -79,6 +79,16 @@ class FacialEmotionPipeline(Pipeline):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._detectors: dict[tuple, Detectors] = {}
+        config = self.model.config
+        if config.num_labels < 2 or config.problem_type in (
+            "multi_label_classification",
+            "regression",
+        ):
+            raise ValueError(
+                "The facial-emotion pipeline expects one label out of several, but the config has "
+                f"problem_type {config.problem_type!r} and num_labels {config.num_labels}. "
+                'pipeline("image-classification") takes one tight face and any of these.'
+            )
 
     def __getstate__(self) -> dict:  # copied or pickled, it makes its detectors anew
         return self.__dict__ | {"_detectors": {}}

@@ -130,7 +130,7 @@ def _saved(model: ModelArguments, cosine_scale: float | None, training: bool):
         _set_image_size(network.config, processor, model.image_size)
     if training:
         _average(network, model)
-        _forget_calibration(network.config)
+        network.config.forget_calibration()  # it will be fitted anew
     return network, processor
 
 
@@ -207,13 +207,6 @@ def _set_image_size(
     """Of a saved model: the same weights convolve images of any size."""
     config.image_size, processor.size = side, {"height": side, "width": side}
     config.validate_fer_efficientnet()
-
-
-def _forget_calibration(config: modeling.FerEfficientNetConfig) -> None:
-    """It will be fitted anew."""
-    config.temperature, config.uncertain_below = 1.0, None
-    config.prior = "learned"
-    config.learned_distribution = config.train_distribution = None
 
 
 def _load_imagenet_weights(network: Network, pretrained: str) -> None:

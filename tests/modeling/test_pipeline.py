@@ -174,6 +174,30 @@ def test_a_prior_of_the_config_is_not_applied_twice(find, astronaut):
     assert_same_faces([trained], [find(astronaut)])
 
 
+def test_fields_of_the_config_that_every_model_has(find, photos):
+    expected, config = find(photos, explain=True), find.model.config
+    config.return_dict, config.output_hidden_states = False, True
+    try:
+        assert_same_faces(find(photos, explain=True), expected)
+    finally:
+        config.return_dict, config.output_hidden_states = True, False
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"num_labels": 1},
+        {"problem_type": "regression"},
+        {"problem_type": "multi_label_classification"},
+    ],
+)
+def test_a_model_without_one_label_out_of_several_is_refused(fields):
+    config = FerEfficientNetConfig(backbone="test_efficientnet", **fields)
+    model = FerEfficientNetForImageClassification(config)
+    with pytest.raises(ValueError, match="expects one label out of several, but .*problem_type"):
+        FacialEmotionPipeline(model=model, image_processor=FerEfficientNetImageProcessor())
+
+
 def test_tta_averages_the_mirrored_face(find, astronaut):
     crop = astronaut[67:160, 177:270]
     options = {"detector": "none"}
