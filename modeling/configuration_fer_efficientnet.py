@@ -11,6 +11,7 @@ from transformers import PreTrainedConfig
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 PRIORS = ("learned", "train", "uniform")
 DISTRIBUTIONS = ("learned_distribution", "train_distribution")
+HEAD_FIELDS = ("id2label", "backbone", "head_hidden_sizes", "cosine_scale")
 
 
 def checked_prior(
@@ -140,12 +141,32 @@ class FerEfficientNetConfig(PreTrainedConfig):
         for name in (*DISTRIBUTIONS, "prior"):  # again, now that the number of classes is known
             setattr(self, name, getattr(self, name))
 
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs):
+        """transformers' own; a new head is set before a calibration that is given with it."""
+        first = {name: kwargs[name] for name in HEAD_FIELDS if name in kwargs}
+        return super().from_dict(config_dict, **(first | kwargs))
+
     def __setattr__(self, name: str, value: Any):
         if self.id2label and name == "prior":
             value = checked_prior(value, self.num_labels)
         elif self.id2label and name in DISTRIBUTIONS and value is not None:
             value = checked_prior(value, self.num_labels, name=name, names=())
+        before = self._head()
         super().__setattr__(name, value)
+        if before not in (None, self._head()):
+            self.forget_calibration()
+
+    def _head(self) -> tuple | None:
+        """What the calibration belongs to; None while the config is being made."""
+        if not self.id2label or "uncertain_below" not in self.__dict__:  # the last of the fields
+            return None
+        return self.num_labels, self.backbone, [*self.head_hidden_sizes], self.cosine_scale
+
+    def forget_calibration(self) -> None:
+        """Temperature, threshold and class shares are those of a trained head: another has none."""
+        self.temperature, self.uncertain_below, self.prior = 1.0, None, "learned"
+        self.learned_distribution = self.train_distribution = None
 
     def assumed_by(self, prior: str | list[float]) -> list[float] | None:
         """The class shares, in any scale, that a checked prior stands for; None: not known."""
@@ -175,6 +196,11 @@ class FerEfficientNetConfig(PreTrainedConfig):
                     f"prior {prior!r} needs the config's {name}, which is not set: this model was "
                     "saved without it."
                 )
+        if self.problem_type not in (None, "single_label_classification"):
+            raise ValueError(
+                f"prior {prior!r} needs problem_type 'single_label_classification', but it is "
+                f"{self.problem_type!r}: only one label out of several has a class distribution."
+            )
         return assumed, learned
 
     def validate_fer_efficientnet(self):

@@ -10,6 +10,8 @@ from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 from transformers.utils import TensorType
 
 CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
+ROUNDING = 0.01  # of the range, by which floats may lie outside it
+LEAST_OF_255 = 8  # fractions whose largest is below this are no photo in [0, 255]: it were black
 
 
 class FerEfficientNetImageProcessor(BaseImageProcessor):
@@ -81,8 +83,10 @@ class FerEfficientNetImageProcessor(BaseImageProcessor):
         Args:
             images: One image or a list of them: PIL of any mode; numpy or torch (H, W), (H, W, C)
                 or (C, H, W) with C 1, 3 or 4; or a batch (N, H, W, C) or (N, C, H, W). uint8 and
-                uint16 span their type's range; floats are in [0, 1], or in [0, 255] if any value of
-                the image exceeds 1.
+                uint16 span their type's range; floats are in [0, 1], or in [0, 255] if the image's
+                largest value exceeds 1. Up to 1% outside the range is taken as rounding. A largest
+                value between 1.01 and 8 is refused, as it may mean either, unless all values are
+                whole numbers, which are in [0, 255].
             return_tensors (`str`, *optional*): `"pt"` or `"np"`; None is `"pt"`.
             input_data_format (`str`, *optional*): `"channels_first"` or `"channels_last"` for
                 arrays whose layout is ambiguous, such as (3, 48, 3); otherwise it is inferred, with
@@ -92,8 +96,8 @@ class FerEfficientNetImageProcessor(BaseImageProcessor):
             [`BatchFeature`] with `pixel_values` of shape (N, num_channels, height, width), float32.
 
         Raises:
-            ValueError: an image is empty, has no image's shape, or holds NaN or values outside
-                [0, 255].
+            ValueError: an image is empty, has no image's shape, or holds NaN, values outside
+                [0, 255], or values of which it is not clear what they mean.
             TypeError: something is not an image.
         """
         arrays = [self.to_uint8(image, input_data_format) for image in flatten_images(images)]
@@ -224,13 +228,20 @@ def _channels_first(image: torch.Tensor, data_format: str | None) -> torch.Tenso
 def _range_to_uint8(image: torch.Tensor) -> torch.Tensor:
     if image.dtype == torch.uint8:
         return image
-    low, high = image.min().item(), image.max().item()
-    if not (0 <= low and high <= 255):  # also catches NaN
+    low, high, scale, rounding = image.min().item(), image.max().item(), 1, 0
+    if image.is_floating_point():
+        if 1 + ROUNDING < high < LEAST_OF_255 and not torch.equal(image, image.round()):
+            raise ValueError(
+                f"Expected pixel values in [0, 255] or [0, 1], but the largest is {high}, which "
+                "may mean either. Clip them to [0, 1], or convert them to uint8."
+            )
+        scale, rounding = 255 if high <= 1 + ROUNDING else 1, 255 * ROUNDING
+    if not (-rounding <= low * scale and high * scale <= 255 + rounding):  # also catches NaN
         raise ValueError(
             f"Expected pixel values in [0, 255] or [0, 1], but found values from {low} to {high}."
         )
     if image.is_floating_point():
-        image = (image * 255 if high <= 1 else image).round()
+        image = (image * scale).round().clamp(0, 255)
     return image.to(torch.uint8)
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+from typing import TYPE_CHECKING
 
 import timm
 import torch
@@ -14,6 +15,16 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
 from .configuration_fer_efficientnet import FerEfficientNetConfig
+
+if TYPE_CHECKING:  # transformers saves and loads what is imported in a file, be it never run
+    from .pipeline_facial_emotion import FacialEmotionPipeline  # noqa: F401
+
+CUSTOM_PIPELINES = {  # as transformers' Pipeline.save_pretrained writes it
+    "facial-emotion": {
+        "impl": "pipeline_facial_emotion.FacialEmotionPipeline",
+        "pt": ["AutoModelForImageClassification"],
+    }
+}
 
 
 def create_backbone(config: FerEfficientNetConfig) -> EfficientNet:
@@ -157,6 +168,11 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
     def get_input_embeddings(self):
         return None  # an image network has no token embeddings
 
+    def save_pretrained(self, *args, **kwargs):
+        """transformers' own; the config names the facial-emotion pipeline, whose code is saved."""
+        self.config.custom_pipelines = CUSTOM_PIPELINES
+        super().save_pretrained(*args, **kwargs)
+
     def load_timm_weights(self, name: str, file: str | None = None) -> None:
         """
         Replaces the backbone's weights by timm's, adapted by timm to the number of input channels.
@@ -221,8 +237,11 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
         Args:
             pixel_values (`torch.Tensor` of shape `(N, num_channels, image_size, image_size)`):
                 Normalised images, as [`FerEfficientNetImageProcessor`] makes them.
-            labels (`torch.LongTensor` of shape `(N,)`, *optional*):
-                Class ids in [0, num_labels); plain cross-entropy is computed from them.
+            labels (`torch.Tensor`, *optional*): What the config's `problem_type` says, as in
+                transformers' own classifiers: class ids of shape `(N,)` (cross-entropy), or floats
+                of shape `(N, num_labels)` (binary cross-entropy of multi-label classification, or
+                mean squared error of regression). By default one label is regression, integers
+                are class ids, and floats are multiple labels.
             output_hidden_states (`bool`, *optional*): Also return the feature map after each stage
                 of the backbone.
             return_dict (`bool`, *optional*): False returns a tuple.
@@ -256,7 +275,7 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
 
         loss = None
         if labels is not None:
-            loss = F.cross_entropy(logits.float(), labels)
+            loss = self.loss_function(labels, logits.float(), self.config)
         if not return_dict:
             return tuple(value for value in (loss, logits, hidden_states) if value is not None)
         return ImageClassifierOutputWithNoAttention(

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import threading
 import time
 import urllib.error
@@ -36,39 +37,74 @@ class PhotoError(ValueError):
 def read_photo(source, name: str | None = None) -> np.ndarray:
     """
     Args:
-        source: path of a file in one of `FORMATS`, or its bytes; http(s) URL, of at most
-            `MAX_BYTES` within `TIMEOUT`; `PIL.Image`; uint8, uint16 or float array or tensor
-            (H, W), (H, W, C) or (C, H, W) with C 1, 3 or 4; or a dict of
-            `datasets.Image(decode=False)`. Of an animation, the first frame; EXIF's rotation is
-            applied.
+        source: path of a file in one of `FORMATS`, its bytes (any buffer), or a binary file object,
+            read to its end; http(s) URL, of at most `MAX_BYTES` within `TIMEOUT`; `PIL.Image`;
+            uint8, uint16 or float array or tensor (H, W), (H, W, C) or (C, H, W) with C 1, 3 or 4;
+            or a dict of `datasets.Image(decode=False)`. Of an animation, the first frame; EXIF's
+            rotation is applied.
         name: what errors call it. Default: its path or URL.
 
     Returns:
         uint8 array (H, W, 3), RGB.
 
     Raises:
-        PhotoError: it cannot be read, is no image, is empty or broken, or has more than
-            `MAX_PIXELS` pixels (which is found out before they are unpacked).
+        PhotoError: it is missing (None or NaN), cannot be read, is no image, is empty or broken, or
+            has more than `MAX_PIXELS` pixels (which is found out before they are unpacked).
         TypeError: it is nothing that could be a photo.
     """
     name = name or _name(source)
     if isinstance(source, dict) and {"bytes", "path"} <= set(source):
         source = source["bytes"] or source["path"]
-    if isinstance(source, (np.ndarray, torch.Tensor)):
-        return _to_rgb(source, name)
+    if _is_missing(source):
+        raise PhotoError(f"{name}: missing (found {source}).")
+    if is_array(source):
+        return _to_rgb(source if isinstance(source, torch.Tensor) else np.asarray(source), name)
     if isinstance(source, Image.Image):
         with _errors_named(name):
             return _unpack(source, name)
+    if hasattr(source, "read"):
+        source = _content(source, name)
+    elif isinstance(source, (bytearray, memoryview)):
+        source = bytes(source)
+    elif isinstance(source, os.PathLike):
+        source = Path(source)
     if isinstance(source, str) and source.startswith(("http://", "https://")):
         source = _download(source)
     if isinstance(source, (str, Path)) and not _is_file(source):
         raise PhotoError(f"{name}: no such file.")
     if not isinstance(source, (str, Path, bytes)):
         raise TypeError(
-            f"{name}: expected a path, URL, PIL image or array, but found {type(source).__name__}."
+            f"{name}: expected a path, URL, bytes, binary file, PIL image or array, but found "
+            f"{type(source).__name__}."
         )
     with _errors_named(name), _opened(source) as image:
         return _unpack(image, name)
+
+
+def is_array(source) -> bool:
+    """An array of pixels, or several: of numpy, torch, or what turns into numpy's."""
+    if isinstance(source, np.ndarray):
+        return source.ndim > 1 or source.dtype.kind not in "OUS"  # of paths: a list of them
+    return isinstance(source, torch.Tensor) or (
+        hasattr(source, "__array__") and getattr(source, "ndim", 0) > 1
+    )
+
+
+def _is_missing(source) -> bool:
+    """As lists, pandas (NaN or NA) and cv2.imread have it where there is no photo."""
+    is_nan = isinstance(source, float) and source != source
+    return source is None or is_nan or type(source).__name__ == "NAType"
+
+
+def _content(file, name: str) -> bytes:
+    with _errors_named(name):
+        content = file.read()
+    if not isinstance(content, bytes):
+        raise TypeError(
+            f"{name}: expected a file object that reads bytes (opened in mode 'rb'), but this one "
+            f"reads {type(content).__name__}."
+        )
+    return content
 
 
 def _is_file(path: str | Path) -> bool:
@@ -79,8 +115,9 @@ def _is_file(path: str | Path) -> bool:
 
 
 def _name(source) -> str:
-    if isinstance(source, (str, Path)):
-        return str(source) if len(str(source)) <= 200 else f"{str(source)[:200]}..."
+    if isinstance(source, (str, os.PathLike)):
+        source = os.fsdecode(source)
+        return source if len(source) <= 200 else f"{source[:200]}..."
     return f"a photo given as {type(source).__name__}"
 
 

@@ -1,9 +1,9 @@
 """Facial expressions in photos: finds the faces, crops them as FER-2013 does, classifies them."""
 
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from transformers.utils import logging
 
 from .face_detection import DETECTORS, DetectionError, Detectors, Face, crop_face, find_faces
 from .grad_cam import grad_cam
-from .photo_reading import PhotoError, read_photo
+from .photo_reading import PhotoError, is_array, read_photo
 
 logger = logging.get_logger(__name__)
 _making = threading.Lock()  # one thread fetches a detector's weights, and warns
@@ -79,6 +79,16 @@ class FacialEmotionPipeline(Pipeline):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._detectors: dict[tuple, Detectors] = {}
+        config = self.model.config
+        if config.num_labels < 2 or config.problem_type in (
+            "multi_label_classification",
+            "regression",
+        ):
+            raise ValueError(
+                "The facial-emotion pipeline expects one label out of several, but the config has "
+                f"problem_type {config.problem_type!r} and num_labels {config.num_labels}. "
+                'pipeline("image-classification") takes one tight face and any of these.'
+            )
 
     def __getstate__(self) -> dict:  # copied or pickled, it makes its detectors anew
         return self.__dict__ | {"_detectors": {}}
@@ -86,8 +96,9 @@ class FacialEmotionPipeline(Pipeline):
     def __call__(self, inputs, batch_size: int | None = None, **options):
         """
         Args:
-            inputs: a photo (path, URL, bytes, `PIL.Image`, array (H, W), (H, W, C) or (C, H, W)),
-                or a list, generator, `datasets` column or other iterable of photos.
+            inputs: a photo (path, URL, bytes, binary file object, `PIL.Image`, array (H, W),
+                (H, W, C) or (C, H, W)), or a list, generator, `datasets` column or other iterable
+                of photos. None and NaN are photos that cannot be read.
 
         Returns:
             The faces of the photo from left to right, `[]` without one. For a list, a list of
@@ -107,7 +118,7 @@ class FacialEmotionPipeline(Pipeline):
         """
         options = DEFAULTS | self._preprocess_params | self._sanitize_parameters(**options)[0]
         batch_size = batch_size or self._batch_size or 32
-        if isinstance(inputs, (str, Path, bytes, dict, Image.Image)) or _is_one_array(inputs):
+        if _is_one(inputs):
             return next(self._stream([inputs], batch_size, options))
         found = self._stream(inputs, batch_size, options)
         return list(found) if isinstance(inputs, (list, tuple)) else found
@@ -153,7 +164,7 @@ class FacialEmotionPipeline(Pipeline):
     def preprocess(self, source, number: int = 0, **options) -> _Photo:
         """Reads a photo, finds and crops its faces."""
         options = DEFAULTS | options
-        name = None if isinstance(source, (str, Path)) else f"photo {number}"
+        name = None if isinstance(source, (str, os.PathLike)) else f"photo {number}"
         array, photo = read_photo(source, name), _Photo()  # (H, W, 3)
         try:
             faces = self._find(array, options)
@@ -228,8 +239,16 @@ class FacialEmotionPipeline(Pipeline):
         return photo.faces
 
 
-def _is_one_array(inputs) -> bool:
-    return isinstance(inputs, (np.ndarray, torch.Tensor)) and inputs.ndim < 4
+def _is_one(inputs) -> bool:
+    """Whether it is one photo, or none at all, and no iterable of photos."""
+    if is_array(inputs):
+        return inputs.ndim < 4
+    return (
+        isinstance(inputs, (str, bytes, bytearray, memoryview, dict, Image.Image))
+        or hasattr(inputs, "read")
+        or not hasattr(inputs, "__iter__")
+        and not hasattr(inputs, "__getitem__")
+    )
 
 
 def _describe(face: Face | None, shape: tuple[int, ...]) -> dict:

@@ -1,6 +1,7 @@
 """A saved folder in a process that cannot import this repository."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import Trainer, TrainingArguments
 
 from modeling import (
     FerEfficientNetConfig,
@@ -66,6 +68,59 @@ def test_auto_classes_and_pipeline(saved, tmp_path):
     best = int(logits.argmax())
     assert found["best"]["label"] == FerEfficientNetConfig().id2label[best]
     assert found["best"]["score"] == pytest.approx(logits.softmax(0)[best].item(), abs=1e-5)
+
+
+SAVE_AND_LOAD = """
+import json, sys
+for name in ("modeling", "training", "fer_efficientnet"):
+    sys.modules[name] = None
+from pathlib import Path
+from transformers import AutoImageProcessor, AutoModelForImageClassification, Trainer
+from transformers import TrainingArguments, pipeline
+from PIL import Image
+first, by_trainer, face, target = sys.argv[1:]
+trust = {"trust_remote_code": True}
+
+def answers(folder):
+    find = pipeline("facial-emotion", model=folder, detector="none", **trust)
+    scores = pipeline("image-classification", model=folder, **trust)(face, top_k=7)
+    return find, [find(face)[0]["scores"], {one["label"]: one["score"] for one in scores}]
+
+model = AutoModelForImageClassification.from_pretrained(first, **trust)  # and no pipeline
+processor = AutoImageProcessor.from_pretrained(first, **trust)
+model.save_pretrained(target + "/model")
+processor.save_pretrained(target + "/model")
+arguments = TrainingArguments(target + "/trainer", use_cpu=True, report_to="none")
+Trainer(model, arguments, processing_class=processor).save_model()
+answers(first)[0].save_pretrained(target + "/pipeline")
+answers(target + "/pipeline")[0].save_pretrained(target + "/again")
+folders = [first, by_trainer, *map(str, Path(target).iterdir())]
+print(json.dumps([answers(folder)[1] for folder in folders]))
+"""
+
+
+def test_what_any_stock_call_saves_every_stock_call_loads(saved, tmp_path):
+    folder, logits = saved
+    (tmp_path / "by_trainer").mkdir()
+    model = FerEfficientNetForImageClassification.from_pretrained(folder)
+    arguments = TrainingArguments(str(tmp_path / "by_trainer"), use_cpu=True, report_to="none")
+    Trainer(model, arguments, processing_class=FerEfficientNetImageProcessor(size=40)).save_model()
+    places = [str(folder), str(tmp_path / "by_trainer"), str(folder / "face.png")]
+    (tmp_path / "target").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", SAVE_AND_LOAD, *places, str(tmp_path / "target")],
+        env=os.environ | {"HF_HOME": str(tmp_path / "home")},  # no code from another test
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found) == 6
+    expected = dict(zip(FerEfficientNetConfig().id2label.values(), logits.softmax(0).tolist()))
+    for answers in found:
+        for answer in answers:
+            assert answer == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_folder_that_does_not_load_says_why(saved, tmp_path):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from transformers.dynamic_module_utils import custom_object_save
 
 from . import modeling
 from .data import LABELS, first_line
@@ -16,12 +15,6 @@ from .weights.lite_weights import convert, installed_package
 
 Network = modeling.FerEfficientNetForImageClassification
 Processor = modeling.FerEfficientNetImageProcessor
-CUSTOM_PIPELINES = {  # as transformers' Pipeline.save_pretrained writes it
-    "facial-emotion": {
-        "impl": f"pipeline_facial_emotion.{modeling.FacialEmotionPipeline.__name__}",
-        "pt": ["AutoModelForImageClassification"],
-    }
-}
 
 
 @dataclass
@@ -137,7 +130,7 @@ def _saved(model: ModelArguments, cosine_scale: float | None, training: bool):
         _set_image_size(network.config, processor, model.image_size)
     if training:
         _average(network, model)
-        _forget_calibration(network.config)
+        network.config.forget_calibration()  # it will be fitted anew
     return network, processor
 
 
@@ -184,8 +177,6 @@ def save_network(
         dtype: of weight matrices and convolutions in the file; config.json says float32, as which
             they load.
     """
-    network.config.custom_pipelines = CUSTOM_PIPELINES
-    custom_object_save(modeling.FacialEmotionPipeline, folder)
     weights = {
         name: value.to(dtype) if value.ndim > 1 else value
         for name, value in network.state_dict().items()
@@ -216,13 +207,6 @@ def _set_image_size(
     """Of a saved model: the same weights convolve images of any size."""
     config.image_size, processor.size = side, {"height": side, "width": side}
     config.validate_fer_efficientnet()
-
-
-def _forget_calibration(config: modeling.FerEfficientNetConfig) -> None:
-    """It will be fitted anew."""
-    config.temperature, config.uncertain_below = 1.0, None
-    config.prior = "learned"
-    config.learned_distribution = config.train_distribution = None
 
 
 def _load_imagenet_weights(network: Network, pretrained: str) -> None:

@@ -64,6 +64,23 @@ def test_grey_is_pillows_luma_for_arrays_too():
         np.testing.assert_array_equal(processor.to_uint8(image)[0].numpy(), expected)
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_floats_just_outside_their_range_are_rounded(kind):
+    processor = FerEfficientNetImageProcessor()
+    unit = np.array([[-0.005, 0, 100 / 255, 1, 1.008]], dtype=kind)
+    assert processor.to_uint8(unit).tolist() == [[[0, 0, 100, 255, 255]]]
+    full = np.array([[-1, 0, 100.4, 255, 256.5]], dtype=kind)
+    assert processor.to_uint8(full).tolist() == [[[0, 0, 100, 255, 255]]]
+    whole = np.array([[0, 1, 2]], dtype=kind)  # of a black video frame, say
+    assert processor.to_uint8(whole).tolist() == [[[0, 1, 2]]]
+
+
+@pytest.mark.parametrize("high", [1.02, 1.5, 4.3, 7.9])
+def test_floats_of_which_it_is_not_clear_what_they_mean_are_refused(high):
+    with pytest.raises(ValueError, match=f"largest is {high}, which may mean either"):
+        FerEfficientNetImageProcessor().to_uint8(np.array([[0, 0.5, high]]))
+
+
 def test_values_are_rescaled_and_normalised():
     processor = FerEfficientNetImageProcessor(size=48, image_mean=[0.5], image_std=[0.25])
     for value in (0, 100, 255):

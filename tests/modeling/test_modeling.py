@@ -4,6 +4,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from transformers import ResNetConfig, ResNetForImageClassification
 
 from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification
 
@@ -98,6 +99,111 @@ def test_return_dict_false_gives_a_tuple():
     output = model(x, labels=labels)
     torch.testing.assert_close((loss, logits), (output.loss, output.logits))
     torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, labels))
+
+
+def cross_entropy(logits, labels):
+    return -logits.log_softmax(1)[range(len(labels)), labels].mean()
+
+
+def binary_cross_entropy(logits, labels):
+    right, wrong = logits.sigmoid().log(), (-logits).sigmoid().log()
+    return -(labels * right + (1 - labels) * wrong).mean()
+
+
+def squared_error(logits, labels):
+    return (logits.reshape(labels.shape) - labels).square().mean()
+
+
+IDS, FLOATS = torch.tensor([0, 1, 2, 1]), torch.linspace(0, 1, 12).view(4, 3)
+
+
+@pytest.mark.parametrize(
+    "problem_type, labels, expected",
+    [
+        ("single_label_classification", IDS, cross_entropy),
+        ("multi_label_classification", FLOATS, binary_cross_entropy),
+        ("multi_label_classification", FLOATS[:, :1], binary_cross_entropy),
+        ("regression", FLOATS, squared_error),
+        ("regression", FLOATS[:, 0], squared_error),
+        (None, IDS, cross_entropy),
+        (None, FLOATS, binary_cross_entropy),
+        (None, FLOATS[:, :1], squared_error),
+        (None, FLOATS[:, 0], squared_error),
+    ],
+)
+def test_the_loss_is_that_of_transformers_own_classifiers(problem_type, labels, expected):
+    classes = 1 if labels.dtype.is_floating_point and labels.shape[1:] != (3,) else 3
+    model = build(num_labels=classes, problem_type=problem_type, initializer_range=1.0).eval()
+    resnet = ResNetConfig(
+        num_channels=1, embedding_size=8, hidden_sizes=[8], depths=[1], num_labels=classes,
+        problem_type=problem_type,
+    )  # fmt: skip
+    x = images(model)
+    for other in (model, ResNetForImageClassification(resnet).eval()):
+        output = other(x, labels=labels)
+        torch.testing.assert_close(output.loss, expected(output.logits, labels))
+
+
+def test_a_prior_is_of_one_label_out_of_several():
+    shares = {"learned_distribution": [1, 2, 3, 4, 5, 6, 7], "prior": "uniform"}
+    build(problem_type="single_label_classification", **shares)
+    for problem_type in ("multi_label_classification", "regression"):
+        with pytest.raises(Exception, match="prior 'uniform' needs problem_type 'single_label"):
+            build(problem_type=problem_type, **shares)
+
+
+CALIBRATION = {
+    "temperature": 2.0,
+    "uncertain_below": 0.5,
+    "train_distribution": [1.0] * 7,
+    "learned_distribution": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0],
+    "prior": "train",
+}
+THREE = {0: "good", 1: "bad", 2: "neither"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"num_labels": 3},
+        {"id2label": THREE, "label2id": {name: i for i, name in THREE.items()}},
+        {"head_hidden_sizes": [8]},
+        {"head_hidden_sizes": []},
+        {"cosine_scale": 10.0},
+        {"backbone": "test_efficientnet_ln"},
+    ],
+)
+def test_another_head_forgets_the_calibration_of_the_old_one(other, tmp_path):
+    build(**CALIBRATION).save_pretrained(tmp_path)
+    load = FerEfficientNetForImageClassification.from_pretrained
+    if "backbone" in other:
+        config = FerEfficientNetConfig.from_pretrained(tmp_path, **other)
+    else:
+        config = load(tmp_path, ignore_mismatched_sizes=True, **other).config
+    assert config.num_labels == (3 if {"num_labels", "id2label"} & {*other} else 7)
+    assert (config.temperature, config.uncertain_below, config.prior) == (1.0, None, "learned")
+    assert config.train_distribution is None and config.learned_distribution is None
+    with pytest.raises(ValueError, match="prior 'uniform' needs the config's learned_distribution"):
+        config.assumed_and_learned("uniform")
+    new = {"temperature": 3.0, "train_distribution": [1.0] * config.num_labels}
+    config = FerEfficientNetConfig.from_pretrained(tmp_path, **new, **other)
+    assert config.temperature == 3.0 and config.train_distribution == [1.0] * config.num_labels
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {},
+        {"num_labels": 7},
+        {"head_hidden_sizes": (16,)},
+        {"image_size": 64},
+        {"id2label": dict(enumerate("abcdefg"))},
+    ],
+)
+def test_the_same_head_keeps_its_calibration(same, tmp_path):
+    build(**CALIBRATION).save_pretrained(tmp_path)
+    config = FerEfficientNetForImageClassification.from_pretrained(tmp_path, **same).config
+    assert {name: getattr(config, name) for name in CALIBRATION} == CALIBRATION
 
 
 def test_activation_checkpointing_gives_the_same_gradients():

@@ -37,6 +37,40 @@ def test_rgb_comes_as_it_is(tmp_path):
     np.testing.assert_array_equal(read_photo(row), RGB)
 
 
+class Entry:
+    """A path that is no `pathlib.Path`, as os.scandir gives."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __fspath__(self):
+        return str(self.path)
+
+
+class ArrayOfAnotherLibrary:
+    ndim = 3
+
+    def __array__(self, dtype=None, copy=None):
+        return RGB
+
+
+def test_files_and_buffers(tmp_path):
+    content = saved(Image.fromarray(RGB))
+    (tmp_path / "a.png").write_bytes(content)
+    with open(tmp_path / "a.png", "rb") as file:
+        sources = [file, io.BytesIO(content), bytearray(content), memoryview(content)]
+        for source in (*sources, Entry(tmp_path / "a.png"), ArrayOfAnotherLibrary()):
+            np.testing.assert_array_equal(read_photo(source), RGB)
+    with pytest.raises(PhotoError, match="photo 3: broken or cut off .*closed file"):
+        read_photo(file, "photo 3")
+    with pytest.raises(PhotoError, match="photo 3: not an image"):
+        read_photo(io.BytesIO(b"no picture"), "photo 3")
+    with pytest.raises(TypeError, match="photo 3: expected a file .* mode 'rb'.* reads str"):
+        read_photo(io.StringIO("text"), "photo 3")
+    with pytest.raises(PhotoError, match="none.png: no such file"):
+        read_photo(Entry(tmp_path / "none.png"))
+
+
 @pytest.mark.parametrize("mode", ["L", "1", "LA", "RGBA", "P", "CMYK", "YCbCr"])
 def test_modes_become_rgb(mode):
     image = Image.fromarray(RGB).convert(mode)
@@ -156,8 +190,11 @@ def test_arrays_that_are_no_photo(array, words):
 
 
 def test_what_can_be_no_photo():
-    with pytest.raises(TypeError, match="expected a path, URL, PIL image or array, but found int"):
+    with pytest.raises(TypeError, match="expected a path, .* PIL image or array, but found int"):
         read_photo(3)
+    for missing in (None, float("nan"), {"bytes": None, "path": None}):
+        with pytest.raises(PhotoError, match="photo 3: missing"):
+            read_photo(missing, "photo 3")
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -1,6 +1,7 @@
 """The facial-emotion pipeline, on a small network and on model/ as it ships."""
 
 import copy
+import io
 import json
 import pickle
 import subprocess
@@ -110,6 +111,42 @@ def test_every_kind_of_input(find, photos, tmp_path):
     )["image"]
     assert_same_faces(list(find(column)), expected)
     assert find([]) == []
+    assert_same_faces(list(find(np.array([str(path) for path in paths]))), expected)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [bytes, bytearray, memoryview, io.BytesIO, lambda content: {"bytes": content, "path": None}],
+)
+def test_one_file_or_buffer_is_one_photo(find, astronaut, kind):
+    file, expected = io.BytesIO(), find(astronaut)
+    Image.fromarray(astronaut).save(file, "PNG")
+    assert_same_faces([find(kind(file.getvalue()))], [expected])
+    assert_same_faces(find([kind(file.getvalue()) for _ in range(2)]), [expected] * 2)
+
+
+def test_an_open_file_is_one_photo(find, astronaut, tmp_path):
+    Image.fromarray(astronaut).save(tmp_path / "a.png")
+    with open(tmp_path / "a.png", "rb") as file:
+        assert_same_faces([find(file)], [find(astronaut)])
+
+
+def test_what_is_missing_is_a_photo_that_cannot_be_read(find, astronaut):
+    found = find([astronaut, None, float("nan"), astronaut], on_error="skip")
+    assert [faces and len(faces) for faces in found] == [1, None, None, 1]
+    assert find(None, on_error="skip") is None
+    with pytest.raises(PhotoError, match="photo 1: missing"):
+        find([astronaut, None])
+    with pytest.raises(TypeError, match="photo 0: expected a path, .* but found int"):
+        find(3)
+
+
+def test_rounding_beyond_the_range_finds_the_same_face(find, astronaut):
+    for scale in (1 / 255, 1.002 / 255, 1.002):
+        (face,) = find((astronaut * scale).astype(np.float32))
+        assert face["box"] == pytest.approx(find(astronaut)[0]["box"], abs=3)
+    with pytest.raises(PhotoError, match="photo 0: .*largest is 1.5.* may mean either"):
+        find(astronaut / 255 * 1.5)
 
 
 def test_a_generator_is_read_a_batch_at_a_time(find, astronaut):
@@ -173,6 +210,30 @@ def test_a_prior_of_the_config_is_not_applied_twice(find, astronaut):
     finally:
         find.model.config.prior = "train"
     assert_same_faces([trained], [find(astronaut)])
+
+
+def test_fields_of_the_config_that_every_model_has(find, photos):
+    expected, config = find(photos, explain=True), find.model.config
+    config.return_dict, config.output_hidden_states = False, True
+    try:
+        assert_same_faces(find(photos, explain=True), expected)
+    finally:
+        config.return_dict, config.output_hidden_states = True, False
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"num_labels": 1},
+        {"problem_type": "regression"},
+        {"problem_type": "multi_label_classification"},
+    ],
+)
+def test_a_model_without_one_label_out_of_several_is_refused(fields):
+    config = FerEfficientNetConfig(backbone="test_efficientnet", **fields)
+    model = FerEfficientNetForImageClassification(config)
+    with pytest.raises(ValueError, match="expects one label out of several, but .*problem_type"):
+        FacialEmotionPipeline(model=model, image_processor=FerEfficientNetImageProcessor())
 
 
 def test_tta_averages_the_mirrored_face(find, astronaut):
