@@ -5,6 +5,7 @@ Facial expressions in photos and videos, from the shell; installed, its name is 
   python predict.py holiday/ 'more/*.png' --csv -     folders and globs; CSV to the screen
   python predict.py holiday/ --json faces.json --annotate drawn/
   python predict.py interview.mp4 --every 5           a timeline as CSV and plot
+  python predict.py rtsp://camera/stream              a stream; tried again when it drops
   python predict.py --webcam 0                        until Ctrl-C; no picture is kept
   python predict.py face.png --detector none          the picture is one tight face
 
@@ -53,8 +54,18 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("inputs", nargs="*", metavar="INPUT", help="photo, video, folder, glob or URL")
-    add("--webcam", type=int, metavar="N", help="look through webcam N (0 is the first)")
+    add(
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help="photo, video, folder, glob, URL of a photo or video, stream (rtsp://...) or pipe",
+    )
+    add(
+        "--webcam",
+        type=number_or_device,
+        metavar="N",
+        help="look through webcam N (0 is the first), a device (/dev/video0) or a stream's URL",
+    )
     add("--json", metavar="FILE", help="write all faces as JSON; - is the screen")
     add("--csv", metavar="FILE", help="write a row for each face; - is the screen")
     add("--annotate", type=Path, metavar="DIR", help="write pictures and videos with boxes there")
@@ -95,6 +106,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         except ValueError as error:
             parser.error(str(error))
     return args
+
+
+def number_or_device(word: str) -> int | str:
+    return int(word) if word.isdecimal() else word
 
 
 def number_or_name(word: str) -> float | str:
@@ -186,17 +201,15 @@ def do_photos(args: argparse.Namespace, find, photos: list[str], writers: list) 
     return counts
 
 
-def do_video(args: argparse.Namespace, find, source: str | int) -> list[Path]:
+def do_video(args: argparse.Namespace, find, video: Video) -> list[Path]:
     """Follows the faces of a video or webcam; paths of timeline, plot and annotated video."""
-    video = Video(source, 1 if isinstance(source, int) else args.every)
-    stem = "webcam" if video.live else Path(source).stem
     timeline = Timeline(
-        free_path(args.timeline, f"{stem}_timeline", ".csv"),
+        free_path(args.timeline, f"{video.stem}_timeline", ".csv"),
         list(find.model.config.id2label.values()),
     )
     drawn = None
     if args.annotate:
-        drawn = VideoFile(free_path(args.annotate, stem, ".mp4"), video.rate / video.every)
+        drawn = VideoFile(free_path(args.annotate, video.stem, ".mp4"), video.rate / video.every)
     waiting: deque = deque()
 
     def photos():
@@ -215,7 +228,7 @@ def do_video(args: argparse.Namespace, find, source: str | int) -> list[Path]:
             timeline.add(frame, people)
             bar.set_postfix_str(", ".join(f"{p['person']}: {p['label']}" for p in people)[:60])
             if drawn:
-                drawn.add(annotate(frame.photo, people), frame.time if video.live else 0.0)
+                drawn.add(annotate(frame.photo, people), frame.time)
     except KeyboardInterrupt:
         bar.write("Stopped.")
     finally:
@@ -250,12 +263,19 @@ def main(argv: list[str] | None = None) -> int:
         say(f"{counts['photos']} photos, {counts['faces']} faces, {rate:.1f} photos/s{missing}")
         written += [Path(name) for name in (args.json, args.csv) if name not in (None, "-")]
         written += [args.annotate] if args.annotate else []
-    for source in [*videos, *([] if args.webcam is None else [args.webcam])]:
+    sources = [(source, args.every) for source in videos]
+    sources += [] if args.webcam is None else [(args.webcam, 1)]
+    for source, every in sources:
         try:
-            written += do_video(args, find, source)
+            video = Video(source, every)
+            written += do_video(args, find, video)
         except VideoError as error:
             print(f"Skipped: {error}", file=sys.stderr)
             failed += 1
+        else:
+            if video.problem:
+                print(f"Incomplete: {video.name}: {video.problem}", file=sys.stderr)
+                failed += 1
     if written:
         say("Written: " + ", ".join(str(path.resolve()) for path in written))
     return 1 if failed else 0
