@@ -6,6 +6,7 @@ Facial expressions in photos and videos, from the shell; installed, its name is 
   python predict.py holiday/ --json faces.json --annotate drawn/ --explain heat/
   python predict.py holiday/ --jsonl -                a line of JSON for each photo
   python predict.py interview.mp4 --every 5           a timeline as CSV and plot
+  python predict.py rtsp://camera/stream              a stream; tried again when it drops
   python predict.py --webcam 0                        until Ctrl-C; no picture is kept
   python predict.py face.png --detector none          the picture is one tight face
 
@@ -61,8 +62,18 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("inputs", nargs="*", metavar="INPUT", help="photo, video, folder, glob or URL")
-    add("--webcam", type=int, metavar="N", help="look through webcam N (0 is the first)")
+    add(
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help="photo, video, folder, glob, URL of a photo or video, stream (rtsp://...) or pipe",
+    )
+    add(
+        "--webcam",
+        type=number_or_device,
+        metavar="N",
+        help="look through webcam N (0 is the first), a device (/dev/video0) or a stream's URL",
+    )
     add("--json", metavar="FILE", help="write all faces as JSON; - is the screen")
     add("--jsonl", metavar="FILE", help="write a line of JSON for each photo; - is the screen")
     add("--csv", metavar="FILE", help="write a row for each face; - is the screen")
@@ -110,6 +121,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         except ValueError as error:
             parser.error(str(error))
     return args
+
+
+def number_or_device(word: str) -> int | str:
+    return int(word) if word.isdecimal() else word
 
 
 def number_or_name(word: str) -> float | str:
@@ -231,18 +246,18 @@ def write_heat_maps(folder: Path, name: str, faces: list[dict]) -> None:
         del face["heatmap"], face["crop"]
 
 
-def do_video(args: argparse.Namespace, find, source: str | int) -> list[Path]:
-    """Follows the faces of a video or webcam; paths of timeline, plot and annotated video."""
-    every = 1 if isinstance(source, int) else args.every
-    video = Video(source, 1 if args.annotate else every)  # drawn are all of its frames
-    stem = "webcam" if video.live else Path(source).stem
+def do_video(args: argparse.Namespace, find, video: Video, every: int) -> list[Path]:
+    """
+    Follows the faces of a video or webcam, looking at every Nth of its frames; paths of timeline,
+    plot and annotated video.
+    """
     timeline = Timeline(
-        free_path(args.timeline, f"{stem}_timeline", ".csv"),
+        free_path(args.timeline, f"{video.stem}_timeline", ".csv"),
         list(find.model.config.id2label.values()),
     )
     drawn = None
     if args.annotate:
-        drawn = VideoFile(free_path(args.annotate, stem, ".webm"), video.rate)
+        drawn = VideoFile(free_path(args.annotate, video.stem, ".webm"), video.rate)
     waiting: deque = deque()
 
     def photos():
@@ -253,7 +268,7 @@ def do_video(args: argparse.Namespace, find, source: str | int) -> list[Path]:
 
     def draw(frame, people) -> None:
         if drawn:
-            drawn.add(annotate(frame.photo, people), frame.time if video.live else 0.0)
+            drawn.add(annotate(frame.photo, people), frame.time)
 
     follower, people = Follower(find.model.config.uncertain_below), []
     together = 8 // every if drawn else 8  # the frames between them wait as well
@@ -345,12 +360,19 @@ def look(
         say(f"{counts['photos']} photos, {counts['faces']} faces, {rate:.1f} photos/s{missing}")
         written += [Path(name) for name in outputs if name != "-"]
         written += [folder for folder in (args.annotate, args.explain) if folder]
-    for source in [*videos, *([] if args.webcam is None else [args.webcam])]:
+    sources = [(source, args.every) for source in videos]
+    sources += [] if args.webcam is None else [(args.webcam, 1)]
+    for source, every in sources:
         try:
-            written += do_video(args, find, source)
+            video = Video(source, 1 if args.annotate else every)  # drawn are all of its frames
+            written += do_video(args, find, video, every)
         except VideoError as error:
             print(f"Skipped: {error}", file=sys.stderr)
             failed += 1
+        else:
+            if video.problem:
+                print(f"Incomplete: {video.name}: {video.problem}", file=sys.stderr)
+                failed += 1
     if written:
         say("Written: " + ", ".join(str(path.resolve()) for path in written))
     return 1 if failed else 0

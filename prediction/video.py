@@ -9,12 +9,15 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit, urlunsplit
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # a damaged frame is not the reader's affair
 
 import cv2  # noqa: E402
 import matplotlib  # noqa: E402
 import numpy as np  # noqa: E402
+from transformers.utils import logging  # noqa: E402
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -22,6 +25,11 @@ import matplotlib.pyplot as plt  # noqa: E402
 from .annotation import COLORS  # noqa: E402
 from .output import BOX, csv_cell, readable  # noqa: E402
 
+logger = logging.get_logger(__name__)
+
+RETRIES = 5  # in a row, of a live source that drops
+RETRY_AFTER = 1.0  # seconds
+STREAM_SCHEMES = {"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt", "mms"}
 LEAST_OVERLAP = 0.3  # intersection over union of a face's boxes in two looked-at frames
 PATIENCE = 1.0  # seconds a person may be out of sight
 SMOOTHING = 0.5  # seconds; time constant of the exponential mean of the probabilities
@@ -52,39 +60,54 @@ class Person:
 
 class Video:
     """
-    Every `every`-th frame of a video file, or of a webcam by its number.
+    Every `every`-th frame of a video file, or of a live source: a webcam by its number or device
+    file, or a stream. Files may come through a pipe or from the web.
+
+    A live source that drops is opened again, up to `RETRIES` times in a row, with a warning.
 
     Attributes:
+        name: the source without passwords and tokens. stem: the same, short, for file names.
+        live: whether frames are dated by the clock; else they have the file's own timestamps.
         rate: frames a second, those passed over included; 30 where the file's is unbelievable, as
             that of a browser's recording.
-        length: frames that are looked at; None where it is not known.
+        length: frames that are looked at, as far as the file tells; None where it does not.
+        problem: after the last frame, why there are no more although there should be; or None.
 
     Raises:
         VideoError: it cannot be opened, or, at the end, not a single frame could be read.
     """
 
     def __init__(self, source: str | int, every: int):
-        self.name = f"webcam {source}" if isinstance(source, int) else source
-        self.every, self.live = every, isinstance(source, int)
+        self.source, self.every, self.problem = source, every, None
+        self.name, self.stem = _names(source)
         if self.name != readable(self.name):  # OpenCV would end the process by SIGSEGV
             raise VideoError(
                 f"{self.name}: OpenCV reads no file whose name is not UTF-8; rename it."
             )
-        with _quiet():  # VideoError says it, in one line
-            self.capture = cv2.VideoCapture(source)
-        if not self.capture.isOpened():
+        if not self._open():
             raise VideoError(f"{self.name}: OpenCV cannot open it as a video.")
         rate = self.capture.get(cv2.CAP_PROP_FPS)
-        self.rate = rate if 1 <= rate <= 120 else 30.0
-        frames = int(self.capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.length = -(-frames // every) if frames > 0 else None
+        self.rate = rate if 1 <= rate <= 480 else 30.0
+        self.frames = max(0, int(self.capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self.length = -(-self.frames // every) if self.frames else None
+        self.live = is_stream(source) or (is_url(source) and not self.frames)
+
+    def _open(self) -> bool:
+        with _quiet():  # VideoError says it, in one line
+            self.capture = cv2.VideoCapture(self.source)
+        return self.capture.isOpened()
 
     def __iter__(self) -> Iterator[Frame]:
-        number, started = 0, time.monotonic()
+        number, seconds, started = 0, -1 / self.rate, time.monotonic()
         try:
-            while self.capture.grab():
+            while self._grab(number):
+                if self.live:
+                    seconds = time.monotonic() - started
+                else:
+                    told = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                    # bare streams of pictures have no timestamps: told stays 0
+                    seconds = told if told > seconds else seconds + 1 / self.rate
                 if number % self.every == 0:
-                    seconds = time.monotonic() - started if self.live else number / self.rate
                     good, picture = self.capture.retrieve()
                     if good:
                         yield Frame(number, seconds, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
@@ -93,6 +116,99 @@ class Video:
             self.capture.release()
         if number == 0:
             raise VideoError(f"{self.name}: holds no frame that OpenCV can read.")
+        if not self.live and is_cut(self.source):
+            of = f" of {self.frames}" if self.frames > number else ""
+            self.problem = f"The file is cut short: {number}{of} frames could be read."
+
+    def _grab(self, number: int) -> bool:
+        if self.capture.grab():
+            return True
+        if not self.live or number == 0:
+            return False
+        for attempt in range(1, RETRIES + 1):
+            logger.warning(
+                f"{self.name}: dropped after {number} frames; trying again, {attempt} of {RETRIES}."
+            )
+            self.capture.release()
+            time.sleep(RETRY_AFTER)
+            if self._open() and self.capture.grab():
+                return True
+        self.problem = f"Dropped after {number} frames; {RETRIES} tries did not bring it back."
+        return False
+
+
+def is_url(source: str | int) -> bool:
+    return isinstance(source, str) and "://" in source
+
+
+def is_stream(source: str | int) -> bool:
+    """Whether it has no end of its own: a webcam, a device, or the address of a stream."""
+    if isinstance(source, int):
+        return True
+    if is_url(source):
+        return urlsplit(source).scheme.lower() in STREAM_SCHEMES
+    return Path(source).is_char_device()
+
+
+def _names(source: str | int) -> tuple[str, str]:
+    if isinstance(source, int):
+        return f"webcam {source}", "webcam"
+    if not is_url(source):
+        return source, Path(source).stem
+    parts = urlsplit(source)
+    shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return shown, Path(parts.path).stem or parts.hostname or "stream"
+
+
+def is_cut(path: str) -> bool:
+    """
+    Whether an MP4, MOV, AVI, MKV or WebM file ends before the end that its container declares.
+    (Counts of frames do not tell: those of MKV are guessed from the duration.)
+    """
+    if not Path(path).is_file():
+        return False
+    with open(path, "rb") as file:
+        length = os.fstat(file.fileno()).st_size
+        return _declared(file, length) > length
+
+
+def _declared(file: BinaryIO, length: int) -> int:
+    """Bytes that the container's outermost parts take; 0 for an unknown container."""
+    start = file.read(12)
+    end = 0
+    if start[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
+        while end + 8 <= length:
+            file.seek(end)
+            size, kind = int.from_bytes(file.read(4), "big"), file.read(4)
+            if size == 1:  # too large for 32 bits
+                size = int.from_bytes(file.read(8), "big")
+            # 0 is up to the end of the file; cameras append things of their own
+            if size < 8 or (end + size > length and kind not in (b"mdat", b"moov", b"moof")):
+                return 0
+            end += size
+    elif start[:4] == b"RIFF":
+        while end + 8 <= length:
+            file.seek(end)
+            if file.read(4) != b"RIFF":
+                break
+            end += 8 + int.from_bytes(file.read(4), "little")
+    elif start[:4] == b"\x1a\x45\xdf\xa3":
+        file.seek(4)
+        header = _ebml_size(file)
+        file.seek(header, os.SEEK_CUR)
+        if file.read(4) == b"\x18\x53\x80\x67":
+            end = _ebml_size(file)
+            end += file.tell() if end else 0
+    return end
+
+
+def _ebml_size(file: BinaryIO) -> int:
+    """0 where it is unknown, as in a recording that was never finished."""
+    first = (file.read(1) or b"\0")[0]
+    more = 8 - first.bit_length()
+    bits = 7 * (more + 1)
+    size = int.from_bytes(bytes([first]) + file.read(more), "big") & ((1 << bits) - 1)
+    return 0 if size == (1 << bits) - 1 else size
 
 
 def overlap(one: dict, other: dict) -> float:
@@ -181,14 +297,15 @@ class VideoFile:
     CODECS = {".webm": "VP80"}  # what browsers play, of what OpenCV's wheels write
 
     def __init__(self, path: Path, rate: float):
-        self.path, self.rate, self.writer, self.frames = path, rate, None, 0
+        self.path, self.rate, self.frames = path, rate, 0
+        self.writer = self.last = None
 
-    def add(self, picture: np.ndarray, seconds: float = 0.0) -> None:
+    def add(self, picture: np.ndarray, seconds: float) -> None:
         """
         Args:
             picture: uint8 (H, W, 3) RGB.
-            seconds: when it was taken, of a live picture: it is repeated up to then, so that the
-                file plays as fast as it was.
+            seconds: when it is to be seen. The picture before it is repeated up to then; a second
+                picture of the same moment, as of this file's rate, is left out.
 
         Raises:
             VideoError: the file cannot be written.
@@ -200,9 +317,13 @@ class VideoFile:
                 self.writer = cv2.VideoWriter(str(self.path), codec, self.rate, size)
             if not self.writer.isOpened():
                 raise VideoError(f"{self.path}: OpenCV cannot write this video.")
-        for _ in range(max(1, round(seconds * self.rate) - self.frames)):
-            self.writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        place, bgr = round(seconds * self.rate), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        if self.last is None:
+            self.last = bgr
+        while self.frames <= place:
+            self.writer.write(bgr if self.frames == place else self.last)
             self.frames += 1
+        self.last = bgr
 
     def end(self) -> None:
         if self.writer is not None:

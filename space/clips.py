@@ -1,8 +1,9 @@
 """A short video -> an annotated clip and a timeline of each person's probabilities."""
 
+import itertools
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "protocol_whitelist;file"
@@ -68,16 +69,23 @@ def follow_faces(
     timeline = Timeline(folder / "timeline.csv", served.labels)
     follower = Follower(served.config.uncertain_below)
 
+    longer = False
+
+    def in_time(frame: Frame) -> bool:
+        nonlocal longer
+        longer = frame.time >= MAX_SECONDS
+        return not longer
+
     def look(frames: list[Frame]) -> None:
         photos = [frame.photo for frame in frames]
         for frame, faces in zip(frames, served.faces(photos, on_error="skip")):
             people = follower.follow(faces or [], frame.time)
             timeline.add(frame, people)
-            clip.add(annotate(frame.photo, people))
+            clip.add(annotate(frame.photo, people), frame.time)
         progress(min(1.0, frames[-1].time / seconds))
 
     try:
-        for frames in _batches(video):
+        for frames in _batches(itertools.takewhile(in_time, video)):
             look(frames)
     except VideoError:
         raise InputRefused(f"{name}: holds no frame that can be read.") from None
@@ -88,16 +96,16 @@ def follow_faces(
         raise InputRefused(f"{name}: holds no frame that can be read.")
     people = {0: "No face was found.", 1: "One face was followed."}
     words = people.get(follower.known, f"{follower.known} faces were followed.")
-    if (video.length or 0) / video.rate > MAX_SECONDS:
+    if video.problem:
+        words += f" {video.problem}"
+    if longer:
         words += f" Only the first {MAX_SECONDS} seconds were looked at."
     return clip.path, plot, timeline.path, f"{words} {rate:.0f} frames of each second count."
 
 
-def _batches(video: Video) -> Iterator[list[Frame]]:
+def _batches(video: Iterable[Frame]) -> Iterator[list[Frame]]:
     frames: list[Frame] = []
     for frame in video:
-        if frame.time >= MAX_SECONDS:
-            break
         frame.photo = fit(frame.photo, SHOWN_SIDE)
         frames.append(frame)
         if len(frames) == TOGETHER:

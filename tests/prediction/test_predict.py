@@ -21,6 +21,7 @@ from PIL import Image
 import predict
 from modeling import FerEfficientNetConfig
 from modeling.photo_reading import PhotoError
+from prediction import video
 from prediction.annotation import annotate
 from prediction.inputs import InputError, collect
 from prediction.output import CsvWriter
@@ -306,20 +307,22 @@ def test_a_photo_that_changes_before_it_is_drawn_is_told(album, tmp_path, monkey
     assert "Not drawn: " in capsys.readouterr().err
 
 
-def test_a_live_video_plays_as_fast_as_it_was_taken(tmp_path):
-    file, picture = VideoFile(tmp_path / "live.webm", rate=10.0), np.zeros((48, 64, 3), np.uint8)
-    for seconds in (0.0, 0.5, 2.0):  # a slow machine sees a few frames
-        file.add(picture, seconds)
+def test_a_drawn_video_shows_each_picture_when_it_was_taken(tmp_path):
+    file = VideoFile(tmp_path / "live.avi", rate=10.0)
+    file.CODECS = {".avi": "MJPG"}
+    for seconds, grey in ((0.0, 50), (0.5, 100), (0.51, 150), (2.0, 200)):  # as a slow machine sees
+        file.add(np.full((48, 64, 3), grey, np.uint8), seconds)
     file.end()
-    assert Video(str(tmp_path / "live.webm"), 1).length == 20
+    shown = [round(frame.photo.mean(), -1) for frame in Video(str(tmp_path / "live.avi"), 1)]
+    assert shown == [50] * 5 + [100] + [150] * 14 + [200]
 
 
 def test_a_video_that_cannot_be_written_is_told(tmp_path):
     with pytest.raises(VideoError, match="none/a.webm: OpenCV cannot write"):
-        VideoFile(tmp_path / "none" / "a.webm", 10.0).add(np.zeros((48, 64, 3), np.uint8))
+        VideoFile(tmp_path / "none" / "a.webm", 10.0).add(np.zeros((48, 64, 3), np.uint8), 0.0)
 
 
-@pytest.mark.parametrize("rate, expected", [(1000.0, 30.0), (0.0, 30.0), (24.0, 24.0)])
+@pytest.mark.parametrize("rate, expected", [(1000.0, 30.0), (0.0, 30.0), (200.0, 200.0)])
 def test_an_unbelievable_rate_is_not_believed(clip, monkeypatch, rate, expected):
     real = cv2.VideoCapture
 
@@ -335,6 +338,143 @@ def test_an_unbelievable_rate_is_not_believed(clip, monkeypatch, rate, expected)
 
     monkeypatch.setattr(cv2, "VideoCapture", Recorded)
     assert Video(str(clip), 1).rate == expected
+
+
+TIMES = [0.0, 0.033, 0.066, 0.1, 0.5, 1.485, 1.5]  # seconds; of a variable frame rate
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_times_are_those_of_the_file(tmp_path, suffix):
+    path = tmp_path / f"clip{suffix}"
+    writer = cv2.VideoWriter(
+        str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 1000, (64, 48),
+        [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1],
+    )  # fmt: skip
+    for seconds in TIMES:
+        writer.set(cv2.VIDEOWRITER_PROP_PTS, round(1000 * seconds))
+        writer.write(cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].reshape(1, -1))
+    writer.release()
+    frames = list(Video(str(path), 1))
+    assert [frame.time for frame in frames] == pytest.approx(TIMES)
+    assert [frame.time for frame in Video(str(path), 2)] == pytest.approx(TIMES[::2])
+
+
+def test_200_frames_a_second_are_200(tmp_path):
+    path = str(tmp_path / "fast.avi")
+    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 200, (64, 48))
+    for _ in range(10):
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    assert [f.time for f in Video(path, 1)] == pytest.approx([i / 200 for i in range(10)])
+
+
+class FakeCapture:
+    """A capture that gives these counts of black frames, one count each time it is opened."""
+
+    def __init__(self, *counts):
+        self.counts, self.left, self.told = list(counts), 0, {}
+
+    def open(self, source):
+        self.left = self.counts.pop(0) if self.counts else 0
+        return self
+
+    def isOpened(self):
+        return True
+
+    def grab(self):
+        self.left -= 1
+        return self.left >= 0
+
+    def retrieve(self):
+        return True, np.zeros((48, 64, 3), np.uint8)
+
+    def get(self, key):
+        return self.told.get(key, 0.0)
+
+    def release(self):
+        pass
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    def make(*counts):
+        capture = FakeCapture(*counts)
+        monkeypatch.setattr(cv2, "VideoCapture", capture.open)
+        monkeypatch.setattr(video.time, "sleep", lambda seconds: None)
+        capture.said = []
+        monkeypatch.setattr(video.logger, "warning", capture.said.append)
+        return capture
+
+    return make
+
+
+def test_pictures_without_timestamps_follow_the_rate(fake):
+    fake(3).told = {cv2.CAP_PROP_FPS: 10.0, cv2.CAP_PROP_FRAME_COUNT: 3.0}
+    assert [frame.time for frame in Video("clip.h264", 1)] == pytest.approx([0.0, 0.1, 0.2])
+
+
+def test_a_stream_that_drops_is_told_and_tried_again(fake):
+    capture = fake(2, 0, 3)
+    stream = Video("rtsp://me:secret@camera/door?token=1", 1)
+    assert [frame.number for frame in stream] == [0, 1, 2, 3, 4]
+    assert stream.live and stream.stem == "door" and stream.name == "rtsp://camera/door"
+    again = [f"{stream.name}: dropped after 2 frames; trying again, {n} of 5." for n in (1, 2)]
+    assert capture.said[:2] == again and len(capture.said) == 2 + video.RETRIES
+    assert "Dropped after 5 frames; 5 tries" in stream.problem
+
+
+def test_a_file_that_ends_is_not_tried_again(fake):
+    capture = fake(2)
+    capture.told = {cv2.CAP_PROP_FRAME_COUNT: 2.0}
+    clip = Video("https://host/clip.mp4?token=1", 1)
+    assert len(list(clip)) == 2 and not clip.live and clip.problem is None and not capture.said
+    assert clip.name == "https://host/clip.mp4" and clip.stem == "clip"
+
+
+def test_a_stream_that_is_lost_is_a_failed_input(fake, tmp_path, capsys):
+    fake(2)
+    assert run("rtsp://camera/door", "--timeline", tmp_path, "--every", "1") == 1
+    said = capsys.readouterr()
+    assert "Incomplete: rtsp://camera/door: Dropped after 2 frames" in said.err
+    assert "door_timeline.csv" in said.out
+
+
+def test_sources_of_videos(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    videos = ["rtsp://camera/1", "http://host/clip.MP4?token=1", "https://host/live.m3u8",
+              "/dev/null", str(tmp_path / "pipe")]  # fmt: skip
+    photos = ["http://host/a.jpg?name=b.mp4", "https://host/photo"]
+    assert collect([*videos, *photos, "-"]) == (photos, [*videos, "/dev/stdin"])
+    assert predict.parse(["--webcam", "/dev/video0"]).webcam == "/dev/video0"
+    assert predict.parse(["--webcam", "1"]).webcam == 1
+
+
+def test_a_cut_file_says_how_much_was_read(clip, tmp_path, capsys):
+    whole = clip.read_bytes()
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(whole[: len(whole) // 2])
+    read = Video(str(cut), 1)
+    frames = len(list(read))
+    assert 3 < frames < 20
+    assert read.problem == f"The file is cut short: {frames} of 20 frames could be read."
+    assert run(cut, "--timeline", tmp_path, "--every", "5") == 1
+    said = capsys.readouterr()
+    assert f"Incomplete: {cut}: {read.problem}" in said.err and "cut_timeline.csv" in said.out
+
+
+@pytest.mark.parametrize("suffix, codec", [(".avi", "MJPG"), (".mp4", "mp4v"), (".webm", "VP80")])
+def test_a_file_is_cut_where_its_container_is_longer(tmp_path, suffix, codec):
+    path = tmp_path / f"clip{suffix}"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 10, (64, 48))
+    for _ in range(5):
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    whole = path.read_bytes()
+    assert not video.is_cut(str(path))
+    path.write_bytes(whole + b"more of a camera's own")
+    assert not video.is_cut(str(path))
+    path.write_bytes(whole[:-9])
+    assert video.is_cut(str(path))
 
 
 def test_a_video_gives_a_timeline_and_one_person(clip, tmp_path, capfd):
