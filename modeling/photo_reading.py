@@ -16,14 +16,22 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .image_processing_fer_efficientnet import FerEfficientNetImageProcessor
 
+try:
+    import pillow_heif
+except ImportError:  # HEIC alone needs it
+    pillow_heif = None
+
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 50 * 2**20  # of a download
 TIMEOUT = 20.0  # seconds for a whole download
 Image.init()
+if pillow_heif is not None:
+    pillow_heif.register_heif_opener()
 FORMATS = tuple(  # others of Pillow's unpack before their size is known, or start Ghostscript
-    {"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM"} & {*Image.OPEN}
+    {"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "HEIF"} & {*Image.OPEN}
 )
 
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _TO_RGB = FerEfficientNetImageProcessor(num_channels=3)
 
 
@@ -34,7 +42,8 @@ class PhotoError(ValueError):
 def read_photo(source, name: str | None = None) -> np.ndarray:
     """
     Args:
-        source: path of a file in one of `FORMATS`, or its bytes; http(s) URL, of at most
+        source: path of a file in one of `FORMATS` (HEIC where pillow-heif is installed), or its
+            bytes; http(s) URL, of at most
             `MAX_BYTES` within `TIMEOUT`; `PIL.Image`; uint8, uint16 or float array or tensor
             (H, W), (H, W, C) or (C, H, W) with C 1, 3 or 4; or a dict of
             `datasets.Image(decode=False)`. Of an animation, the first frame; EXIF's rotation is
@@ -65,7 +74,7 @@ def read_photo(source, name: str | None = None) -> np.ndarray:
         raise TypeError(
             f"{name}: expected a path, URL, PIL image or array, but found {type(source).__name__}."
         )
-    with _errors_named(name), _opened(source) as image:
+    with _errors_named(name), _opened(source, name) as image:
         return _unpack(image, name)
 
 
@@ -98,11 +107,24 @@ def _errors_named(name: str) -> Iterator[None]:
         raise PhotoError(f"{name}: broken or cut off ({error}).") from error
 
 
-def _opened(source: str | Path | bytes) -> Image.Image:
+def _opened(source: str | Path | bytes, name: str) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is lower
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        return Image.open(file, formats=FORMATS)
+        try:
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            return Image.open(file, formats=FORMATS)
+        except UnidentifiedImageError:
+            start = source if isinstance(source, bytes) else _start(source)
+            if "HEIF" not in FORMATS and start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS:
+                raise PhotoError(
+                    f"{name}: HEIC, which needs another package: pip install pillow-heif."
+                ) from None
+            raise
+
+
+def _start(path: str | Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(12)
 
 
 def _unpack(image: Image.Image, name: str) -> np.ndarray:

@@ -5,6 +5,7 @@ import io
 import struct
 import threading
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,6 +107,27 @@ def test_formats_that_unpack_before_their_size_is_known_are_refused():
     for content in (struct.pack("<HHH", 0, 1, 1) + entry + picture, b"%!PS-Adobe-3.0 EPSF-3.0\n"):
         with pytest.raises(PhotoError, match="not an image; expected one of .*JPEG"):
             read_photo(content)
+
+
+def test_heic_without_its_package_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(photo_reading, "FORMATS", ("JPEG", "PNG"))
+    for brand in (b"heic", b"mif1"):
+        content = b"\x00\x00\x00\x1cftyp" + brand + bytes(99)
+        (tmp_path / "phone.HEIC").write_bytes(content)
+        for source, name in ((content, "photo 3"), (tmp_path / "phone.HEIC", "phone.HEIC")):
+            with pytest.raises(PhotoError, match=f"{name}.*: HEIC.*pip install pillow-heif"):
+                read_photo(source, None if isinstance(source, Path) else name)
+
+
+def test_heic_is_read_within_the_limits_where_its_package_is(monkeypatch):
+    pytest.importorskip("pillow_heif")
+    heic = saved(Image.new("RGB", (64, 48), (200, 40, 40)), "HEIF")
+    photo = read_photo(heic)
+    assert photo.shape == (48, 64, 3)
+    np.testing.assert_allclose(photo.mean((0, 1)), (200, 40, 40), atol=4)
+    monkeypatch.setattr(photo_reading, "MAX_PIXELS", 1000)
+    with pytest.raises(PhotoError, match="64 x 48 pixels, but at most 1,000"):
+        read_photo(heic)
 
 
 def test_whatever_pillow_raises_names_the_photo(tmp_path):
