@@ -145,13 +145,16 @@ def test_a_captive_portal_is_no_network(monkeypatch, tmp_path, answer):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Portal) as portal:
         portal.answer, portal.asked = answer, []
         threading.Thread(target=portal.serve_forever, daemon=True).start()
-        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{portal.server_port}")
+        url = f"http://127.0.0.1:{portal.server_port}"
+        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, url)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "ENDPOINT", url)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(face_detection, "try_to_load_from_cache", lambda **kwargs: None)
         assert isinstance(make_detector("auto", None, 0.7), Haar)
         portal.shutdown()
-    assert portal.asked and all("hf_hub" in agent for agent in portal.asked)  # one HTTP client
+    assert portal.asked and not any("urllib" in agent for agent in portal.asked)  # one client
 
 
 def test_altered_weights_are_refused(monkeypatch, tmp_path):
