@@ -40,7 +40,7 @@ try:
         from .modeling.face_detection import DETECTORS
         from .modeling.photo_reading import PhotoError, read_photo
         from .prediction.annotation import annotate, free_path, heat_picture
-        from .prediction.inputs import InputError, collect
+        from .prediction.inputs import InputError, collect, describe_passed_over
         from .prediction.output import CsvWriter, JsonLinesWriter, JsonWriter, table_lines
         from .prediction.video import Follower, Timeline, Video, VideoError, VideoFile
     else:
@@ -48,7 +48,7 @@ try:
         from modeling.face_detection import DETECTORS
         from modeling.photo_reading import PhotoError, read_photo
         from prediction.annotation import annotate, free_path, heat_picture
-        from prediction.inputs import InputError, collect
+        from prediction.inputs import InputError, collect, describe_passed_over
         from prediction.output import CsvWriter, JsonLinesWriter, JsonWriter, table_lines
         from prediction.video import Follower, Timeline, Video, VideoError, VideoFile
 except ImportError as error:
@@ -327,7 +327,9 @@ def command(argv: list[str] | None) -> int:
     outputs = [name for name in (args.json, args.jsonl, args.csv) if name]
     say = (lambda words: print(words, file=sys.stderr)) if "-" in outputs else print
     try:
-        photos, videos = collect(args.inputs)
+        photos, videos, passed_over = collect(args.inputs)
+        if passed_over:
+            print(describe_passed_over(passed_over), file=sys.stderr)
         if outputs and not photos:
             raise InputError(
                 "--json, --jsonl and --csv are of photos, and there is none; a video's faces are "

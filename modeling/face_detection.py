@@ -4,14 +4,18 @@ import contextlib
 import copy
 import hashlib
 import math
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from huggingface_hub import hf_hub_download, hf_hub_url, is_offline_mode, try_to_load_from_cache
+from huggingface_hub import (
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    is_offline_mode,
+    try_to_load_from_cache,
+)
 from transformers.utils import logging
 
 try:
@@ -214,20 +218,17 @@ def download_yunet() -> str:
     """
     path = try_to_load_from_cache(**YUNET)
     if not isinstance(path, str):
-        if not is_offline_mode():
-            _reach(hf_hub_url(**YUNET))
-        path = hf_hub_download(**YUNET)
+        try:
+            if not is_offline_mode():  # asked once; a download would try for half a minute
+                get_hf_file_metadata(hf_hub_url(**YUNET), timeout=5)
+            path = hf_hub_download(**YUNET)
+        except OSError:
+            raise
+        except Exception as error:  # of the Hub's client, or of what a captive portal answers
+            raise OSError(f"{type(error).__name__}: {error}") from error
     if hashlib.sha256(Path(path).read_bytes()).hexdigest() != YUNET_SHA256:
         raise ValueError(f"{path} is not the file it should be; delete it and try again.")
     return path
-
-
-def _reach(url: str) -> None:
-    """Raises OSError at once without a network; the Hub's client would try for half a minute."""
-    try:
-        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5).close()
-    except urllib.error.HTTPError:
-        pass  # somebody answers
 
 
 def find_faces(photo: np.ndarray, detector, min_face_size: int) -> list[Face]:

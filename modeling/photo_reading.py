@@ -1,15 +1,19 @@
 """A photo of any kind -> upright uint8 RGB array, within limits, or one error that names it."""
 
 import contextlib
+import functools
+import http.client
 import io
+import ipaddress
 import os
+import socket
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import warnings
 from collections.abc import Iterator
-from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +22,24 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .image_processing_fer_efficientnet import FerEfficientNetImageProcessor
 
+try:
+    import pillow_heif
+except ImportError:  # HEIC alone needs it
+    pillow_heif = None
+
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 50 * 2**20  # of a download
 TIMEOUT = 20.0  # seconds for a whole download
+NAT64 = ipaddress.ip_network("64:ff9b::/96")  # IPv6 that stands for any IPv4 address
 Image.init()
+if pillow_heif is not None:
+    pillow_heif.register_heif_opener()
 FORMATS = tuple(  # others of Pillow's unpack before their size is known, or start Ghostscript
-    {"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM"} & {*Image.OPEN}
+    {"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "HEIF"} & {*Image.OPEN}
 )
 
 _quiet = threading.Lock()  # what catch_warnings changes and puts back belongs to all threads
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _TO_RGB = FerEfficientNetImageProcessor(num_channels=3)
 
 
@@ -34,15 +47,19 @@ class PhotoError(ValueError):
     """An input that is no usable photo; the message names it."""
 
 
-def read_photo(source, name: str | None = None) -> np.ndarray:
+def read_photo(source, name: str | None = None, allow_private_urls: bool = True) -> np.ndarray:
     """
     Args:
-        source: path of a file in one of `FORMATS`, its bytes (any buffer), or a binary file object,
-            read to its end; http(s) URL, of at most `MAX_BYTES` within `TIMEOUT`; `PIL.Image`;
-            uint8, uint16 or float array or tensor (H, W), (H, W, C) or (C, H, W) with C 1, 3 or 4;
-            or a dict of `datasets.Image(decode=False)`. Of an animation, the first frame; EXIF's
-            rotation is applied.
+        source: path of a file in one of `FORMATS` (HEIC where pillow-heif is installed), its bytes
+            (any buffer), or a binary file object, read to its end; http(s) URL, of at most
+            `MAX_BYTES` within `TIMEOUT`; `PIL.Image`; uint8, uint16 or float array or tensor
+            (H, W), (H, W, C) or (C, H, W) with C 1, 3 or 4; or a dict of
+            `datasets.Image(decode=False)`. Of an animation, the first frame; EXIF's rotation is
+            applied.
         name: what errors call it. Default: its path or URL.
+        allow_private_urls: whether a URL, or a redirect of it, may lead to an address that is not
+            public, such as the machine's own or one of its network. False where strangers give the
+            URLs; they are then fetched without a proxy.
 
     Returns:
         uint8 array (H, W, 3), RGB.
@@ -68,8 +85,8 @@ def read_photo(source, name: str | None = None) -> np.ndarray:
         source = bytes(source)
     elif isinstance(source, os.PathLike):
         source = Path(source)
-    if isinstance(source, str) and source.startswith(("http://", "https://")):
-        source = _download(source)
+    if isinstance(source, str) and _is_url(source):
+        source = _download(source, allow_private_urls)
     if isinstance(source, (str, Path)) and not _is_file(source):
         raise PhotoError(f"{name}: no such file.")
     if not isinstance(source, (str, Path, bytes)):
@@ -77,7 +94,7 @@ def read_photo(source, name: str | None = None) -> np.ndarray:
             f"{name}: expected a path, URL, bytes, binary file, PIL image or array, but found "
             f"{type(source).__name__}."
         )
-    with _errors_named(name), _opened(source) as image:
+    with _errors_named(name), _opened(source, name) as image:
         return _unpack(image, name)
 
 
@@ -105,6 +122,10 @@ def _content(file, name: str) -> bytes:
             f"reads {type(content).__name__}."
         )
     return content
+
+
+def _is_url(text: str) -> bool:
+    return text.lower().startswith(("http://", "https://"))
 
 
 def _is_file(path: str | Path) -> bool:
@@ -137,11 +158,24 @@ def _errors_named(name: str) -> Iterator[None]:
         raise PhotoError(f"{name}: broken or cut off ({error}).") from error
 
 
-def _opened(source: str | Path | bytes) -> Image.Image:
+def _opened(source: str | Path | bytes, name: str) -> Image.Image:
     with _quiet, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is lower
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        return Image.open(file, formats=FORMATS)
+        try:
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            return Image.open(file, formats=FORMATS)
+        except UnidentifiedImageError:
+            start = source if isinstance(source, bytes) else _start(source)
+            if "HEIF" not in FORMATS and start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS:
+                raise PhotoError(
+                    f"{name}: HEIC, which needs another package: pip install pillow-heif."
+                ) from None
+            raise
+
+
+def _start(path: str | Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(12)
 
 
 def _unpack(image: Image.Image, name: str) -> np.ndarray:
@@ -164,15 +198,15 @@ def _to_rgb(image, name: str) -> np.ndarray:
     return np.ascontiguousarray(rgb.permute(1, 2, 0).cpu().numpy())
 
 
-def _download(url: str) -> bytes:
+def _download(url: str, allow_private: bool) -> bytes:
     """transformers' own `load_image` has no limit of size and, by default, none of time."""
-    request = urllib.request.Request(url, headers={"User-Agent": "fer-efficientnet"})
     end, parts, size = time.monotonic() + TIMEOUT, [], 0
+    handlers: list = [_CheckedRedirects]
+    if not allow_private:  # a proxy would look the name up itself
+        handlers += [urllib.request.ProxyHandler({}), _PublicHTTP, _PublicHTTPS]
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-            kind = response.headers.get_content_type()
-            if kind.startswith("text/"):
-                raise PhotoError(f"{url}: an image was expected, but it is {kind}.")
+        request = urllib.request.Request(_encoded(url), headers={"User-Agent": "fer-efficientnet"})
+        with urllib.request.build_opener(*handlers).open(request, timeout=TIMEOUT) as response:
             while part := response.read1(2**16):
                 parts.append(part)
                 size += len(part)
@@ -184,6 +218,63 @@ def _download(url: str) -> bytes:
         raise PhotoError(f"{url}: answered {error.code} {error.reason}.") from None
     except PhotoError:
         raise
-    except (OSError, HTTPException, ValueError) as error:  # ValueError: not a URL after all
+    except (
+        OSError,
+        http.client.HTTPException,
+        ValueError,
+    ) as error:  # ValueError: not a URL after all
         raise PhotoError(f"{url}: {getattr(error, 'reason', None) or error}.") from None
     return b"".join(parts)
+
+
+def _encoded(url: str) -> str:
+    """As browsers send it: spaces and letters beyond ASCII encoded, what is encoded left alone."""
+    parts = urllib.parse.urlsplit(url.strip())
+    host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
+    keep = "%/:=&?~+!$,;'@()*[]"
+    path, query = (urllib.parse.quote(part, keep) for part in (parts.path, parts.query))
+    return urllib.parse.urlunsplit((parts.scheme, host, path, query, ""))
+
+
+class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to http and https alone; urllib would go on to ftp."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        if not _is_url(newurl):
+            raise PhotoError(f"{req.full_url}: leads to {newurl}, which is no http(s) address.")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _connect_public(address: tuple[str, int], timeout=None, source_address=None) -> socket.socket:
+    """
+    As `socket.create_connection`, to public addresses alone. What is checked is what is connected
+    to, so a name that changes its address in between gains nothing.
+    """
+    host, port = address
+    found = [entry[4][0] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    for number in found:
+        ip = ipaddress.ip_address(number)
+        if not ip.is_global or ip.is_multicast or ip in NAT64:
+            raise PhotoError(
+                f"{host}: leads to {number}, which is no public address; allow_private_urls is off."
+            )
+    for number in found[:-1]:
+        with contextlib.suppress(OSError):
+            return socket.create_connection((number, port), timeout, source_address)
+    return socket.create_connection((found[-1], port), timeout, source_address)
+
+
+def _public(kind: type[http.client.HTTPConnection], *args, **kwargs) -> http.client.HTTPConnection:
+    connection = kind(*args, **kwargs)
+    connection._create_connection = _connect_public
+    return connection
+
+
+class _PublicHTTP(urllib.request.HTTPHandler):
+    def http_open(self, req):
+        return self.do_open(functools.partial(_public, http.client.HTTPConnection), req)
+
+
+class _PublicHTTPS(urllib.request.HTTPSHandler):
+    def https_open(self, req):
+        return self.do_open(functools.partial(_public, http.client.HTTPSConnection), req)

@@ -29,6 +29,7 @@ DEFAULTS = {
     "tta": False,
     "explain": False,
     "on_error": "raise",
+    "allow_private_urls": True,
 }
 
 
@@ -69,6 +70,8 @@ class FacialEmotionPipeline(Pipeline):
         explain (`bool`, defaults to `False`): add `heatmap` and `crop`.
         on_error (`str`, defaults to `"raise"`): `"skip"` gives None for a photo that cannot be
             read or on which the detector fails, with a warning that names it.
+        allow_private_urls (`bool`, defaults to `True`): whether the URL of a photo may lead to an
+            address that is not public. `False` in a service whose visitors give URLs.
     """
 
     _load_processor = False
@@ -135,6 +138,7 @@ class FacialEmotionPipeline(Pipeline):
             "detection_threshold": (0 <= given["detection_threshold"] <= 1, "in [0, 1]"),
             "min_face_size": (given["min_face_size"] >= 0, "at least 0"),
             "on_error": (given["on_error"] in ("raise", "skip"), "raise or skip"),
+            "allow_private_urls": (type(given["allow_private_urls"]) is bool, "True or False"),
         }
         for name, (valid, what) in checks.items():
             if not valid:
@@ -165,7 +169,8 @@ class FacialEmotionPipeline(Pipeline):
         """Reads a photo, finds and crops its faces."""
         options = DEFAULTS | options
         name = None if isinstance(source, (str, os.PathLike)) else f"photo {number}"
-        array, photo = read_photo(source, name), _Photo()  # (H, W, 3)
+        array = read_photo(source, name, options["allow_private_urls"])  # (H, W, 3)
+        photo = _Photo()
         try:
             faces = self._find(array, options)
         except DetectionError as error:

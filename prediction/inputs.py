@@ -1,6 +1,7 @@
 """What the words of the command line stand for: photos and videos."""
 
 import glob
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from .video import is_stream, is_url
 PHOTO_SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp"),
     *(".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".heic", ".heif", ".hif"),  # of phones; the reader says what it needs for them
 }
 VIDEO_SUFFIXES = {
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp"),
@@ -21,7 +23,7 @@ class InputError(ValueError):
     """A word that stands for nothing; the message names it."""
 
 
-def collect(words: Iterable[str]) -> tuple[list[str], list[str]]:
+def collect(words: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
     """
     Args:
         words: files, URLs, folders (searched with all below) and globs. A URL is a video by its
@@ -29,17 +31,21 @@ def collect(words: Iterable[str]) -> tuple[list[str], list[str]]:
             -, which is standard input.
 
     Returns:
-        Photos and videos, in the order of the words, those of a folder sorted.
+        Photos, videos, and the files of folders and globs that are neither (hidden ones left out),
+        in the order of the words, those of a folder sorted.
 
     Raises:
         InputError: a word names no file, or a folder or glob holds no photo and no video.
     """
     photos: list[str] = []
     videos: list[str] = []
+    passed_over: list[str] = []
     for word in words:
-        for file in _files(word):
+        files, others = _files(word)
+        for file in files:
             (videos if _is_video(file) else photos).append(file)
-    return photos, videos
+        passed_over += others
+    return photos, videos, passed_over
 
 
 def _is_video(file: str) -> bool:
@@ -55,14 +61,25 @@ def _is_pipe(file: str) -> bool:
     return path.is_fifo() or path.is_char_device()
 
 
-def _files(word: str) -> list[str]:
+def describe_passed_over(files: list[str]) -> str:
+    """One line with the number of these files, their kinds, and the first of them."""
+    kinds = Counter(Path(file).suffix.lower() or "without suffix" for file in files)
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    more = ", ..." if len(files) > 3 else ""
+    noun = "file that is" if len(files) == 1 else "files that are"
+    return (
+        f"Passed over {len(files)} {noun} no photo and no video by name ({counts}): "
+        f"{', '.join(files[:3])}{more}"
+    )
+
+
+def _files(word: str) -> tuple[list[str], list[str]]:
     path = Path(word)
     if word == "-":
-        return ["/dev/stdin"]
-    if word.startswith(("http://", "https://")) or is_stream(word) or _is_pipe(word):
-        return [word]
-    if path.is_file():
-        return [word]
+        return ["/dev/stdin"], []
+    is_photo_url = word.lower().startswith(("http://", "https://"))
+    if is_photo_url or is_stream(word) or _is_pipe(word) or path.is_file():
+        return [word], []
     if path.is_dir():
         return _known(path.rglob("*"), f"{word}: no photo and no video in this folder")
     if glob.has_magic(word):
@@ -70,11 +87,15 @@ def _files(word: str) -> list[str]:
     raise InputError(f"{word}: no such file or folder.")
 
 
-def _known(paths: Iterable[Path], otherwise: str) -> list[str]:
+def _known(paths: Iterable[Path], otherwise: str) -> tuple[list[str], list[str]]:
     suffixes = PHOTO_SUFFIXES | VIDEO_SUFFIXES
-    found = sorted(
-        str(path) for path in paths if path.is_file() and path.suffix.lower() in suffixes
-    )
+    files = sorted(path for path in paths if path.is_file())
+    found = [str(path) for path in files if path.suffix.lower() in suffixes]
+    others = [
+        str(path)
+        for path in files
+        if path.suffix.lower() not in suffixes and not path.name.startswith(".")
+    ]
     if not found:
-        raise InputError(f"{otherwise}.")
-    return found
+        raise InputError(f"{otherwise}." + (f" {describe_passed_over(others)}" if others else ""))
+    return found, others

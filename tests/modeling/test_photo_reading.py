@@ -7,6 +7,7 @@ import threading
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,6 +145,27 @@ def test_formats_that_unpack_before_their_size_is_known_are_refused():
             read_photo(content)
 
 
+def test_heic_without_its_package_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(photo_reading, "FORMATS", ("JPEG", "PNG"))
+    for brand in (b"heic", b"mif1"):
+        content = b"\x00\x00\x00\x1cftyp" + brand + bytes(99)
+        (tmp_path / "phone.HEIC").write_bytes(content)
+        for source, name in ((content, "photo 3"), (tmp_path / "phone.HEIC", "phone.HEIC")):
+            with pytest.raises(PhotoError, match=f"{name}.*: HEIC.*pip install pillow-heif"):
+                read_photo(source, None if isinstance(source, Path) else name)
+
+
+def test_heic_is_read_within_the_limits_where_its_package_is(monkeypatch):
+    pytest.importorskip("pillow_heif")
+    heic = saved(Image.new("RGB", (64, 48), (200, 40, 40)), "HEIF")
+    photo = read_photo(heic)
+    assert photo.shape == (48, 64, 3)
+    np.testing.assert_allclose(photo.mean((0, 1)), (200, 40, 40), atol=4)
+    monkeypatch.setattr(photo_reading, "MAX_PIXELS", 1000)
+    with pytest.raises(PhotoError, match="64 x 48 pixels, but at most 1,000"):
+        read_photo(heic)
+
+
 def test_whatever_pillow_raises_names_the_photo(tmp_path):
     text = PngInfo()
     text.add_text("comment", "a" * 2**21, zip=True)  # Pillow: ValueError
@@ -199,19 +221,23 @@ def test_what_can_be_no_photo():
 
 class Handler(http.server.BaseHTTPRequestHandler):
     picture = saved(Image.fromarray(RGB))
+    types = {"/page": "text/html", "/untyped": None, "/text": "text/plain"}
+    leads = {"/moved": "/good.png", "/ftp": "ftp://127.0.0.1/a.png", "/file": "file:///etc/passwd"}
 
     def do_GET(self):
-        if self.path == "/moved":
+        self.server.asked.append(self.path)
+        if self.path in self.leads:
             self.send_response(302)
-            self.send_header("Location", "/good.png")
+            self.send_header("Location", self.leads[self.path])
             return self.end_headers()
         self.send_response(404 if self.path == "/none.png" else 200)
-        self.send_header("Content-Type", "text/html" if self.path == "/page" else "image/png")
+        if kind := self.types.get(self.path, "image/png"):
+            self.send_header("Content-Type", kind)
         self.end_headers()
         try:
             while self.path == "/endless.png":
                 self.wfile.write(bytes(2**16))
-            self.wfile.write(self.picture)
+            self.wfile.write(b"<html>" if self.path == "/page" else self.picture)
         except OSError:
             pass  # the client had enough
 
@@ -220,9 +246,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def server():
+def asked():
+    """The paths that the server was asked for."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def server(asked):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
         threading.Thread(target=serving.serve_forever, daemon=True).start()
+        serving.asked = asked
         yield f"http://127.0.0.1:{serving.server_port}"
         serving.shutdown()
 
@@ -232,7 +265,7 @@ def test_urls(server, monkeypatch):
     np.testing.assert_array_equal(read_photo(f"{server}/moved"), RGB)
     with pytest.raises(PhotoError, match="/none.png: answered 404"):
         read_photo(f"{server}/none.png")
-    with pytest.raises(PhotoError, match="/page: an image was expected, but it is text/html"):
+    with pytest.raises(PhotoError, match="/page: not an image; expected one of"):
         read_photo(f"{server}/page")
     monkeypatch.setattr(photo_reading, "MAX_BYTES", 2**20)
     with pytest.raises(PhotoError, match="/endless.png: larger than 1 MB"):
@@ -251,3 +284,88 @@ def test_threads_leave_the_warning_filters_as_they_were(tmp_path):
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(read_photo, [tmp_path / "a.png"] * 400))
     assert warnings.filters == before
+
+
+@pytest.mark.parametrize("path", ["/untyped", "/text"])
+def test_bytes_say_what_is_an_image_and_not_the_server(server, path):
+    np.testing.assert_array_equal(read_photo(server + path), RGB)
+
+
+@pytest.mark.parametrize(
+    "path, sent",
+    [
+        ("/my photo.png", "/my%20photo.png"),
+        ("/my%20photo.png", "/my%20photo.png"),
+        ("/Bücher/é.png?q=ü b&r=1#top", "/B%C3%BCcher/%C3%A9.png?q=%C3%BC%20b&r=1"),
+    ],
+)
+def test_urls_are_encoded_as_browsers_do(server, asked, path, sent):
+    np.testing.assert_array_equal(read_photo(server + path), RGB)
+    assert asked[-1] == sent
+    np.testing.assert_array_equal(read_photo(server.replace("http", "HTTP") + path), RGB)
+
+
+def test_hosts_beyond_ascii_are_encoded():
+    assert photo_reading._encoded("https://bücher.de:81/a") == "https://xn--bcher-kva.de:81/a"
+
+
+@pytest.mark.parametrize("path", ["/ftp", "/file"])
+def test_redirects_lead_to_http_alone(server, path):
+    with pytest.raises(PhotoError, match=f"{path}: (leads to .*, which is no http|.*not allowed)"):
+        read_photo(server + path)
+
+
+def test_private_addresses_are_not_even_connected_to_if_so_asked(server, asked, monkeypatch):
+    del asked[:]
+    for url in (server, server.replace("127.0.0.1", "localhost")):
+        with pytest.raises(PhotoError, match="which is no public address; allow_private_urls"):
+            read_photo(f"{url}/good.png", allow_private_urls=False)
+    assert asked == []
+    monkeypatch.setenv("http_proxy", server)  # which would fetch anything
+    with pytest.raises(PhotoError, match="10.0.0.1: leads to 10.0.0.1"):
+        read_photo("http://10.0.0.1/a.png", allow_private_urls=False)
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["127.0.0.1", "10.1.2.3", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.1.1", "::1",
+     "::ffff:127.0.0.1", "fe80::1", "fd00::1", "64:ff9b::7f00:1"],
+)  # fmt: skip
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_what_is_not_public(monkeypatch, number, scheme):
+    def answer(host, port, **kwargs):
+        assert host == "photos.example"
+        return [(0, 0, 0, "", (address, port)) for address in ("93.184.215.14", number)]
+
+    def connected(address, *args):
+        pytest.fail(f"connected to {address}")
+
+    monkeypatch.setattr(photo_reading.socket, "getaddrinfo", answer)
+    monkeypatch.setattr(photo_reading.socket, "create_connection", connected)
+    with pytest.raises(PhotoError, match=f"leads to {number}, which is no public address"):
+        read_photo(f"{scheme}://photos.example/a.png", allow_private_urls=False)
+
+
+def test_each_redirect_is_checked(server, asked, monkeypatch):
+    """The first address counts as public here; where it leads does not."""
+    real, port = photo_reading.socket.create_connection, int(server.rsplit(":", 1)[1])
+    look_up = photo_reading.socket.getaddrinfo
+
+    def answer(host, *args, **kwargs):
+        if host == "photos.example":
+            return [(0, 0, 0, "", ("93.184.215.14", 80))]
+        return look_up(host, *args, **kwargs)
+
+    def connected(address, *args):
+        assert address[0] == "93.184.215.14"
+        return real(("127.0.0.1", port), *args)
+
+    monkeypatch.setattr(photo_reading.socket, "getaddrinfo", answer)
+    monkeypatch.setattr(photo_reading.socket, "create_connection", connected)
+    photo = read_photo("http://photos.example/moved", allow_private_urls=False)
+    np.testing.assert_array_equal(photo, RGB)
+    monkeypatch.setitem(Handler.leads, "/inside", f"{server}/good.png")
+    with pytest.raises(PhotoError, match="leads to 127.0.0.1"):
+        read_photo("http://photos.example/inside", allow_private_urls=False)
+    assert asked[-1] == "/inside"

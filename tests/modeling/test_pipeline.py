@@ -253,6 +253,7 @@ def test_tta_averages_the_mirrored_face(find, astronaut):
         ({"detection_threshold": 2}, r"detection_threshold must be in \[0, 1\]"),
         ({"min_face_size": -1}, "min_face_size must be at least 0"),
         ({"on_error": "ignore"}, "on_error must be raise or skip"),
+        ({"allow_private_urls": "no"}, "allow_private_urls must be True or False"),
         ({"prior": "balanced"}, "prior must be 'learned', 'train', 'uniform', or 7 numbers"),
         ({"prior": [1, 2]}, "prior must be"),
         ({"top_k": 3}, "Unknown option top_k; known are detector"),
@@ -290,6 +291,13 @@ def test_a_detector_that_fails_costs_one_photo(find, astronaut, monkeypatch):
     assert [faces and len(faces) for faces in found] == [1, None, 1]
     with pytest.raises(PhotoError, match="photo 1: the face detector Haar fails on it"):
         find(photos)
+
+
+def test_private_urls_can_be_refused(find):
+    words = "127.0.0.1, which is no public address"
+    for one in ("http://127.0.0.1:1/a.png", ["http://127.0.0.1:1/a.png"]):
+        with pytest.raises(PhotoError, match=words):
+            find(one, allow_private_urls=False)
 
 
 def test_fifty_faces(find, astronaut):

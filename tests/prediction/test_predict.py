@@ -285,17 +285,34 @@ def test_inputs(album, monkeypatch):
     assert collect(["more", "https://a.b/c", "*.png"]) == (
         ["more/b.jpg", "https://a.b/c", "a.png"],
         [],
+        [],
     )
     with pytest.raises(InputError, match=r"\*.gif: nothing matches"):
         collect(["*.gif"])
 
 
 def test_of_a_folder_only_photos_and_videos_count(tmp_path):
-    for name in ("a.JPG", "b.webp", "c.pdf", "d.h5", "e.txt", "f.mpg"):
+    for name in ("a.JPG", "b.webp", "c.pdf", "d.h5", "e.txt", "f.mpg", "g.HEIC", "h.txt", ".i.txt"):
         (tmp_path / name).touch()
-    photos, videos = collect([str(tmp_path)])
-    assert [Path(photo).name for photo in photos] == ["a.JPG", "b.webp"]
+    photos, videos, passed_over = collect([str(tmp_path)])
+    assert [Path(photo).name for photo in photos] == ["a.JPG", "b.webp", "g.HEIC"]
     assert [Path(video).name for video in videos] == ["f.mpg"]
+    assert [Path(other).name for other in passed_over] == ["c.pdf", "d.h5", "e.txt", "h.txt"]
+
+
+def test_what_is_passed_over_is_counted_and_named(album, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(predict, "build_pipeline", lambda args: faces_until(None, None))
+    run(album)
+    assert (
+        f"Passed over 1 file that is no photo and no video by name (1 .txt): {album / 'notes.txt'}"
+        in capsys.readouterr().err
+    )
+    for name in ("a.cr2", "b.cr2", "c", "d.cr2"):
+        (tmp_path / name).touch()
+    assert run(tmp_path) == 2
+    said = capsys.readouterr().err
+    assert "no photo and no video in this folder. Passed over 4 files" in said
+    assert "(3 .cr2, 1 without suffix)" in said and said.rstrip().endswith(", ...")
 
 
 def test_a_photo_that_changes_before_it_is_drawn_is_told(album, tmp_path, monkeypatch, capsys):
@@ -444,7 +461,7 @@ def test_sources_of_videos(tmp_path):
     videos = ["rtsp://camera/1", "http://host/clip.MP4?token=1", "https://host/live.m3u8",
               "/dev/null", str(tmp_path / "pipe")]  # fmt: skip
     photos = ["http://host/a.jpg?name=b.mp4", "https://host/photo"]
-    assert collect([*videos, *photos, "-"]) == (photos, [*videos, "/dev/stdin"])
+    assert collect([*videos, *photos, "-"]) == (photos, [*videos, "/dev/stdin"], [])
     assert predict.parse(["--webcam", "/dev/video0"]).webcam == "/dev/video0"
     assert predict.parse(["--webcam", "1"]).webcam == 1
 
