@@ -184,6 +184,12 @@ def test_pictures_are_of_card_width(finished):
         assert picture[..., :3].std() > 0.05
 
 
+def test_without_bars_there_is_none(finished, tmp_path, capfd):
+    for flags in ([], ["--evaluate_only", "--model_name_or_path", str(finished[0])]):
+        run(tmp_path / str(len(flags)), *flags)
+        assert "%|" not in capfd.readouterr().err
+
+
 def test_evaluate_only_gives_the_same_figures_to_the_last_digit(finished, tmp_path):
     folder, results = finished
     again = run(tmp_path, "--evaluate_only", "--model_name_or_path", str(folder))
