@@ -7,11 +7,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+COMMA := ,
 TRANSFORMERS_TESTS := $(VENV)/transformers-tests
 
 .PHONY: run model dataset_given test space screenshots quality style clean
 
 run: $(VENV)/.train
+	@echo "Training on drawn faces: about three minutes on two CPU cores"
 	$(BIN)/python train.py configs/quickstart.yaml --overwrite
 
 model: dataset_given $(VENV)/.train
@@ -43,19 +45,27 @@ style: $(VENV)/.test
 clean:
 	rm -rf $(VENV) runs build *.egg-info
 
+# pip names each package and shows how far its download is; the extras, and GB with CUDA
+define install
+	@echo "Installing .[$(1)] into $(VENV), about $(2) GB with CUDA (less: docs/training.md, CPU only)"
+	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
+	@echo "Installed."
+endef
+
 $(BIN)/python:
+	@echo "Making a virtual environment in $(VENV)"
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.train: setup.py constraints.txt | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train]'
+	$(call install,train,6.5)
 	touch $@
 
 $(VENV)/.space: setup.py constraints.txt | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[space]'
+	$(call install,space,6.5)
 	touch $@
 
 $(VENV)/.test: setup.py constraints.txt | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,publish,photos,space,test]'
+	$(call install,train$(COMMA)publish$(COMMA)photos$(COMMA)space$(COMMA)test,7.2)
 	touch $@
 
 # transformers' own model tests are in its source distribution, not in its wheel

@@ -33,8 +33,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import datasets
+import huggingface_hub.utils
 import torch
 from transformers import set_seed
+from transformers.utils import logging
 
 from training.arguments import Arguments, parse_arguments
 from training.checkpoints import TrainingError
@@ -56,6 +59,10 @@ from training.weights import recompute_statistics
 def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(__doc__, argv)
     check_processes(args.training)
+    if args.training.disable_tqdm or args.training.local_process_index:
+        for library in (datasets, huggingface_hub.utils):
+            library.disable_progress_bars()
+        logging.disable_progress_bar()
     check_output_dir(args)
     set_seed(args.training.seed)
     say = print if args.training.process_index == 0 else lambda *_: None

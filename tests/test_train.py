@@ -75,6 +75,9 @@ def test_the_folder_is_complete_and_holds_no_pickle(finished):
         "confusion_matrix.png",
         "class_distribution.png",
         "training_curves.png",
+        "confusion_matrix.svg",
+        "class_distribution.svg",
+        "training_curves.svg",
         "runs",
     }
     assert not [
@@ -180,8 +183,14 @@ def test_pictures_are_of_card_width(finished):
     folder, _ = finished
     for name in ("confusion_matrix", "class_distribution", "training_curves"):
         picture = matplotlib.image.imread(folder / f"{name}.png")
-        assert 700 <= picture.shape[1] <= 1400
+        assert 1400 <= picture.shape[1] <= 1800  # 200 dpi
         assert picture[..., :3].std() > 0.05
+
+
+def test_without_bars_there_is_none(finished, tmp_path, capfd):
+    for flags in ([], ["--evaluate_only", "--model_name_or_path", str(finished[0])]):
+        run(tmp_path / str(len(flags)), *flags)
+        assert "%|" not in capfd.readouterr().err
 
 
 def test_evaluate_only_gives_the_same_figures_to_the_last_digit(finished, tmp_path):

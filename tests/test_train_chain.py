@@ -309,6 +309,16 @@ def test_make_model_asks_for_the_data():
     assert "Give the data: make model DATASET=PATH, with FERPLUS_CSV=" in done.stderr
 
 
+def test_make_run_says_what_it_installs(tmp_path):
+    command = ["make", "-n", "run", f"VENV={tmp_path}/venv"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    say, pip, *_ = [
+        line for line in done.stdout.splitlines() if "venv/bin/pip" in line or "GB" in line
+    ]
+    assert say.startswith(f'echo "Installing .[train] into {tmp_path}/venv, about 6.5 GB with CUDA')
+    assert "-e '.[train]'" in pip and "--quiet" not in pip  # which shows each package's progress
+
+
 # with train.py itself
 
 

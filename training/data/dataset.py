@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from accelerate.utils import tqdm
 from datasets import Dataset, DatasetDict, Image
+from datasets.utils import tqdm
 
 from .arguments import DataArguments
 from .ferplus import join_votes

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import datasets
 import numpy as np
-from accelerate.utils import tqdm
 from datasets import Dataset
+from datasets.utils import tqdm
 
 from .parquet import load_parquet
 from .schema import FEATURES, LABELS, SPLIT_NAMES, BadRow, DataError, note_bad_row

@@ -334,7 +334,9 @@ def _commands(stages: Mapping[str, Mapping]) -> str:
 
 
 def _epochs(number: float) -> str:
-    return "1 epoch" if number == 1 else f"{number:.3g} epochs"
+    """With one decimal, or one digit below 0.1."""
+    rounded = f"{number:.1g}" if number < 0.1 else f"{round(number, 1):g}"
+    return f"{rounded} epoch{'s' * (rounded != '1')}"
 
 
 def _treatment(run: Mapping, options: Mapping) -> str:

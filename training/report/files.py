@@ -22,6 +22,7 @@ REPORT_FILES = {
     *("all_results.json", "test_results.json", "data_report.json", "run.yaml"),
     *("predictions.csv", "onnx"),
     *("confusion_matrix.png", "class_distribution.png", "training_curves.png"),
+    *("confusion_matrix.svg", "class_distribution.svg", "training_curves.svg"),
     *(file.name for file in MODELING.glob("[!_]*.py")),
 }
 

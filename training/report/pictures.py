@@ -1,4 +1,4 @@
-"""The figures of a run: confusion matrix, class distribution, training curves."""
+"""The figures of a run, each as PNG and as SVG: confusion matrix, class distribution, curves."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 
 matplotlib.use("Agg")
+matplotlib.rcParams["svg.hashsalt"] = "fer-efficientnet"  # the same figure gives the same file
 import matplotlib.pyplot as plt  # noqa: E402  (the backend is chosen first: no display is needed)
 from matplotlib.ticker import MaxNLocator  # noqa: E402
 
@@ -23,14 +24,15 @@ BLUE, ORANGE, GREEN, GREY = (
 def plot_confusion_matrix(
     path: Path, confusion: Sequence[Sequence[int]], label_names: Sequence[str], title: str
 ) -> None:
-    """Rows are true classes; the colour is the share of the row, the number the count."""
+    """Rows are true classes; the colour is the share of the row, the number the count, if any."""
     counts = np.asarray(confusion)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, axes = plt.subplots(figsize=(7, 6), layout="constrained")
     image = axes.imshow(share, cmap="cividis", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(counts):
+    for row, column in zip(*counts.nonzero()):
         color = "black" if share[row, column] > 0.55 else "white"
-        text = f"{share[row, column]:.2f}\n{count}"
+        rounded = f"{share[row, column]:.2f}".replace("0.00", "<0.01")
+        text = f"{rounded}\n{counts[row, column]:,}"
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
     axes.set_xticks(range(len(label_names)), label_names, rotation=35, ha="right")
     axes.set_yticks(range(len(label_names)), label_names)
@@ -39,7 +41,9 @@ def plot_confusion_matrix(
     _save(figure, path)
 
 
-def plot_class_distribution(path: Path, data: RunData, label_names: Sequence[str]) -> None:
+def plot_class_distribution(
+    path: Path, data: RunData, label_names: Sequence[str], model_name: str
+) -> None:
     """Training images per class before and after sampling, and the evaluation split."""
     bars = {
         f"evaluation ({data.eval_split})": (
@@ -67,18 +71,22 @@ def plot_class_distribution(path: Path, data: RunData, label_names: Sequence[str
             color=color,
         )
         drawn.set_label(f"{name}: {int(np.sum(counts)):,} images")
-        axes.bar_label(drawn, fontsize=7, rotation=90, padding=3)
+        axes.bar_label(drawn, fmt="{:,.0f}", fontsize=7, rotation=90, padding=3)
     axes.set_xticks(range(len(label_names)), label_names)
     axes.margins(y=0.12)
-    axes.set(ylabel="images", title="Class distribution")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.set(ylabel="images", title=f"{model_name}: class distribution")
     figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     _save(figure, path)
 
 
-def plot_training_curves(path: Path, history: Sequence[Mapping]) -> None:
+def plot_training_curves(path: Path, history: Sequence[Mapping], model_name: str) -> None:
     """Losses; beside them, if the run evaluated, accuracy and macro-F1; by epoch."""
+    logged = {key for entry in history for key in entry}
+    mean = {} if "loss" in logged else {"train_loss": ("training, mean of the run", BLUE)}
     panels = {
         "Loss": {
+            **mean,
             "loss": ("training", BLUE),
             "eval_loss": ("evaluation (cross-entropy)", ORANGE),
         },
@@ -88,7 +96,6 @@ def plot_training_curves(path: Path, history: Sequence[Mapping]) -> None:
             "eval_balanced_accuracy": ("balanced accuracy", GREEN),
         },
     }
-    logged = {key for entry in history for key in entry}
     last = max((entry["epoch"] for entry in history), default=0)
     if not logged & {*panels["Evaluation"]}:
         del panels["Evaluation"]
@@ -106,9 +113,11 @@ def plot_training_curves(path: Path, history: Sequence[Mapping]) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=last >= 2))
         if axes.lines:
             axes.legend(fontsize=8)
+    figure.suptitle(model_name)
     _save(figure, path)
 
 
 def _save(figure, path: Path) -> None:
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=200)
+    figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
     plt.close(figure)

@@ -48,7 +48,7 @@ def write_run_folder(
         )
         if args.training.save_predictions:
             _write_predictions(folder / "predictions.csv", data)
-        _draw(folder, trainer, data, results)
+        _draw(folder, _model_name(args), trainer, data, results)
         if data.train is not None:  # the card is made from the other files of a training
             # here, so that `python -m training.report.card` is not imported before it is run
             from .card import write_model_card
@@ -66,11 +66,17 @@ def _write_predictions(file: Path, data: RunData) -> None:
     file.write_text("\n".join(lines) + "\n")
 
 
-def _draw(folder: Path, trainer, data: RunData, results: dict) -> None:
-    title = f"{data.eval_split} split, {results['eval_samples']} images"
+def _model_name(args: Arguments) -> str:
+    trained = args.training.hub_model_id or args.training.output_dir
+    model = args.model.model_name_or_path if args.training.evaluate_only else trained
+    return Path(model).resolve().name
+
+
+def _draw(folder: Path, name: str, trainer, data: RunData, results: dict) -> None:
+    title = f"{name}: {data.eval_split} split, {results['eval_samples']:,} images"
     plot_confusion_matrix(
         folder / "confusion_matrix.png", results["eval_confusion_matrix"], LABELS, title
     )
-    plot_class_distribution(folder / "class_distribution.png", data, LABELS)
+    plot_class_distribution(folder / "class_distribution.png", data, LABELS, name)
     if trainer.state.global_step:
-        plot_training_curves(folder / "training_curves.png", trainer.state.log_history)
+        plot_training_curves(folder / "training_curves.png", trainer.state.log_history, name)

@@ -63,6 +63,17 @@ def test_a_folder_without_a_training_is_refused(tmp_path, capsys):
     assert "expected a folder that a training left, with run.yaml" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "epoch, words",
+    [(0.9032, "0.9 epochs"), (12.3456, "12.3 epochs"), (1.0, "1 epoch"), (0.0312, "0.03 epochs")],
+)
+def test_epochs_are_rounded(folder, epoch, words):
+    change_json(
+        folder, "all_results", epoch=epoch, train_samples_per_second=1.0, eval_loss_at_end=1.0
+    )
+    assert f"- {words}" in write_model_card(folder).read_text()
+
+
 def test_parameters_are_counted_without_buffers():
     network = FerEfficientNetForImageClassification.from_pretrained(MODEL)
     assert count_parameters(MODEL / "model.safetensors") == network.num_parameters()

@@ -17,7 +17,7 @@ def folder(tmp_path):
     for name in ("checkpoint-3", "superseded-checkpoint-4", "runs", "onnx"):
         (folder / name).mkdir(parents=True)
         (folder / name / "file").write_text("old")
-    for name in ("config.json", "training_curves.png", "grad_cam.py", "notes.txt", "mine.py"):
+    for name in ("config.json", "training_curves.svg", "grad_cam.py", "notes.txt", "mine.py"):
         (folder / name).write_text("old")
     (folder / "test_results.json").write_text("old")  # of the earlier model
     (tmp_path / "code").mkdir()

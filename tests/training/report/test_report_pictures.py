@@ -1,0 +1,72 @@
+"""What the figures of a run say, read from the texts that matplotlib is given."""
+
+from types import SimpleNamespace
+
+import matplotlib.image
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from training.data import FaceDataset
+from training.report import pictures
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Figures in the order in which they were saved."""
+    saved = []
+    save = pictures._save
+
+    def keep(figure, path):
+        saved.append(figure)
+        save(figure, path)
+
+    monkeypatch.setattr(pictures, "_save", keep)
+    return saved
+
+
+def words(figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(plt.Text) if text.get_text()]
+
+
+def test_confusion_matrix(drawn, tmp_path):
+    counts = [[1234, 0], [1, 999]]
+    pictures.plot_confusion_matrix(tmp_path / "a.png", counts, ["one", "two"], "mine: a split")
+    texts = words(drawn[0])
+    assert "mine: a split" in texts and "1.00\n1,234" in texts and "<0.01\n1" in texts
+    assert not any("0.00" in text or text.endswith("\n0") for text in texts)
+
+
+def test_each_is_a_png_of_200_dpi_and_the_same_svg_each_time(tmp_path):
+    for name in ("a.png", "b.png"):
+        pictures.plot_confusion_matrix(tmp_path / name, [[1]], ["one"], "mine")
+    svg = (tmp_path / "a.svg").read_bytes()
+    assert svg == (tmp_path / "b.svg").read_bytes() and b"</svg>" in svg
+    assert matplotlib.image.imread(tmp_path / "a.png").shape[:2] == (1200, 1400)
+
+
+def test_class_distribution(drawn, tmp_path, make_faces):
+    faces: FaceDataset = make_faces([0, 1, 1])
+    data = SimpleNamespace(
+        eval_split="validation", eval=faces, train_counts=np.array([21000, 547]),
+        record={"sampling": "none"},
+    )  # fmt: skip
+    pictures.plot_class_distribution(tmp_path / "a.png", data, ["one", "two"], "mine")
+    texts = words(drawn[0])
+    assert "mine: class distribution" in texts
+    assert "training: 21,547 images" in texts and "21,000" in texts and "5,000" in texts
+
+
+@pytest.mark.parametrize(
+    "history, panels",
+    [
+        ([{"epoch": 1, "loss": 2.0}, {"epoch": 1, "eval_accuracy": 0.5}], ["Loss", "Evaluation"]),
+        ([{"epoch": 1, "loss": 2.0}], ["Loss"]),
+        ([{"epoch": 0.1, "train_loss": 2.0}], ["Loss"]),  # shorter than --logging_steps
+    ],
+)
+def test_no_panel_of_the_curves_is_empty(drawn, tmp_path, history, panels):
+    pictures.plot_training_curves(tmp_path / "a.png", history, "mine")
+    assert "mine" in words(drawn[0])
+    assert [axes.get_title() for axes in drawn[0].axes] == panels
+    assert all(axes.lines for axes in drawn[0].axes)
