@@ -225,7 +225,7 @@ def find_faces(photo: np.ndarray, detector, min_face_size: int, tiles: bool = Fa
                 f"In photos larger than {detector.largest_side} px, faces below 1/{share} of the "
                 f"longer side ({6000 // share} px of 6000) are seldom found, although "
                 f"min_face_size={min_face_size} admits them. tiles=True finds them and takes "
-                "several times as long; a larger min_face_size ends this warning."
+                "about ten times as long; a larger min_face_size ends this warning."
             )
     if not faces:
         faces = _search(bgr, detector, CLOSE_UP_SIDE / side, CLOSE_UP_SIDE // 4)
