@@ -96,6 +96,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--detector_path", help="a local YuNet file (default: from the Hub, once)")
     add("--detection_threshold", type=float, default=0.7, help="least score of a face (0.7)")
     add("--min_face_size", type=int, default=16, help="least side of a face in pixels (16)")
+    add("--tiles", action="store_true", help="find small faces in large photos; takes longer")
     return parser
 
 
@@ -177,6 +178,7 @@ def build_pipeline(args: argparse.Namespace) -> "modeling.FacialEmotionPipeline"
         detector_path=args.detector_path,
         detection_threshold=args.detection_threshold,
         min_face_size=args.min_face_size,
+        tiles=args.tiles,
         prior=args.prior,
         tta=args.tta,
     )

@@ -5,7 +5,7 @@ import copy
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,13 +71,15 @@ class YuNet:
         path: of face_detection_yunet_2023mar.onnx, or another YuNet that OpenCV reads.
         threshold: least score of a face, in [0, 1].
 
-    Larger photos than `largest_side` pixels are searched in a smaller copy. Photos below
+    Larger photos than `largest_side` pixels are searched in a smaller copy; faces below
+    `least_face` pixels of it are seldom found. Photos below
     `smallest_side` are padded with black: OpenCV runs the network on memory that it never wrote
     where one of its grids is a single row or column (32 px and less).
     """
 
     largest_side = 1280
     smallest_side = 64
+    least_face = 16
 
     def __init__(self, path: str | Path, threshold: float):
         self._made_of = Path(path).resolve(), threshold
@@ -115,6 +117,7 @@ class Haar:
     """
 
     largest_side = 640
+    least_face = 24
 
     def __init__(self, threshold: float):
         self.threshold = threshold
@@ -135,7 +138,11 @@ class Haar:
         """photo: uint8 (H, W, 3) BGR."""
         grey = cv2.equalizeHist(cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY))
         boxes, _, weights = self.cascade.detectMultiScale3(
-            grey, scaleFactor=1.1, minNeighbors=5, minSize=(24, 24), outputRejectLevels=True
+            grey,
+            scaleFactor=1.1,
+            minNeighbors=5,
+            minSize=(self.least_face,) * 2,
+            outputRejectLevels=True,
         )
         faces = [
             Face(tuple(map(float, (x, y, x + w, y + h))), 1 - math.exp(-max(weight, 0) / 2), "haar")
@@ -231,11 +238,13 @@ def download_yunet() -> str:
     return path
 
 
-def find_faces(photo: np.ndarray, detector, min_face_size: int) -> list[Face]:
+def find_faces(photo: np.ndarray, detector, min_face_size: int, tiles: bool = False) -> list[Face]:
     """
     Args:
         photo: uint8 (H, W, 3) RGB. detector: of `make_detector`.
         min_face_size: least longer side of a face's box in pixels of the photo.
+        tiles: whether photos larger than the detector's `largest_side` are also searched in their
+            own resolution, tile by tile. Otherwise a warning tells, once, which faces are missed.
 
     Returns:
         Faces from left to right. A photo without one is searched once more as a close-up, so that
@@ -247,7 +256,18 @@ def find_faces(photo: np.ndarray, detector, min_face_size: int) -> list[Face]:
     bgr = cv2.cvtColor(photo, cv2.COLOR_RGB2BGR)
     side, faces = max(photo.shape[:2]), []
     if side > CLOSE_UP_SIDE:
-        faces = _search(bgr, detector, min(1.0, detector.largest_side / side), 0)
+        scale = min(1.0, detector.largest_side / side)
+        faces = _search(bgr, detector, scale, 0)
+        if tiles and scale < 1:
+            faces = _merged(faces, _search_tiles(bgr, detector, detector.least_face / scale))
+        elif detector.least_face / scale > 2 * min_face_size:
+            share = round(detector.largest_side / detector.least_face)
+            logger.warning_once(
+                f"In photos larger than {detector.largest_side} px, faces below 1/{share} of the "
+                f"longer side ({6000 // share} px of 6000) are seldom found, although "
+                f"min_face_size={min_face_size} admits them. tiles=True finds them and takes "
+                "about ten times as long; a larger min_face_size ends this warning."
+            )
     if not faces:
         faces = _search(bgr, detector, CLOSE_UP_SIDE / side, CLOSE_UP_SIDE // 4)
     return sorted((face for face in faces if face.side >= min_face_size), key=lambda f: f.box)
@@ -273,6 +293,50 @@ def _search(bgr: np.ndarray, detector, scale: float, margin: int) -> list[Face]:
         for face in found
     ]  # fmt: skip
     return [face for face in faces if _is_in(face, height, width)]
+
+
+def _search_tiles(bgr: np.ndarray, detector, missed: float) -> list[Face]:
+    """missed: least side in pixels of a face that the search of the smaller copy does not miss."""
+    tile, faces = detector.largest_side, []
+    overlap = min(tile // 2, math.ceil(1.5 * missed))  # such a face is whole in one of them
+    height, width = bgr.shape[:2]
+    for y in _starts(height, tile, overlap):
+        for x in _starts(width, tile, overlap):
+            part = np.ascontiguousarray(bgr[y : y + tile, x : x + tile])
+            for face in _search(part, detector, 1, 0):
+                left, top, right, bottom = np.add(face.box, (x, y, x, y)).tolist()
+                cut = (
+                    (x > 0 and left <= x)
+                    or (y > 0 and top <= y)
+                    or (x + tile < width and right >= x + tile)
+                    or (y + tile < height and bottom >= y + tile)
+                )
+                if not cut:
+                    faces.append(replace(face, box=(left, top, right, bottom)))
+    return faces
+
+
+def _starts(length: int, tile: int, overlap: int) -> list[int]:
+    """Where tiles begin that cover `length` evenly."""
+    count = max(1, math.ceil((length - overlap) / (tile - overlap)))
+    return [round(place) for place in np.linspace(0, max(0, length - tile), count)]
+
+
+def _merged(faces: list[Face], more: list[Face]) -> list[Face]:
+    """`faces`, and of `more` those that share less than 0.4 of the smaller box with another."""
+    kept = list(faces)
+    for face in sorted(more, key=lambda face: -face.score):
+        if all(_shared(face.box, other.box) < 0.4 for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _shared(one: tuple, other: tuple) -> float:
+    """Of the smaller box, in [0, 1]."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return max(0.0, width) * max(0.0, height) / min(areas)
 
 
 def _is_in(face: Face, height: int, width: int) -> bool:

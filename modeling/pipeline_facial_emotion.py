@@ -25,6 +25,7 @@ DEFAULTS = {
     "detector_path": None,
     "detection_threshold": 0.7,
     "min_face_size": 16,
+    "tiles": False,
     "prior": None,
     "tta": False,
     "explain": False,
@@ -62,6 +63,9 @@ class FacialEmotionPipeline(Pipeline):
         detector_path (`str`, *optional*): a local YuNet file; default: from the Hub, once.
         detection_threshold (`float`, defaults to 0.7): least score of a face.
         min_face_size (`int`, defaults to 16): least side of a face in pixels.
+        tiles (`bool`, defaults to `False`): search large photos in their own resolution too, tile
+            by tile. Without it, YuNet finds faces from 1/80 of a large photo's longer side (75 px
+            of 6000), and Haar from 1/27.
         batch_size (`int`, defaults to 32): faces a pass through the network, of several photos.
         prior (`str` or 7 numbers, *optional*): the class distribution to assume: `"learned"` (as
             the network has learned it), `"train"` (the training set's), `"uniform"`, or shares in
@@ -193,7 +197,7 @@ class FacialEmotionPipeline(Pipeline):
         with self._detectors[key].one() as detector:
             if detector is None:
                 return [None]
-            return find_faces(array, detector, options["min_face_size"])
+            return find_faces(array, detector, options["min_face_size"], options["tiles"])
 
     def _finish(self, photos: list[_Photo], batch_size: int, options: dict) -> Iterator[list[dict]]:
         pixels = [tensor for photo in photos for tensor in photo.pixels]

@@ -3,6 +3,7 @@
 import http.server
 import threading
 
+import cv2
 import numpy as np
 import pytest
 import skimage.data
@@ -113,6 +114,54 @@ def test_boxes_that_are_none_are_dropped():
     assert face.box == (-10, 20, 50, 80)
     over_the_border = find_faces(photo, yunet((-40, -40, 480, 380)), 0)
     assert len(over_the_border) == 1
+
+
+class Spots:
+    """A detector that finds white rectangles, if at least `least_face` pixels high and wide."""
+
+    largest_side, least_face = 400, 16
+
+    def __call__(self, photo):
+        count, _, boxes, _ = cv2.connectedComponentsWithStats(photo[..., 0] // 128)
+        boxes = [(x, y, x + w, y + h) for x, y, w, h, _ in boxes[1:] if min(w, h) >= 16]
+        return [Face(tuple(map(float, box)), 0.9, "yunet") for box in boxes]
+
+
+SPOTS = [(5, 700, 35, 730), (380, 380, 410, 410), (700, 100, 1400, 800), (1960, 960, 1990, 990)]
+
+
+@pytest.fixture
+def large_photo():
+    """2000 x 1000, with three small faces, of 30 pixels, and one that is larger than a tile."""
+    photo = np.zeros((1000, 2000, 3), np.uint8)
+    for left, top, right, bottom in SPOTS:
+        photo[top:bottom, left:right] = 255
+    return photo
+
+
+def test_small_faces_in_large_photos_are_found_in_tiles(large_photo):
+    found = find_faces(large_photo, Spots(), 16, tiles=True)
+    np.testing.assert_allclose([face.box for face in found], SPOTS, atol=6)  # in a copy of 400
+    assert len(find_faces(large_photo, Spots(), 40, tiles=True)) == 1
+
+
+@pytest.mark.parametrize("length, tile, overlap", [(2000, 400, 120), (401, 400, 10), (90, 400, 9)])
+def test_tiles_cover_everything_with_overlap(length, tile, overlap):
+    starts = face_detection._starts(length, tile, overlap)
+    assert starts[0] == 0 and starts[-1] == max(0, length - tile)
+    assert all(after - before <= tile - overlap for before, after in zip(starts, starts[1:]))
+
+
+def test_what_a_search_without_tiles_misses_is_told(large_photo, monkeypatch):
+    said = []
+    monkeypatch.setattr(face_detection.logger, "warning_once", said.append, raising=False)
+    assert len(find_faces(large_photo, Spots(), 16)) == 1
+    assert "larger than 400 px, faces below 1/25 of the longer side (240 px of 6000)" in said[0]
+    assert "min_face_size=16" in said[0] and "tiles=True" in said[0]
+    find_faces(large_photo, Spots(), 40)
+    find_faces(large_photo, Spots(), 16, tiles=True)
+    find_faces(large_photo[:400, :800], Spots(), 16)
+    assert len(said) == 1
 
 
 def test_a_detector_that_fails_names_itself():

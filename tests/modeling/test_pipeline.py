@@ -277,6 +277,14 @@ def test_a_bad_photo_is_named_or_left_out(find, astronaut, tmp_path, monkeypatch
     assert len(said) == 2 and "text.jpg" in said[0] and "photo 2" in said[1]
 
 
+def test_tiles_are_an_option(find, astronaut):
+    large = np.zeros((1000, 3000, 3), np.uint8)
+    large[500:756, 700:956] = astronaut[::2, ::2]  # her face: 47 px
+    assert find(large) == []
+    (face,) = find(large, tiles=True)
+    assert face["box"]["xmin"] == pytest.approx(700 + 177 / 2, abs=5)
+
+
 def test_a_detector_that_fails_costs_one_photo(find, astronaut, monkeypatch):
     real = Haar.__call__
 

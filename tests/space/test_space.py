@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import gradio_client
 import numpy as np
 import pytest
@@ -185,6 +186,35 @@ def test_a_detector_that_fails_is_told_to_the_visitor(modules):
             with pytest.raises(serving.InputRefused, match="detector fails"):
                 served.faces([np.zeros((4, 4, 3), np.uint8)])
         worker.join()
+
+
+def test_a_clip_plays_by_the_times_of_the_video_and_says_what_is_missing(modules, tmp_path):
+    clips = modules("clips")
+    path = tmp_path / "upload.mkv"
+    writer = cv2.VideoWriter(
+        str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 1000, (64, 48),
+        [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1],
+    )  # fmt: skip
+    for seconds in [*range(0, 40, 2)]:  # a frame every two seconds, "1000 frames a second"
+        writer.set(cv2.VIDEOWRITER_PROP_PTS, round(1000 * seconds))
+        writer.write(cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].reshape(1, -1))
+    writer.release()
+    served = SimpleNamespace(
+        labels=["happy"],
+        config=SimpleNamespace(uncertain_below=None),
+        faces=lambda photos, **options: [None] * len(photos),  # a detector that fails
+    )
+
+    def made(name):
+        (tmp_path / name).mkdir()
+        return clips.follow_faces(served, str(path), tmp_path / name, lambda share: None)
+
+    clip, _, _, words = made("whole")
+    video = cv2.VideoCapture(str(clip))
+    seconds = video.get(cv2.CAP_PROP_FRAME_COUNT) / video.get(cv2.CAP_PROP_FPS)
+    assert 20 < seconds < 30 and "Only the first 30 seconds" in words
+    path.write_bytes(path.read_bytes()[:-8000])
+    assert "The file is cut short: " in made("cut")[3]
 
 
 def test_the_largest_faces_are_kept_in_order(modules):
