@@ -105,7 +105,7 @@ setup(
         "safetensors>=0.6,<1",
         "timm>=1.0.20,<2",
         "torch>=2.8,<3",
-        "transformers>=5.0,<6",
+        "transformers>=5.10.1,<6",
     ],
     extras_require=EXTRAS,
 )
