@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,14 @@ from onnxruntime.quantization import (
 from torch import nn
 
 from modeling import FerEfficientNetForImageClassification, FerEfficientNetImageProcessor
-from training.data import DataArguments, FaceDataset, load_decoded, paper_split
+from training.data import (
+    DataArguments,
+    FaceDataset,
+    decode_splits,
+    load_decoded,
+    load_splits,
+    paper_split,
+)
 from training.evaluation import FerMetrics
 
 from . import PublishError
@@ -39,14 +46,15 @@ def make_onnx(run: Path, folder: Path, flags: Mapping, dataset: str | None) -> d
             the run's.
 
     Returns:
-        {"split", "faces": their number, "counts": of each class, "calibration_images": faces that
-        set the 8-bit ranges, "rows": PyTorch's and each file's {"name", "difference" (the largest
-        in a probability from PyTorch's), "accuracy", "recalls": by class name}}
+        {"split", "faces": their number, "counts": of each class, "calibration_images": other faces,
+        of the training split if there is one, that set the 8-bit ranges, "rows": PyTorch's and each
+        file's {"name", "difference" (the largest in a probability from PyTorch's), "accuracy",
+        "recalls": by class name}}
 
     Raises:
         PublishError: there are no faces, or the weights are not those of all_results.json.
     """
-    split, faces = evaluation_faces(run, flags, dataset)
+    split, faces, calibration = onnx_faces(run, flags, dataset)
     network = FerEfficientNetForImageClassification.from_pretrained(folder).eval()
     processor = FerEfficientNetImageProcessor.from_pretrained(folder)
     pixel_values, labels = processor.normalize_batch(faces.images), faces.labels.numpy()
@@ -56,14 +64,13 @@ def make_onnx(run: Path, folder: Path, flags: Mapping, dataset: str | None) -> d
         "split": split,
         "faces": len(labels),
         "counts": np.bincount(labels, minlength=len(names)).tolist(),
-        "calibration_images": min(CALIBRATION_IMAGES, len(labels)),
+        "calibration_images": len(calibration),
         "rows": [_parity("PyTorch", expected, expected, labels, names)],
     }
     check_accuracy(run, parity)
     full, small = (folder / PLACE / name for name in NAMES)
     export_onnx(network, full)
-    rows = np.random.default_rng(0).permutation(len(labels))
-    quantize(full, small, pixel_values[rows[:CALIBRATION_IMAGES]].numpy())
+    quantize(full, small, processor.normalize_batch(calibration.images).numpy())
     for file in (full, small):
         name = f"`{PLACE}/{file.name}`, {file.stat().st_size / 1e6:.1f} MB"
         found = onnx_probabilities(file, pixel_values.numpy())
@@ -71,8 +78,14 @@ def make_onnx(run: Path, folder: Path, flags: Mapping, dataset: str | None) -> d
     return parity
 
 
-def evaluation_faces(run: Path, flags: Mapping, dataset: str | None) -> tuple[str, FaceDataset]:
-    """The evaluation split of the data that the run had, and its name; no other is decoded."""
+def onnx_faces(
+    run: Path, flags: Mapping, dataset: str | None
+) -> tuple[str, FaceDataset, FaceDataset]:
+    """
+    Of the data that the run had: the evaluation split's name and faces, and up to
+    `CALIBRATION_IMAGES` faces of the training split. Where there is none, faces are taken out of
+    the evaluation split, half of it at most.
+    """
     skipped: list[str] | None = [] if flags["skip_bad_rows"] else None
     processor = FerEfficientNetImageProcessor.from_pretrained(run)
     names = {field.name for field in dataclasses.fields(DataArguments)} & {*flags}
@@ -83,16 +96,29 @@ def evaluation_faces(run: Path, flags: Mapping, dataset: str | None) -> tuple[st
         if data.split == "paper":  # its test part is of the pooled splits
             decoded = load_decoded(data, processor, skipped)
             parts = paper_split(decoded, data.paper_samples_per_class, seed=flags["seed"])
-            return "test", parts["test"]
-        decoded = load_decoded(data, processor, skipped, only=data.eval_split)
-        decoded = decoded or load_decoded(data, processor, skipped)
-        name = [*decoded][-1]
-        return name, decoded[name]
+            train = parts["train"]
+            return "test", parts["test"], train.select(_shuffled(train)[:CALIBRATION_IMAGES])
+        splits = load_splits(data, skipped)
+        name = data.eval_split if data.eval_split in splits else [*splits][-1]
+        chosen = {name: splits[name]}
+        if name != "train" and "train" in splits:
+            train = splits["train"]
+            chosen["train"] = train.select(_shuffled(train)[:CALIBRATION_IMAGES])
+        decoded = decode_splits(chosen, processor, skipped)
+        if len(decoded) == 2:
+            return name, decoded[name], decoded["train"]
+        faces, rows = decoded[name], _shuffled(decoded[name])
+        taken = min(CALIBRATION_IMAGES, len(rows) // 2)
+        return name, faces.select(rows[taken:]), faces.select(rows[:taken])
     except ValueError as error:
         raise PublishError(
             f"ONNX in 8 bits needs faces to set its ranges and to measure parity. {error}\n"
             "Give them by --dataset_for_onnx PATH, or publish without by --no_onnx."
         ) from error
+
+
+def _shuffled(faces: Sized) -> np.ndarray:
+    return np.random.default_rng(0).permutation(len(faces))
 
 
 def _probabilities(network, pixel_values: torch.Tensor) -> np.ndarray:
@@ -160,7 +186,8 @@ class _Batches(CalibrationDataReader):
 
 def quantize(file: Path, target: Path, pixel_values: np.ndarray) -> None:
     """
-    Weights and activations in 8 bits, weights with a scale for each channel.
+    Weights and activations in 8 bits, weights with a scale for each channel. The first two
+    convolutions and the classifier, which lose most, stay in float32: they are small.
 
     Args:
         pixel_values: float32 (N, C, H, W), faces whose activations set the ranges; the first
@@ -169,6 +196,8 @@ def quantize(file: Path, target: Path, pixel_values: np.ndarray) -> None:
     prepared = target.with_suffix(".prepared")
     with contextlib.redirect_stdout(io.StringIO()):
         quant_pre_process(str(file), str(prepared))
+        nodes = onnx.load(prepared).graph.node
+        layers = [node.name for node in nodes if node.op_type in ("Conv", "Gemm", "MatMul")]
         quantize_static(
             str(prepared),
             str(target),
@@ -178,6 +207,7 @@ def quantize(file: Path, target: Path, pixel_values: np.ndarray) -> None:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.Percentile,
+            nodes_to_exclude=[*layers[:2], layers[-1]],
             extra_options={
                 # despite its name it strides every method
                 "CalibStridedMinMax": CALIBRATION_BATCH,

@@ -1,5 +1,6 @@
 """push_to_hub.py from the command line: dry run, the real client, and back again."""
 
+import ast
 import json
 import os
 import shlex
@@ -23,8 +24,8 @@ import push_to_hub
 import train
 from modeling import FerEfficientNetForImageClassification, FerEfficientNetImageProcessor
 from publishing import PublishError, onnx_kept
-from publishing.model import _without_folders
-from publishing.onnx_export import evaluation_faces, quantize
+from publishing.model import _without_folders, without_poor_int8
+from publishing.onnx_export import onnx_faces, quantize
 from tests.publishing.hub_server import HubServer, files_of
 from training.data import LABELS, decode_split, load_fer2013
 from training.data.splits import paper_split
@@ -139,11 +140,45 @@ def test_onnx_of_the_papers_protocol_is_measured_on_its_test_part(run):
     arguments = yaml.safe_load((run / "run.yaml").read_text())["arguments"]
     flags = {name: value for group in arguments.values() for name, value in group.items()}
     flags |= {"split": "paper", "paper_samples_per_class": 4, "eval_split": "test"}
-    name, faces = evaluation_faces(run, flags, None)
+    name, faces, calibration = onnx_faces(run, flags, None)
     whole = load_fer2013("synthetic", synthetic_images=100)
     decoded = {one: decode_split(whole[one], FerEfficientNetImageProcessor(), one) for one in whole}
     assert name == "test"
-    assert torch.equal(faces.images, paper_split(decoded, 4, seed=flags["seed"])["test"].images)
+    parts = paper_split(decoded, 4, seed=flags["seed"])
+    assert torch.equal(faces.images, parts["test"].images)
+    assert {*calibration.digests} == {*parts["train"].digests}
+
+
+def test_8_bit_ranges_come_from_training_faces(run):
+    arguments = yaml.safe_load((run / "run.yaml").read_text())["arguments"]
+    flags = {name: value for group in arguments.values() for name, value in group.items()}
+    whole = load_fer2013("synthetic", synthetic_images=100)
+    name, faces, calibration = onnx_faces(run, flags, None)
+    train = decode_split(whole["train"], FerEfficientNetImageProcessor(), "train")
+    assert name == "validation" and len(faces) == len(whole["validation"])
+    assert {*calibration.digests} == {*train.digests}
+
+
+def test_without_training_faces_those_that_set_the_ranges_are_not_measured(run, tmp_path):
+    load_fer2013("synthetic", synthetic_images=100)["validation"].to_parquet(
+        tmp_path / "validation.parquet"
+    )
+    arguments = yaml.safe_load((run / "run.yaml").read_text())["arguments"]
+    flags = {name: value for group in arguments.values() for name, value in group.items()}
+    _, faces, calibration = onnx_faces(run, flags, str(tmp_path))
+    assert len(calibration) == (len(faces) + len(calibration)) // 2 > 0
+    assert not {*calibration.digests} & {*faces.digests}
+
+
+@pytest.mark.parametrize("accuracy, published", [(0.695, True), (0.694, False)])
+def test_8_bits_that_cost_more_than_half_a_point_are_not_published(tmp_path, accuracy, published):
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx" / "model_int8.onnx").touch()
+    rows, said = [{"accuracy": 0.7}, {"accuracy": 0.7}, {"accuracy": accuracy}], []
+    parity = without_poor_int8(tmp_path, {"rows": rows, "split": "test"}, said.append)
+    assert len(parity["rows"]) == 2 + published
+    assert (tmp_path / "onnx" / "model_int8.onnx").exists() == published
+    assert said == [] if published else "its accuracy is 0.6940, more than 0.005" in said[0]
 
 
 def test_of_absolute_paths_the_names_stay_with_spaces_or_without():
@@ -172,7 +207,9 @@ def test_onnx_takes_any_number_of_faces(staged):
             assert session.run(["logits"], {"pixel_values": faces})[0].shape == (number, 7)
 
 
-def test_onnx_snippet_of_the_card_gives_the_models_logits(staged, run, tmp_path, monkeypatch):
+def test_onnx_snippet_of_the_card_gives_the_models_logits_and_labels(
+    staged, run, tmp_path, monkeypatch, capsys
+):
     card = ModelCard.load(staged / "README.md").text
     code = card.split("## ONNX")[1].split("```python\n")[1].split("```")[0]
     asked = []
@@ -186,6 +223,10 @@ def test_onnx_snippet_of_the_card_gives_the_models_logits(staged, run, tmp_path,
     found = {}
     exec(code, found)
     assert asked == [("me/faces", "onnx/model.onnx", {"revision": "v1"})]
+    label, shares = capsys.readouterr().out.split(" ", 1)
+    shares = ast.literal_eval(shares)
+    assert [*shares] == list(LABELS) and shares[label] == max(shares.values())
+    assert sum(shares.values()) == pytest.approx(1, abs=0.01)
     network = FerEfficientNetForImageClassification.from_pretrained(run).eval()
     pixel_values = FerEfficientNetImageProcessor.from_pretrained(run)(face)["pixel_values"]
     with torch.no_grad():
@@ -489,13 +530,25 @@ def test_kept_parity_that_is_not_the_reports_is_refused(again, made, tmp_path):
 @pytest.mark.parametrize("faces", [7, 64, 150])
 def test_8_bit_ranges_come_from_all_faces_given(staged, tmp_path, faces):
     """However many: onnxruntime itself takes whole batches only."""
+
+    def activation_scales(pixel_values) -> np.ndarray:
+        quantize(staged / "onnx" / "model.onnx", tmp_path / "small.onnx", pixel_values)
+        found = onnx.load(tmp_path / "small.onnx").graph.initializer
+        scales = [onnx.numpy_helper.to_array(one) for one in found if one.name.endswith("_scale")]
+        return np.array([scale for scale in scales if scale.ndim == 0])
+
     pixel_values = np.zeros((faces, 1, 32, 32), np.float32)
-    pixel_values[-1] = np.random.default_rng(0).normal(0, 9, (1, 32, 32))  # the widest range
-    quantize(staged / "onnx" / "model.onnx", tmp_path / "small.onnx", pixel_values)
-    nodes = onnx.load(tmp_path / "small.onnx").graph
-    scales = {entry.name: onnx.numpy_helper.to_array(entry) for entry in nodes.initializer}
-    scale = scales["pixel_values_scale"] * 255
-    assert scale == pytest.approx(np.ptp(pixel_values), rel=0.05)
+    plain = activation_scales(pixel_values)
+    pixel_values[-1] = np.random.default_rng(0).normal(0, 9, (1, 32, 32))  # the widest ranges
+    assert (activation_scales(pixel_values) > 1.5 * plain).mean() > 0.5
+
+
+def test_what_8_bits_would_cost_most_stays_in_float(staged):
+    graph = onnx.load(staged / "onnx" / "model_int8.onnx").graph
+    made_by = {name: node.op_type for node in graph.node for name in node.output}
+    layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    small = [made_by.get(node.input[1]) == "DequantizeLinear" for node in layers]
+    assert small == [False, False, *[True] * (len(layers) - 3), False]
 
 
 OLD = [
