@@ -72,7 +72,7 @@ def read_photo(source, name: str | None = None, allow_private_urls: bool = True)
         return _to_rgb(source, name)
     if isinstance(source, Image.Image):
         with _errors_named(name):
-            return _unpack(source, name)
+            return _to_rgb(_upright(source, name), name)
     if isinstance(source, str) and _is_url(source):
         source = _download(source, allow_private_urls)
     if isinstance(source, (str, Path)) and not _is_file(source):
@@ -81,8 +81,18 @@ def read_photo(source, name: str | None = None, allow_private_urls: bool = True)
         raise TypeError(
             f"{name}: expected a path, URL, PIL image or array, but found {type(source).__name__}."
         )
+    with open_photo(source, name) as image:
+        return _to_rgb(image, name)
+
+
+@contextlib.contextmanager
+def open_photo(source: str | Path | bytes, name: str) -> Iterator[Image.Image]:
+    """
+    The image in a file or its bytes, upright, before its pixels are unpacked where they need no
+    turning. Whatever is raised inside becomes a PhotoError.
+    """
     with _errors_named(name), _opened(source, name) as image:
-        return _unpack(image, name)
+        yield _upright(image, name)
 
 
 def _is_url(text: str) -> bool:
@@ -138,14 +148,14 @@ def _start(path: str | Path) -> bytes:
         return file.read(12)
 
 
-def _unpack(image: Image.Image, name: str) -> np.ndarray:
+def _upright(image: Image.Image, name: str) -> Image.Image:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise PhotoError(
             f"{name}: {width} x {height} pixels, but at most {MAX_PIXELS:,} are read. Make it "
             "smaller."
         )
-    return _to_rgb(ImageOps.exif_transpose(image), name)
+    return ImageOps.exif_transpose(image)
 
 
 def _to_rgb(image, name: str) -> np.ndarray:
