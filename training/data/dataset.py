@@ -4,12 +4,14 @@ import contextlib
 import functools
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
 from datasets import Dataset, DatasetDict, Image
 from datasets.utils import tqdm
 
+from .. import modeling
 from .arguments import DataArguments
 from .ferplus import join_votes
 from .schema import FEATURES, FERPLUS_VOTES, BadRow, DataError, first_line, note_bad_row
@@ -129,7 +131,7 @@ def decode_split(
 ) -> FaceDataset:
     """
     Decodes each image once by `processor.to_uint8`; images of another size than the first are
-    resized to the processor's.
+    resized to the processor's. Formats and limits are those of `modeling.photo_reading`.
 
     Args:
         skipped: as in `load_fer2013`.
@@ -159,7 +161,11 @@ def decode_split(
 
 def _decode(value: dict | None, processor, where: str) -> torch.Tensor:
     try:
-        return processor.to_uint8(FEATURES["image"].decode_example(value))
+        path, content = value["path"], value["bytes"]
+        if content is None and not Path(path).is_file():  # of a data set that is not local
+            return processor.to_uint8(FEATURES["image"].decode_example(value))
+        with modeling.photo_reading.open_photo(content or path, "the file") as image:
+            return processor.to_uint8(image)
     except Exception as error:  # Pillow raises many kinds for a broken file
         file = f" ({value['path']})" if value and value.get("path") else ""
         raise BadRow(f"{where}{file}: not a readable image ({first_line(error)}).") from error

@@ -1,4 +1,8 @@
-"""Parquet files, a split being the first word of each name (train-00000-of-00001.parquet)."""
+"""
+Parquet files, the split of each being a word of its path: train-00000-of-00001.parquet,
+default/train/0000.parquet, fer2013-train.parquet. The words are those that `datasets` looks for
+and FER-2013's own: a publicTest.parquet beside a train.parquet, `datasets` would pass over.
+"""
 
 import re
 from collections import defaultdict
@@ -7,14 +11,32 @@ from pathlib import Path
 import datasets
 from datasets import Dataset
 
-from .schema import DataError, first_line, named_splits
+from .schema import SPLIT_NAMES, DataError, first_line, named_splits
+
+SPLIT_WORD = re.compile(
+    rf"(?<![a-z])(?:(?:public|private)[-_. ]test|{'|'.join(SPLIT_NAMES)})(?![a-z])"
+)
 
 
 def load_parquet(files: list[Path], source: Path) -> dict[str, Dataset]:
+    """
+    Args:
+        files: sorted. If none of them names a split, all are training data.
+        source: their folder, whose own name says nothing, or what they were made from.
+    """
     by_split = defaultdict(list)
     for file in files:
-        word = re.split(r"[-_.\d]", file.name.lower())[0] or file.stem
-        by_split[word].append(str(file))
+        path = file.relative_to(source) if file.is_relative_to(source) else Path(file.name)
+        words = SPLIT_WORD.findall(path.as_posix().lower())
+        by_split[words[-1] if words else None].append(str(file))
+    unnamed = by_split.pop(None, [])
+    if by_split and unnamed:
+        raise DataError(
+            f"{unnamed[0]}: expected a split in the file's name, as the others have it: one of "
+            f"{', '.join(SPLIT_NAMES)}."
+        )
+    if unnamed:
+        by_split["train"] = unnamed
     loaded = {}
     for name, group in by_split.items():
         try:

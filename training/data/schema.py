@@ -23,7 +23,8 @@ SYNONYMS = {
 SPLIT_NAMES = {
     "train": "train", "training": "train",
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
-    "publictest": "validation", "test": "test", "privatetest": "test",
+    "publictest": "validation", "test": "test", "testing": "test", "privatetest": "test",
+    "eval": "test", "evaluation": "test",  # so says `datasets`
 }  # fmt: skip
 
 

@@ -1,5 +1,5 @@
 """
-FER-2013 from wherever it lies: Hub, Kaggle's CSV, folder of images, parquet files, or drawn.
+FER-2013 from wherever it lies: Hub, Kaggle's CSV, images, parquet, `save_to_disk`, or drawn.
 
 `load_fer2013` returns a `DatasetDict` of the splits that the source has (train, validation, test)
 with the features `image: Image()` and `label: ClassLabel` in the one order of `LABELS`.
@@ -44,9 +44,9 @@ def load_fer2013(
 ) -> DatasetDict:
     """
     Args:
-        source: a local .csv (Kaggle's fer2013.csv or icml_face_data.csv), a folder of parquet
-            files, a folder tree of images by class, `"synthetic"`, or else a data set id on the
-            Hub.
+        source: a local .csv (Kaggle's fer2013.csv or icml_face_data.csv), a parquet file or a
+            folder of them, a folder that `datasets` wrote (`save_to_disk`), a folder tree of images
+            by class, `"synthetic"`, or else a data set id on the Hub.
         revision: of a Hub data set; the default source has its own pinned one.
         label_names: class names by id, for sources whose labels are integers without names.
         synthetic_images, synthetic_seed: size of the drawn training split and seed, for
@@ -71,9 +71,12 @@ def load_fer2013(
         splits = _load_folder(path, skipped)
     elif path.is_file() and path.suffix == ".csv":
         splits = load_kaggle_csv(path, skipped)
+    elif path.is_file() and path.suffix == ".parquet":
+        splits = load_parquet([path], path.parent)
     elif path.exists():
         raise DataError(
-            f"{path}: expected a .csv file or a folder, but found a {path.suffix or 'plain'} file."
+            f"{path}: expected a .csv or .parquet file or a folder, but found a "
+            f"{path.suffix or 'plain'} file."
         )
     elif re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source):
         splits = _load_hub(source, revision)
@@ -111,7 +114,13 @@ def _load_hub(source: str, revision: str | None) -> DatasetDict:
 
 
 def _load_folder(path: Path, skipped: list[str] | None) -> dict[str, Dataset]:
-    parquet = sorted(path.rglob("*.parquet"))
+    if any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
+        return _load_saved(path)
+    parquet = sorted(
+        file
+        for file in path.rglob("*.parquet")
+        if not any(part.startswith(".") for part in file.relative_to(path).parts)
+    )
     if parquet:
         return load_parquet(parquet, path)
     for name in ("fer2013.csv", "icml_face_data.csv"):
@@ -120,15 +129,25 @@ def _load_folder(path: Path, skipped: list[str] | None) -> dict[str, Dataset]:
     return load_image_tree(path, skipped)
 
 
+def _load_saved(path: Path) -> dict[str, Dataset]:
+    """What `save_to_disk` of a Dataset (all training data) or a DatasetDict wrote."""
+    try:
+        found = datasets.load_from_disk(str(path)).with_format(None)
+    except Exception as error:  # datasets and pyarrow raise many kinds
+        raise DataError(
+            f"{path}: expected what save_to_disk of datasets wrote, but it gave "
+            f"{type(error).__name__}: {first_line(error)}."
+        ) from error
+    return named_splits({"train": found} if isinstance(found, Dataset) else found, path)
+
+
 def _to_fer2013(
     split: Dataset, where: str, label_names: Sequence[str] | None, skipped: list[str] | None
 ) -> Dataset:
     """Whatever columns and labels a source has -> `FEATURES` (and FER+ votes)."""
     if len(split) == 0:
         raise DataError(f"{where}: the split is empty; expected at least one image.")
-    image = _find_column(
-        split, ("image", "img", "jpg", "png"), lambda f: isinstance(f, Image), where, "an image"
-    )
+    image = _find_column(split, ("image", "img", "jpg", "png"), _holds_images, where, "an image")
     label = _find_column(
         split,
         ("label", "labels", "emotion", "expression", "class"),
@@ -144,12 +163,22 @@ def _to_fer2013(
     split = split.select_columns(keep)
     if image != "image":
         split = split.rename_column(image, "image")
+    if not isinstance(split.features["image"], Image):  # bytes, as pandas writes them
+        split = split.cast_column("image", Image())
     if None in ids:
         split = split.select([row for row, i in enumerate(ids) if i is not None])
         ids = [i for i in ids if i is not None]
         if not ids:
             raise DataError(f"{where}: every row was left out; the last one: {skipped[-1]}")
     return split.add_column("label", ids, feature=FEATURES["label"])
+
+
+def _holds_images(feature) -> bool:
+    """Images as `datasets` knows them, or what it casts into them: bytes, {bytes, path}."""
+    binary = isinstance(feature, datasets.Value) and "binary" in feature.dtype
+    return (
+        isinstance(feature, Image) or binary or (isinstance(feature, dict) and "bytes" in feature)
+    )
 
 
 def _find_column(

@@ -3,6 +3,8 @@ import os
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
@@ -355,8 +357,9 @@ def test_parquet_without_image_or_with_an_unknown_split_or_a_doubled_one_is_refu
     no_image = Dataset.from_dict({"label": [0], "text": ["x"]})
     with pytest.raises(DataError, match=r"\[train\]: expected an image column.*text"):
         load_fer2013(str(write_parquet(tmp_path / "a", train=no_image)))
-    with pytest.raises(DataError, match="split 'extra' is not known; expected one of train"):
-        load_fer2013(str(write_parquet(tmp_path / "b", extra=build([0], names))))
+    with pytest.raises(DataError, match="extra-.*parquet: expected a split .* one of train"):
+        extra = {"extra": build([0], names), "test": build([0], names)}
+        load_fer2013(str(write_parquet(tmp_path / "b", **extra)))
     with pytest.raises(DataError, match=r"'val' and 'valid(ation)?' are both validation"):
         twice = {"val": build([0], names), "validation": build([1], names)}
         load_fer2013(str(write_parquet(tmp_path / "c", **twice)))
@@ -393,6 +396,89 @@ def test_missing_image_is_refused_with_its_row(tmp_path):
     split = load_fer2013(str(write_parquet(tmp_path / "p", test=split)))["test"]
     with pytest.raises(DataError, match="test, row 1: not a readable image"):
         decode_split(split, FerEfficientNetImageProcessor(), "test")
+
+
+@pytest.mark.parametrize(
+    "train, test",
+    [
+        ("train/data.parquet", "test/data.parquet"),
+        ("default/train/0000.parquet", "default/test/0000.parquet"),
+        ("fer2013-train.parquet", "fer2013_test.parquet"),
+        ("data/train-00000-of-00001.parquet", "data/public-test.parquet"),
+        ("Training.parquet", "PrivateTest_0.parquet"),
+        ("a.train.parquet", "eval.parquet"),
+        ("training set.parquet", ".cache/test.parquet"),  # hidden: not data
+    ],
+)
+def test_parquet_layouts_say_the_split(tmp_path, train, test):
+    for number, name in enumerate((train, test)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        build([number], ClassLabel(names=list(LABELS))).to_parquet(tmp_path / name)
+    name = "validation" if "public" in test else "test"
+    expected = {"train": [0]} | ({} if test.startswith(".") else {name: [1]})
+    assert labels_of(load_fer2013(str(tmp_path))) == expected
+
+
+def test_parquet_without_a_word_for_the_split_is_training_data_if_none_has_one(tmp_path):
+    faces = build([0, 1], ClassLabel(names=list(LABELS)))
+    faces.to_parquet(tmp_path / "0000.parquet")
+    assert labels_of(load_fer2013(str(tmp_path))) == {"train": [0, 1]}
+    assert labels_of(load_fer2013(str(tmp_path / "0000.parquet"))) == {"train": [0, 1]}
+    faces.to_parquet(tmp_path / "train.parquet")
+    with pytest.raises(DataError, match="0000.parquet: expected a split in the file's name"):
+        load_fer2013(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.binary(),
+        pa.large_binary(),
+        pa.struct({"bytes": pa.binary(), "path": pa.string()}),
+        pa.struct({"bytes": pa.binary()}),
+    ],
+)
+def test_image_columns_of_bytes_as_pandas_writes_them(tmp_path, kind):
+    pngs = [encode_png(face) for face in FACES[:2]]
+    values = [{"bytes": png} for png in pngs] if pa.types.is_struct(kind) else pngs
+    table = pa.table({"img": pa.array(values, kind), "emotion": ["sad", "joy"]})
+    pyarrow.parquet.write_table(table, tmp_path / "train.parquet")
+    split = load_fer2013(str(tmp_path))["train"]
+    assert np.array_equal(pixels_of(split), FACES[:2]) and split["label"][:] == [4, 3]
+    faces = decode_split(split, FerEfficientNetImageProcessor(), "train")
+    assert np.array_equal(faces.images[:, 0].numpy(), FACES[:2])
+
+
+def test_folders_that_datasets_saved(tmp_path):
+    labels = ClassLabel(names=OTHER_ORDER)
+    one, other = build([0, 1], labels), build([2], labels)
+    one.with_format("torch").save_to_disk(tmp_path / "one")
+    DatasetDict(train=one, publicTest=other).save_to_disk(tmp_path / "both")
+    assert labels_of(load_fer2013(str(tmp_path / "one"))) == {"train": [6, 3]}
+    splits = load_fer2013(str(tmp_path / "both"))
+    assert labels_of(splits) == {"train": [6, 3], "validation": [4]}
+    assert np.array_equal(pixels_of(splits["train"]), FACES[:2])
+    next((tmp_path / "one").glob("*.arrow")).unlink()
+    with pytest.raises(DataError, match="one: expected what save_to_disk of datasets wrote"):
+        load_fer2013(str(tmp_path / "one"))
+
+
+def test_the_photo_readers_limits_hold_for_training_images(tmp_path, monkeypatch):
+    write_images(tmp_path, {"train/angry/a.png": 0, "train/angry/b.png": 1})
+    PilImage.new("L", (100, 90)).save(tmp_path / "train/angry/b.png")
+    split = load_fer2013(str(tmp_path))["train"]
+    monkeypatch.setattr("modeling.photo_reading.MAX_PIXELS", 8999)
+    words = r"row 1 \(.*b\.png\): not a readable image \(.*100 x 90 pixels, but at most 8,999"
+    for images in (split, embedded(split)):
+        with pytest.raises(DataError, match=words):
+            decode_split(images, FerEfficientNetImageProcessor(), "train")
+
+
+def embedded(split):
+    """The same with the bytes of its files."""
+    rows = split.cast_column("image", Image(decode=False))["image"][:]
+    rows = [row | {"bytes": open(row["path"], "rb").read()} for row in rows]
+    return Dataset.from_dict({"image": rows, "label": split["label"][:]}, split.features)
 
 
 # published counts
@@ -446,7 +532,9 @@ def test_empty_folder_and_other_file_are_refused_with_what_was_found(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(DataError, match="but found empty, notes.txt"):
         load_fer2013(str(tmp_path))
-    with pytest.raises(DataError, match=r"notes.txt: expected a .csv file .*found a .txt file"):
+    with pytest.raises(
+        DataError, match=r"notes.txt: expected a .csv or .parquet file .*found a .txt file"
+    ):
         load_fer2013(str(tmp_path / "notes.txt"))
 
 
