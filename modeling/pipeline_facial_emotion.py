@@ -1,5 +1,7 @@
 """Facial expressions in photos: finds the faces, crops them as FER-2013 does, classifies them."""
 
+import math
+import numbers
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -139,11 +141,12 @@ class FacialEmotionPipeline(Pipeline):
         given = DEFAULTS | options
         checks = {
             "detector": (given["detector"] in DETECTORS, f"one of {', '.join(DETECTORS)}"),
-            "detection_threshold": (0 <= given["detection_threshold"] <= 1, "in [0, 1]"),
-            "min_face_size": (given["min_face_size"] >= 0, "at least 0"),
+            "detection_threshold": (_within(given["detection_threshold"], 0, 1), "in [0, 1]"),
+            "min_face_size": (_within(given["min_face_size"], 0, math.inf), "at least 0"),
             "on_error": (given["on_error"] in ("raise", "skip"), "raise or skip"),
-            "allow_private_urls": (type(given["allow_private_urls"]) is bool, "True or False"),
         }
+        for name in ("tiles", "tta", "explain", "allow_private_urls"):
+            checks[name] = (isinstance(given[name], (bool, np.bool_)), "True or False")
         for name, (valid, what) in checks.items():
             if not valid:
                 raise ValueError(f"{name} must be {what}, but it is {given[name]!r}.")
@@ -258,6 +261,10 @@ def _is_one(inputs) -> bool:
         or not hasattr(inputs, "__iter__")
         and not hasattr(inputs, "__getitem__")
     )
+
+
+def _within(value, low: float, high: float) -> bool:
+    return isinstance(value, numbers.Real) and low <= value <= high
 
 
 def _describe(face: Face | None, shape: tuple[int, ...]) -> dict:

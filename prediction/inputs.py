@@ -6,15 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .video import is_stream, is_url
+from .video import VIDEO_SUFFIXES, is_recording, is_stream, is_url
 
 PHOTO_SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp"),
     *(".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm"),
     *(".heic", ".heif", ".hif"),  # of phones; the reader says what it needs for them
-}
-VIDEO_SUFFIXES = {
-    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp"),
 }
 STREAM_SUFFIXES = {".m3u8", ".mpd"}  # of URLs
 
@@ -52,7 +49,7 @@ def _is_video(file: str) -> bool:
     if is_stream(file) or _is_pipe(file):
         return True
     if is_url(file):
-        return Path(urlsplit(file).path).suffix.lower() in VIDEO_SUFFIXES | STREAM_SUFFIXES
+        return is_recording(file) or Path(urlsplit(file).path).suffix.lower() in STREAM_SUFFIXES
     return Path(file).suffix.lower() in VIDEO_SUFFIXES
 
 

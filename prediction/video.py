@@ -29,6 +29,9 @@ logger = logging.get_logger(__name__)
 
 RETRIES = 5  # in a row, of a live source that drops
 RETRY_AFTER = 1.0  # seconds
+VIDEO_SUFFIXES = {
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp"),
+}
 STREAM_SCHEMES = {"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt", "mms"}
 LEAST_OVERLAP = 0.3  # intersection over union of a face's boxes in two looked-at frames
 PATIENCE = 1.0  # seconds a person may be out of sight
@@ -90,7 +93,9 @@ class Video:
         self.rate = rate if 1 <= rate <= 480 else 30.0
         self.frames = max(0, int(self.capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         self.length = -(-self.frames // every) if self.frames else None
-        self.live = is_stream(source) or (is_url(source) and not self.frames)
+        # A recording of a browser has an end although it does not tell its number of frames.
+        endless = is_url(source) and not self.frames and not is_recording(source)
+        self.live = is_stream(source) or endless
 
     def _open(self) -> bool:
         with _quiet():  # VideoError says it, in one line
@@ -135,6 +140,11 @@ class Video:
                 return True
         self.problem = f"Dropped after {number} frames; {RETRIES} tries did not bring it back."
         return False
+
+
+def is_recording(url: str) -> bool:
+    """Whether it is a file of frames by the suffix of its path."""
+    return Path(urlsplit(url).path).suffix.lower() in VIDEO_SUFFIXES
 
 
 def is_url(source: str | int) -> bool:
@@ -376,6 +386,6 @@ class Timeline:
             panels[0, 0].text(0.5, 0.5, "no face", ha="center", transform=panels[0, 0].transAxes)
         panels[-1, 0].set_xlabel("seconds")
         figure.suptitle(readable(title), fontsize=10)
-        figure.savefig(self.path.with_suffix(".png"), dpi=110)
+        figure.savefig(self.path.with_suffix(".png"), dpi=200)
         plt.close(figure)
         return self.path.with_suffix(".png")

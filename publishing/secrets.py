@@ -15,12 +15,14 @@ SECRETS = (
     r"hf_(?:oauth|jwt|app)_[\w.-]{20,}",
     r"gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}",
     r"gl(?:pat|dt|ptt|rt|cbt|ft|imt|agent|oas|soat|ffct)-[\w-]{20,}",  # GitLab
-    r"xox[abeoprs]-[A-Za-z0-9-]{10,}|hooks\.slack\.com/services/[\w/]{20,}",
+    r"xox[abeoprs]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{20,}|hooks\.slack\.com/services/[\w/]{20,}",
     r"AIza[\w-]{35}|ya29\.[\w-]{20,}|GOCSPX-[\w-]{20,}",  # Google
     r"npm_[A-Za-z0-9]{36}|pypi-[\w-]{50,}",
     r"A(?:KIA|SIA)[0-9A-Z]{16}",  # Amazon
     r"sk-[A-Za-z0-9_-]{32,}",
-    r"WANDB_API_KEY\W{1,4}\w{40}",
+    r"WANDB_API_KEY\W{1,4}\w{40}|AWS_SESSION_TOKEN\W{1,4}[\w/+=]{100,}",
+    r"_authToken\s*=\s*[\w-]{20,}",  # npm's older form
+    r"machine\s+\S+\s+(?:login\s+\S+\s+)?password\s+\S{20,}",  # .netrc
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
 )
 SECRET = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(SECRETS)})")

@@ -434,3 +434,13 @@ def test_the_callers_mode_of_autograd_does_not_matter(find, photos, state):
         for face, other in zip(faces, others):
             assert face["scores"] == pytest.approx(other["scores"], abs=0.05)
             assert face["heatmap"].max() == pytest.approx(other["heatmap"].max(), abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "option, value",
+    [("tiles", "no"), ("explain", "x"), ("tta", 1), ("detection_threshold", None),
+     ("min_face_size", "a")],
+)  # fmt: skip
+def test_an_option_of_another_kind_is_named(find, astronaut, option, value):
+    with pytest.raises(ValueError, match=f"{option} must be "):
+        find(astronaut, **{option: value})

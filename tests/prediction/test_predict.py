@@ -440,6 +440,14 @@ def test_a_stream_that_drops_is_told_and_tried_again(fake):
     assert "Dropped after 5 frames; 5 tries" in stream.problem
 
 
+def test_a_recording_on_the_web_ends_although_it_does_not_tell_its_frames(fake):
+    fake(3, 3).told = {cv2.CAP_PROP_FPS: 10.0}
+    recording = Video("http://host/clip.webm?token=1", 1)
+    assert not recording.live
+    assert [frame.time for frame in recording] == pytest.approx([0.0, 0.1, 0.2])
+    assert Video("http://host/live.mjpg", 1).live
+
+
 def test_a_file_that_ends_is_not_tried_again(fake):
     capture = fake(2)
     capture.told = {cv2.CAP_PROP_FRAME_COUNT: 2.0}

@@ -14,6 +14,7 @@ TOKENS = {
     "GitHub": f"ghp_{WORD[:36]}",
     "GitLab": f"glpat-{WORD[:20]}",
     "Slack": f"xoxb-123456789012-{WORD[:24]}",
+    "Slack app": f"xapp-1-A0123456789-1234567890-{NUMBER}",
     "Google": f"AIza{WORD[:35]}",
     "npm": f"npm_{WORD[:36]}",
     "PyPI": f"pypi-AgEIcHlwaS5vcmcC{WORD[:80]}",
@@ -24,6 +25,9 @@ TOKENS = {
 }
 LINES = {
     "npmrc": f"//registry.npmjs.org/:_authToken=npm_{WORD[:36]}",
+    "npmrc, older": f"//registry.npmjs.org/:_authToken={NUMBER[:36]}",
+    "netrc": f"machine api.wandb.ai\n  login user\n  password {NUMBER}",
+    "Amazon's session": f"AWS_SESSION_TOKEN={WORD * 2}",
     "Amazon's secret": f"aws_secret_access_key = {WORD[:40]}",
     "a keyword": f"MY_API_KEY={NUMBER}",
     "Stripe": f"sk_live_{WORD[:24]}",
