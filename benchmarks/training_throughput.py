@@ -66,7 +66,7 @@ def new_network(args) -> FerEfficientNetForImageClassification:
     return FerEfficientNetForImageClassification(config)
 
 
-def training_arguments(kind, args, folder: str) -> TrainingArguments:
+def training_arguments(kind, args, folder: str, **others) -> TrainingArguments:
     return kind(
         output_dir=folder,
         max_steps=args.warm + args.steps,
@@ -77,9 +77,8 @@ def training_arguments(kind, args, folder: str) -> TrainingArguments:
         report_to="none",
         disable_tqdm=True,
         bf16=args.bf16,
-        remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
-        dataloader_drop_last=True,  # a last batch of one image has no batch statistics
+        **others,
     )
 
 
@@ -133,7 +132,13 @@ def usual(args, split, faces, folder) -> float:
 
     Trainer(
         model=new_network(args),
-        args=training_arguments(TrainingArguments, args, folder),
+        args=training_arguments(
+            TrainingArguments,
+            args,
+            folder,
+            remove_unused_columns=False,
+            dataloader_drop_last=True,  # a last batch of one image has no batch statistics
+        ),
         train_dataset=split.with_transform(transform),
         callbacks=[clock],
     ).train()
