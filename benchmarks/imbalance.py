@@ -24,13 +24,12 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.imbalance_report import ROWS, write_report  # noqa: E402
+from benchmarks.imbalance_report import CHOSEN_BY, ROWS, write_report  # noqa: E402
 from benchmarks.runner import RESULTS, argument_parser, run_missing  # noqa: E402
 from training.treatments import find_loss  # noqa: E402
 
 TREATMENTS = {name: list(row.flags) for name, row in ROWS.items()}  # name -> flags of train.py
 TRIAL_SEED = 100
-CHOSEN_BY = {"official": "eval_macro_f1", "paper": "eval_accuracy"}  # on the development split
 DEVELOPMENT = {"official": "0.1", "paper": "0.25"}  # shares of the training images
 PAPER = {
     "undersampling": "configs/paper_undersampling.yaml",
@@ -121,7 +120,9 @@ def chosen(name: str, args: argparse.Namespace) -> int:
     """
     for folder in (args.output_dir, RESULTS):
         files = trials_folder(folder, args.protocol).glob(f"{name}-try*-seed*.json")
-        found = {file: json.loads(file.read_text())[CHOSEN_BY[args.protocol]] for file in files}
+        found = {
+            file: json.loads(file.read_text())[f"eval_{CHOSEN_BY[args.protocol]}"] for file in files
+        }
         if found:
             best = max(found, key=found.get).stem
             return int(best.removeprefix(f"{name}-try").split("-")[0]) - 1

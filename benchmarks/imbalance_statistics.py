@@ -46,7 +46,7 @@ class Bootstrap:
     Resamples of images and seeds, drawn once for all rows.
 
     Args:
-        labels: (N,) class ids. classes: their number C. seeds: number of seeds S.
+        labels: (N,) class ids. seeds: number of seeds S.
         label_names: of the classes, for the names of recalls.
     """
 
