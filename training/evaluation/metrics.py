@@ -25,10 +25,15 @@ class FerMetrics(evaluate.Metric):
       or (N,) class ids, which leave the calibration out.
     - references: (N,) class ids.
 
-    and returns a dict of `accuracy`, `balanced_accuracy` (mean recall of the classes that occur),
-    `macro_f1` (over all C classes, 0 where undefined), `precision_<class>`, `recall_<class>`,
-    `f1_<class>`, `confusion_matrix` (C lists of C counts, true class by row), `<metric>_ci95`
-    ([low, high], bootstrap over images) for the first three, and the calibration:
+    and returns a dict of `accuracy`, `balanced_accuracy`, `macro_f1`, `precision_<class>`,
+    `recall_<class>`, `f1_<class>` (0 where undefined), `confusion_matrix` (C lists of C counts,
+    true class by row), `<metric>_ci95` ([low, high], bootstrap over images) for the first three,
+    and the calibration below.
+
+    The means over classes are scikit-learn's. `balanced_accuracy` is the mean recall of the classes
+    that the images have, as `balanced_accuracy_score`; `macro_f1` the mean F1 of those that the
+    images have or the predictions name, as `f1_score(average="macro", zero_division=0)`. A class
+    without either is left out. Each resample of the bootstrap is counted in the same way.
 
     - `ece`: expected calibration error over 15 equal-width bins of the top probability (Guo et al.,
       ICML 2017, equation 3)
@@ -187,13 +192,14 @@ def _require_ids(what: str, ids: np.ndarray, num_classes: int) -> None:
 
 
 def summary(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """(..., C, C) -> accuracy, balanced accuracy and macro-F1 of shape (...)."""
+    """(..., C, C) -> accuracy, balanced accuracy and macro-F1 of shape (...), as `FerMetrics`."""
     _, recall, f1 = per_class(confusion)
     present = confusion.sum(axis=-1) > 0
+    occurs = present | (confusion.sum(axis=-2) > 0)
     return {
         "accuracy": np.trace(confusion, axis1=-2, axis2=-1) / confusion.sum(axis=(-2, -1)),
         "balanced_accuracy": (recall * present).sum(axis=-1) / present.sum(axis=-1),
-        "macro_f1": f1.mean(axis=-1),
+        "macro_f1": (f1 * occurs).sum(axis=-1) / occurs.sum(axis=-1),
     }
 
 

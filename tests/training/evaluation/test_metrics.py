@@ -1,5 +1,7 @@
+import json
 import re
 import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +13,14 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
-from training.evaluation.metrics import FerMetrics, bootstrap_intervals, expected_calibration_error
+from training.evaluation.metrics import (
+    FerMetrics,
+    bootstrap_intervals,
+    expected_calibration_error,
+    summary,
+)
 
+ROOT = Path(__file__).parents[3]
 NAMES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 C = len(NAMES)
 HEADLINES = ("accuracy", "balanced_accuracy", "macro_f1")
@@ -54,10 +62,10 @@ def test_figures_equal_those_of_scikit_learn(absent, never_predicted):
     assert result["balanced_accuracy"] == pytest.approx(
         balanced_accuracy_score(references, predicted)
     )
-    every_class = {"labels": range(C), "zero_division": 0}
     assert result["macro_f1"] == pytest.approx(
-        f1_score(references, predicted, average="macro", **every_class)
+        f1_score(references, predicted, average="macro", zero_division=0)
     )
+    every_class = {"labels": range(C), "zero_division": 0}
     per_class = precision_recall_fscore_support(references, predicted, **every_class)
     for name, expected in zip(("precision", "recall", "f1"), per_class):
         assert [result[f"{name}_{c}"] for c in NAMES] == pytest.approx(expected.tolist())
@@ -65,11 +73,37 @@ def test_figures_equal_those_of_scikit_learn(absent, never_predicted):
     assert result["confusion_matrix"] == expected.tolist()
 
 
-def test_a_class_neither_seen_nor_predicted_counts_in_macro_f1_alone():
-    result = compute([0, 1, 2, 3], [0, 1, 2, 3])
-    assert result["balanced_accuracy"] == 1
-    assert result["macro_f1"] == pytest.approx(4 / 7)
-    assert result["f1_neutral"] == 0
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+@pytest.mark.parametrize(
+    "predicted, references, macro_f1",
+    [
+        ([0, 1, 2, 3], [0, 1, 2, 3], 1),  # three classes neither seen nor predicted
+        ([0, 1, 2, 4], [0, 1, 2, 3], 3 / 5),  # one seen and never predicted, one the other way
+        ([6], [5], 0),
+    ],
+)
+def test_means_leave_out_classes_that_do_not_occur(predicted, references, macro_f1):
+    result = compute(predicted, references, bootstrap=200)
+    assert result["macro_f1"] == pytest.approx(macro_f1)
+    assert result["macro_f1"] == pytest.approx(
+        f1_score(references, predicted, average="macro", zero_division=0)
+    )
+    assert result["balanced_accuracy"] == pytest.approx(
+        balanced_accuracy_score(references, predicted)
+    )
+    low, high = result["macro_f1_ci95"]
+    assert low <= result["macro_f1"] <= high
+
+
+@pytest.mark.parametrize("file", ["all_results", "test_results"])
+def test_the_rule_changes_no_digit_of_the_shipped_models_figures(file):
+    results = json.loads((ROOT / "model" / f"{file}.json").read_text())
+    for suffix in ("", "_without_copies"):
+        confusion = np.array(results[f"eval_confusion_matrix{suffix}"])
+        for name, value in summary(confusion).items():
+            assert results[f"eval_{name}{suffix}"] == value
+        for name, interval in bootstrap_intervals(confusion, 1000, seed=0).items():
+            assert results[f"eval_{name}{suffix}"] == interval
 
 
 def test_logits_and_probabilities_give_the_same_figures():
@@ -179,9 +213,10 @@ def test_intervals_agree_with_resampling_the_images():
         true, guess = references[rows], predicted[rows]
         hits = np.bincount(true[true == guess], minlength=C)
         sizes, guesses = np.bincount(true, minlength=C), np.bincount(guess, minlength=C)
+        f1 = 2 * hits / np.maximum(sizes + guesses, 1)
         figures["accuracy"].append((true == guess).mean())
         figures["balanced_accuracy"].append((hits[sizes > 0] / sizes[sizes > 0]).mean())
-        figures["macro_f1"].append((2 * hits / np.maximum(sizes + guesses, 1)).mean())
+        figures["macro_f1"].append(f1[sizes + guesses > 0].mean())
     result = compute(logits, references, bootstrap=4000)
     for name, values in figures.items():
         expected = np.quantile(values, [0.025, 0.975])
