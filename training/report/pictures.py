@@ -1,5 +1,6 @@
 """The figures of a run, each as PNG and as SVG: confusion matrix, class distribution, curves."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,24 +22,48 @@ BLUE, ORANGE, GREEN, GREY = (
 )  # Okabe & Ito: safe for colour-blind readers
 
 
+LONGEST_NAME = 22  # letters of a class's name that fit beside an axis
+CELLS_WITH_COUNTS, CELLS_WITH_SHARES = 12, 24  # most classes of which cells are labelled so
+BARS_WITH_COUNTS = 60
+
+
 def plot_confusion_matrix(
     path: Path, confusion: Sequence[Sequence[int]], label_names: Sequence[str], title: str
 ) -> None:
-    """Rows are true classes; the colour is the share of the row, the number the count, if any."""
-    counts = np.asarray(confusion)
+    """
+    Rows are true classes; the colour is the share of the row, the number the count, if any. Where
+    classes are too many for numbers, the colours stand alone.
+    """
+    counts, number = np.asarray(confusion), len(label_names)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, axes = plt.subplots(figsize=(7, 6), layout="constrained")
+    side = 6 * max(1, number / 14) ** 0.5  # inches
+    figure, axes = plt.subplots(figsize=(side + 1, side), layout="constrained")
     image = axes.imshow(share, cmap="cividis", vmin=0, vmax=1)
-    for row, column in zip(*counts.nonzero()):
+    for row, column in zip(*counts.nonzero()) if number <= CELLS_WITH_SHARES else ():
         color = "black" if share[row, column] > 0.55 else "white"
-        rounded = f"{share[row, column]:.2f}".replace("0.00", "<0.01")
-        text = f"{rounded}\n{counts[row, column]:,}"
-        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
-    axes.set_xticks(range(len(label_names)), label_names, rotation=35, ha="right")
-    axes.set_yticks(range(len(label_names)), label_names)
+        text = f"{share[row, column]:.2f}".replace("0.00", "<0.01")
+        if number <= CELLS_WITH_COUNTS:
+            text += f"\n{counts[row, column]:,}"
+        size = 9 if number <= 8 else 6
+        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=size)
+    axes.set_xticks(range(number), _short(label_names), rotation=35 if number <= 12 else 90)
+    if number <= 12:
+        plt.setp(axes.get_xticklabels(), ha="right")
+    axes.set_yticks(range(number), _short(label_names))
+    axes.tick_params(labelsize=_tick_size(number))
     axes.set(xlabel="predicted", ylabel="label", title=title)
     figure.colorbar(image, ax=axes, label="share of the class")
     _save(figure, path)
+
+
+def _short(label_names: Sequence[str]) -> list[str]:
+    most = LONGEST_NAME
+    return [name if len(name) <= most else f"{name[: most - 1].rstrip()}…" for name in label_names]
+
+
+def _tick_size(number: int) -> float:
+    """Points, for so many class names beside an axis."""
+    return 10 if number <= 12 else max(5, 10 - number / 12)
 
 
 def plot_class_distribution(
@@ -61,19 +86,27 @@ def plot_class_distribution(
                 "training, before sampling": (data.counts_before, BLUE),
                 name: (after, ORANGE),
             } | bars
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    number = len(label_names)
+    figure, axes = plt.subplots(figsize=(max(8, number / 4), 4.5), layout="constrained")
     width = 0.85 / len(bars)
     for i, (name, (counts, color)) in enumerate(bars.items()):
         drawn = axes.bar(
-            np.arange(len(label_names)) + (i - (len(bars) - 1) / 2) * width,
+            np.arange(number) + (i - (len(bars) - 1) / 2) * width,
             counts,
             width,
             color=color,
         )
         drawn.set_label(f"{name}: {int(np.sum(counts)):,} images")
-        axes.bar_label(drawn, fmt="{:,.0f}", fontsize=7, rotation=90, padding=3)
-    axes.set_xticks(range(len(label_names)), label_names)
-    axes.margins(y=0.12)
+        if number * len(bars) <= BARS_WITH_COUNTS:
+            axes.bar_label(drawn, fmt="{:,.0f}", fontsize=7, rotation=90, padding=3)
+    if number <= 12:  # some 90 letters fit in a line
+        names = [textwrap.fill(name, max(6, 90 // number)) for name in label_names]
+    else:
+        names = _short(label_names)
+        axes.tick_params(axis="x", labelrotation=90)
+    axes.set_xticks(range(number), names)
+    axes.tick_params(axis="x", labelsize=_tick_size(number))
+    axes.margins(x=0.05 if number <= 12 else 0.01, y=0.12)
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set(ylabel="images", title=f"{model_name}: class distribution")
     figure.legend(loc="outside lower center", ncols=2, fontsize=8)

@@ -1,11 +1,13 @@
 """What the figures of a run say, read from the texts that matplotlib is given."""
 
+import itertools
 from types import SimpleNamespace
 
 import matplotlib.image
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 
 from training.data import FaceDataset
 from training.report import pictures
@@ -70,3 +72,28 @@ def test_no_panel_of_the_curves_is_empty(drawn, tmp_path, history, panels):
     assert "mine" in words(drawn[0])
     assert [axes.get_title() for axes in drawn[0].axes] == panels
     assert all(axes.lines for axes in drawn[0].axes)
+
+
+@pytest.mark.parametrize("number", [2, 8, 64])
+def test_any_number_of_classes_and_long_names_fit(monkeypatch, number):
+    drawn, names = [], [f"class {i} that looks into the mirror" for i in range(number)]
+    monkeypatch.setattr(pictures, "_save", lambda figure, path: drawn.append(figure))
+    counts, labels = np.eye(number, dtype=int) * 90 + 10, torch.arange(number)
+    data = SimpleNamespace(
+        eval_split="test", eval=SimpleNamespace(labels=labels), record={"sampling": "weighted"},
+        counts_before=counts[0], train_counts=counts[0], drawn_counts=torch.ones(number),
+    )  # fmt: skip
+    pictures.plot_confusion_matrix(None, counts, names, "mine")
+    pictures.plot_class_distribution(None, data, names, "mine")
+    for figure in drawn:
+        figure.draw_without_rendering()
+        axes = figure.axes[0]
+        ticks = [one for one in axes.get_xticklabels() if one.get_text()]
+        boxes = [one.get_window_extent() for one in ticks]
+        assert len(ticks) == number
+        assert all(figure.bbox.contains(*corner) for box in boxes for corner in box.corners())
+        if ticks[0].get_rotation() in (0, 90):  # the boxes of slanted words overlap
+            assert all(one.x1 <= other.x0 for one, other in itertools.pairwise(boxes))
+        assert axes.get_window_extent().height > 0.3 * figure.bbox.height
+        plt.close(figure)
+    assert any("0." in one.get_text() for one in drawn[0].axes[0].texts) == (number <= 24)
