@@ -33,11 +33,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import datasets
-import huggingface_hub.utils
-import torch
 from transformers import set_seed
-from transformers.utils import logging
 
 from training.arguments import Arguments, parse_arguments
 from training.checkpoints import TrainingError
@@ -51,28 +47,28 @@ from training.data import (
     split_data,
     summary_line,
 )
-from training.evaluation import evaluate, recall_table, result_line
-from training.network import build_network, round_weights
+from training.evaluation import evaluate, summary
+from training.gaps import Gaps
+from training.network import build_network
+from training.progress import hide_progress_bars
 from training.refused import refuse_metric
 from training.report import (
+    LOADING_BACK,
+    RunFolder,
     check_output_dir,
     load_back,
     remove_checkpoints_and_logs,
-    write_run_folder,
+    say_way_on,
 )
 from training.targets import with_votes
 from training.trainer import FerTrainer, check_processes, epoch_metrics
 from training.treatments import SAMPLINGS, apply_sampling
-from training.weights import recompute_statistics
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(__doc__, argv)
     check_processes(args.training)
-    if args.training.disable_tqdm or args.training.local_process_index:
-        for library in (datasets, huggingface_hub.utils):
-            library.disable_progress_bars()
-        logging.disable_progress_bar()
+    hide_progress_bars(args.training)
     check_output_dir(args)
     set_seed(args.training.seed)
     say = print if args.training.process_index == 0 else lambda *_: None
@@ -89,19 +85,24 @@ def main(argv: list[str] | None = None) -> None:
     data, audit_report = load_data(args, splits, processor, left_out, say)
     trainer = make_trainer(args, network, processor, data, audit_report["fingerprint"])
 
-    results = train(args, trainer, say) if data.train is not None else {}
-    results |= evaluate(trainer, data, say)
+    words, gaps, results = sys.argv[1:] if argv is None else argv, Gaps(say), {}
+    folder = RunFolder(args, trainer, data, audit_report, gaps, words)
+    if data.train is not None:
+        results = train(args, trainer, gaps, say)
+        folder.save_model(results)  # what follows may fail without costing the training
+    results |= evaluate(trainer, data, gaps)
+    folder.describe(results)
     if trainer.is_world_process_zero():
-        words = sys.argv[1:] if argv is None else argv
-        write_run_folder(args, trainer, data, audit_report, results, argv=words)
-        say(recall_table(results, data))
-        say(result_line(results, data.eval_split))
+        with gaps.on_error("summary"):
+            say(summary(results, data))
         if data.train is not None:
-            say(load_back(Path(args.training.output_dir), data, trainer))
+            with gaps.on_error(LOADING_BACK):
+                say(load_back(folder.path, data, trainer))
     trainer.accelerator.wait_for_everyone()  # gloo aborts a process whose peer has gone before
     trainer.accelerator.end_training()
+    say_way_on(args, results, gaps, say)
     what = "Report" if data.train is None else "Model, card and report"
-    say(f"{what}: {Path(args.training.output_dir).resolve()}")
+    say(f"{what}: {folder.path.resolve()}")
 
 
 def load_data(
@@ -158,7 +159,7 @@ def make_trainer(
     )
 
 
-def train(args: Arguments, trainer: FerTrainer, say: Callable[[str], None]) -> dict:
+def train(args: Arguments, trainer: FerTrainer, gaps: Gaps, say: Callable[[str], None]) -> dict:
     """
     Figures of the training; the weights stay in `trainer.model`, rounded to what will be saved.
 
@@ -177,16 +178,7 @@ def train(args: Arguments, trainer: FerTrainer, say: Callable[[str], None]) -> d
         )
         trainer.accelerator.end_training()
         raise SystemExit(128 + trainer.stop.received)
-    round_weights(trainer.model, getattr(torch, args.training.weights_dtype))
-    if args.training.precise_bn:
-        recompute_statistics(
-            trainer.model,
-            trainer.train_dataset.images,
-            trainer.processing_class,
-            count=args.training.precise_bn,
-            batch_size=args.training.per_device_eval_batch_size,
-            seed=args.training.seed,
-        )
+    trainer.finish_weights(gaps)
     return output.metrics | {"epoch": trainer.state.epoch}
 
 

@@ -266,7 +266,7 @@ def test_a_network_that_cannot_be_built_is_told_in_one_message(tmp_path, flags, 
 def test_loading_back_compares_in_float32_whatever_wraps_the_network(finished, monkeypatch):
     network, processor = load_saved_model(str(finished[0]))
     face = torch.from_numpy(draw_faces(np.array([3]), LABELS, seed=0))[:, None]
-    data = SimpleNamespace(eval=FaceDataset(face, torch.tensor([3])))
+    data = SimpleNamespace(eval=FaceDataset(face, torch.tensor([3])), label_names=LABELS)
     trainer = SimpleNamespace(model=network, processing_class=processor)
     monkeypatch.setattr(network, "forward", lambda *_: pytest.fail("the network's own was asked"))
     assert train.load_back(finished[0], data, trainer).startswith("Loaded back")

@@ -38,9 +38,12 @@ from .checkpoints import (
 from .cpu import use_float32_iterations, use_small_map_gradient
 from .data import first_line
 from .evaluation import FerMetrics
+from .gaps import Gaps
+from .network import round_weights
 from .stopping import StopOnSignal
 from .targets import Batch, Targets
 from .treatments import EpochSampler, Loss
+from .weights import recompute_statistics
 
 EMA_FILE = "ema.safetensors"
 
@@ -332,6 +335,28 @@ class FerTrainer(Trainer):
             self.model.load_state_dict(self.ema.module.state_dict())
             self.ema = None
         return output
+
+    def finish_weights(self, gaps: Gaps) -> None:
+        """
+        After the training: rounds the weights to what will be saved, so that the figures are those
+        of the file, and recomputes the batch norm statistics if --precise_bn asks for it.
+        """
+        round_weights(self.model, getattr(torch, self.args.weights_dtype))
+        if not self.args.precise_bn:
+            return
+        of_training = {name: value.clone() for name, value in self.model.named_buffers()}
+        with gaps.on_error("batch norm statistics of --precise_bn; those of the training stay"):
+            recompute_statistics(
+                self.model,
+                self.train_dataset.images,
+                self.processing_class,
+                count=self.args.precise_bn,
+                batch_size=self.args.per_device_eval_batch_size,
+                seed=self.args.seed,
+            )
+            return
+        for name, value in self.model.named_buffers():
+            value.copy_(of_training[name])
 
     def _remove_broken_checkpoint(self, error: Exception) -> None:
         """Raises TrainingError if `error` cut off the checkpoint of this step."""

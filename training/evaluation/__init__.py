@@ -2,7 +2,14 @@
 
 from .calibration import calibrate, certainty_figures, prior_figures
 from .metrics import FerMetrics, expected_calibration_error
-from .results import copied_splits, evaluate, evaluation_results, recall_table, result_line
+from .results import (
+    copied_splits,
+    evaluate,
+    evaluation_results,
+    recall_table,
+    result_line,
+    summary,
+)
 
 __all__ = [
     "FerMetrics",
@@ -15,4 +22,5 @@ __all__ = [
     "prior_figures",
     "recall_table",
     "result_line",
+    "summary",
 ]

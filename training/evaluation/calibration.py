@@ -73,10 +73,11 @@ def calibrate(
         The logits that the model gives from now on, and figures for all_results.json.
     """
     before = expected_calibration_error(softmax(logits + shift, axis=1), labels)
-    config.temperature = fit_temperature(logits, labels, shift)
-    logits = logits / np.float32(config.temperature)  # as forward does, to the last digit
-    config.uncertain_below = certainty_threshold(softmax(logits, axis=1), labels)
-    return logits, {"temperature": config.temperature, "eval_ece_before_temperature": before}
+    temperature = fit_temperature(logits, labels, shift)
+    logits = logits / np.float32(temperature)  # as forward does, to the last digit
+    certain = certainty_threshold(softmax(logits, axis=1), labels)
+    config.temperature, config.uncertain_below = temperature, certain  # both or neither
+    return logits, {"temperature": temperature, "eval_ece_before_temperature": before}
 
 
 def certainty_figures(logits: np.ndarray, labels: np.ndarray, uncertain_below: float) -> dict:

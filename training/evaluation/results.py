@@ -7,9 +7,12 @@ import torch
 from scipy.special import log_softmax
 
 from ..data import RunData
+from ..gaps import Gaps
 from ..treatments.functional import normalised
 from .calibration import calibrate, certainty_figures, prior_figures
 from .metrics import FerMetrics
+
+ALL_RESULTS = "all results of the evaluation"
 
 
 def evaluation_results(
@@ -41,52 +44,83 @@ def evaluation_results(
     return results
 
 
-def evaluate(trainer, data: RunData, say: Callable[[str], None]) -> dict:
+def evaluate(trainer, data: RunData, gaps: Gaps) -> dict:
     """
     The evaluation of a run; after a training, calibration comes first.
 
     Args:
         trainer: the `FerTrainer`, whose model's config gets temperature, threshold and the class
             distributions of the training set and that it has learned to expect.
-        say: is told of what is left out.
+        gaps: notes each part that fails; the others go on without it.
 
     Returns:
-        Figures for all_results.json.
+        Figures for all_results.json; without `eval_accuracy` if nothing could be measured.
     """
-    prediction, model, names = trainer.predict(data.eval), trainer.model, data.label_names
-    config = model.config
-    logits, labels = prediction.predictions, prediction.label_ids
-    fitted: dict = {}
-    if data.train is not None:
-        shares = trainer.targets.shares(data.drawn_counts)
-        config.learned_distribution = trainer.criterion.presented_distribution(shares).tolist()
-        counts = torch.tensor(data.counts_before, dtype=torch.float32)
-        # twice, as on the way to the learned one: without a treatment both are the same numbers
-        config.train_distribution = normalised(normalised(counts)).tolist()
-        shift = model.prior_shift("train").numpy()
-        if data.development is not None:
-            held_out = trainer.predict(data.development)
-            _, fitted = calibrate(config, held_out.predictions, held_out.label_ids, shift)
-            fitted["calibrated_on"] = "development"
-            logits = logits / np.float32(config.temperature)
-        elif data.eval_split == "validation":
-            logits, fitted = calibrate(config, logits, labels, shift)
-        else:
-            say(f"Not calibrated: that takes held-out images, not the {data.eval_split} split.")
+    config, trained = trainer.model.config, data.train is not None
+    logits, fitted, results = None, {}, {}
+    if trained:
+        with gaps.on_error("class distributions of the training"):
+            _note_distributions(trainer, data)
+    with gaps.on_error(ALL_RESULTS):
+        prediction = trainer.predict(data.eval)
+        logits, labels = prediction.predictions, prediction.label_ids
+    if logits is None:
+        return {}
+    if trained:
+        with gaps.on_error("calibration"):
+            logits, fitted = _calibrated(trainer, data, logits, labels, gaps.say)
     data.eval_logits = logits
-    results = evaluation_results(logits, labels, data.eval_copies, names)
+    with gaps.on_error(ALL_RESULTS):
+        names = data.label_names
+        results = evaluation_results(logits, labels, data.eval_copies, names)
+        results |= {"eval_split": data.eval_split}
     if config.uncertain_below is not None:
-        results |= certainty_figures(logits, labels, config.uncertain_below)
-    if config.assumed_by("learned") is not None:
-        for prior in ("train", "uniform"):
-            shift = (model.prior_shift(prior) - model.prior_shift(config.prior)).numpy()
-            if prior == "uniform" or shift.any():
-                results |= prior_figures(prior, logits + shift, labels, names)
+        with gaps.on_error("share of certain predictions"):
+            results |= certainty_figures(logits, labels, config.uncertain_below)
+    with gaps.on_error("results under other priors"):
+        results |= _other_priors(trainer.model, logits, labels, data.label_names)
     if data.eval_copies is None:
-        say("No training split to compare with: the figures without copies are left out.")
+        gaps.say("No training split to compare with: the figures without copies are left out.")
     else:
         fitted["eval_copies_of"] = list(data.eval_copies_of)
-    return results | fitted | {"eval_split": data.eval_split}
+    return results | fitted
+
+
+def _note_distributions(trainer, data: RunData) -> None:
+    config, shares = trainer.model.config, trainer.targets.shares(data.drawn_counts)
+    config.learned_distribution = trainer.criterion.presented_distribution(shares).tolist()
+    counts = torch.tensor(data.counts_before, dtype=torch.float32)
+    # twice, as on the way to the learned one: without a treatment both are the same numbers
+    config.train_distribution = normalised(normalised(counts)).tolist()
+
+
+def _calibrated(
+    trainer, data: RunData, logits: np.ndarray, labels: np.ndarray, say: Callable[[str], None]
+) -> tuple[np.ndarray, dict]:
+    """Fits the model's calibration, on held-out images alone: its logits then, and figures."""
+    config, shift = trainer.model.config, trainer.model.prior_shift("train").numpy()
+    if data.development is not None:
+        held_out = trainer.predict(data.development)
+        _, fitted = calibrate(config, held_out.predictions, held_out.label_ids, shift)
+        fitted["calibrated_on"] = "development"
+        return logits / np.float32(config.temperature), fitted
+    if data.eval_split == "validation":
+        return calibrate(config, logits, labels, shift)
+    say(f"Not calibrated: that takes held-out images, not the {data.eval_split} split.")
+    return logits, {}
+
+
+def _other_priors(
+    model, logits: np.ndarray, labels: np.ndarray, label_names: Sequence[str]
+) -> dict:
+    results: dict = {}
+    if model.config.assumed_by("learned") is None:
+        return results
+    for prior in ("train", "uniform"):
+        shift = (model.prior_shift(prior) - model.prior_shift(model.config.prior)).numpy()
+        if prior == "uniform" or shift.any():
+            results |= prior_figures(prior, logits + shift, labels, label_names)
+    return results
 
 
 def copied_splits(results: Mapping) -> str:
@@ -94,6 +128,13 @@ def copied_splits(results: Mapping) -> str:
     of = results.get("eval_copies_of", ["train"])  # older results do not say it
     *others, last = ["training" if name == "train" else name for name in of]
     return f"{', '.join(others)} and {last} images" if others else f"{last} images"
+
+
+def summary(results: Mapping, data: RunData) -> str:
+    """For the terminal: a line for each class, and the main figures; "" where there are none."""
+    if "eval_accuracy" not in results:
+        return ""
+    return f"{recall_table(results, data)}\n{result_line(results, data.eval_split)}"
 
 
 def recall_table(results: Mapping, data: RunData) -> str:

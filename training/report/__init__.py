@@ -2,11 +2,14 @@
 
 from .files import check_output_dir, remove_checkpoints_and_logs, write_json, written_whole
 from .markdown import markdown_table
-from .run_folder import write_run_folder
+from .run_folder import RunFolder
 from .run_record import chain, read_run
 from .verify import load_back, predict_in_clean_process
+from .way_on import LOADING_BACK, say_way_on
 
 __all__ = [
+    "LOADING_BACK",
+    "RunFolder",
     "chain",
     "check_output_dir",
     "load_back",
@@ -14,7 +17,7 @@ __all__ = [
     "predict_in_clean_process",
     "read_run",
     "remove_checkpoints_and_logs",
+    "say_way_on",
     "write_json",
-    "write_run_folder",
     "written_whole",
 ]

@@ -106,6 +106,20 @@ def written_whole(folder: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def added(folder: Path) -> Iterator[Path]:
+    """A folder to write files into, which then join the report in `folder`: all of them or none."""
+    partial = folder / PARTIAL
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir()
+        yield partial
+        for file in partial.iterdir():
+            os.replace(file, folder / file.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def _replace_report(folder: Path, new: Path) -> None:
     names = {file.name for file in new.iterdir()}
     for name in sorted(names, key=lambda name: name != "run.yaml"):  # first: it marks a run

@@ -1,60 +1,133 @@
-"""Writes the folder of a finished run: model, results, record, figures and card."""
+"""
+Writes the folder of a run: model and record as soon as it is trained, and then what describes it,
+piece by piece.
+"""
 
+import contextlib
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import Trainer
 
 from ..arguments import Arguments
 from ..data import RunData
+from ..gaps import Gaps
 from ..network import save_network
-from .files import write_json, written_whole
+from .files import added, write_json, written_whole
 from .pictures import plot_class_distribution, plot_confusion_matrix, plot_training_curves
 from .quoted import evaluated_weights
 from .run_record import write_run_record
 
 
-def write_run_folder(
-    args: Arguments,
-    trainer,
-    data: RunData,
-    audit_report: dict,
-    results: dict,
-    *,
-    argv: Sequence[str],
-) -> None:
+@dataclass
+class RunFolder:
     """
-    Replaces the report in --output_dir, all of it or nothing: see `written_whole`.
+    The folder of a run, --output_dir. Only the main process writes.
 
     Args:
-        trainer: FerTrainer of the run. argv: the words after `python train.py`.
+        trainer: FerTrainer of the run. audit_report: of its data.
+        gaps: notes what cannot be written.
+        argv: the words after `python train.py`.
     """
-    with written_whole(Path(args.training.output_dir)) as folder:
-        if data.train is None:
-            results = results | evaluated_weights(args)
-        else:
-            dtype = getattr(torch, args.training.weights_dtype)
-            save_network(trainer.model, trainer.processing_class, folder, dtype=dtype)
-        write_json(folder / "all_results.json", results)
-        write_json(folder / "data_report.json", audit_report | data.record)
-        write_run_record(
-            folder / "run.yaml",
-            args,
-            config=trainer.model.config,
-            argv=argv,
-            data_fingerprint=audit_report["fingerprint"],
-            recipe_changes=trainer.recipe_changes,
-        )
-        if args.training.save_predictions:
-            _write_predictions(folder / "predictions.csv", data)
-        _draw(folder, _model_name(args), trainer, data, results)
-        if data.train is not None:  # the card is made from the other files of a training
-            # here, so that `python -m training.report.card` is not imported before it is run
-            from .card import write_model_card
 
-            write_model_card(folder)
+    args: Arguments
+    trainer: Trainer
+    data: RunData
+    audit_report: Mapping
+    gaps: Gaps
+    argv: Sequence[str]
+
+    @property
+    def path(self) -> Path:
+        return Path(self.args.training.output_dir)
+
+    def save_model(self, results: Mapping) -> None:
+        """
+        As soon as a training is over, and in place of an earlier report, which would be another
+        model's: weights, config, processor, code; what is known of the run.
+
+        Args:
+            results: of the training.
+
+        Raises:
+            TrainingError: the model could not be written; the folder is as it was.
+        """
+        if not self.trainer.is_world_process_zero():
+            return
+        with written_whole(self.path) as folder:
+            dtype = getattr(torch, self.args.training.weights_dtype)
+            save_network(self.trainer.model, self.trainer.processing_class, folder, dtype=dtype)
+            with self._piece("all_results.json", folder) as file:
+                write_json(file, results)
+            self._write_records(folder)
+        self.gaps.say(f"The weights are saved in {self.path}; next they are measured.")
+
+    def describe(self, results: Mapping) -> None:
+        """
+        What comes of the evaluation, each piece by itself: calibration, results, predictions,
+        figures, card. An evaluation alone replaces an earlier report, if anything was measured.
+
+        Args:
+            results: of training and evaluation.
+        """
+        measured = "eval_accuracy" in results
+        if not self.trainer.is_world_process_zero() or not (
+            measured or self.data.train is not None
+        ):
+            return
+        if self.data.train is None:
+            with written_whole(self.path) as folder:
+                write_json(folder / "all_results.json", results | evaluated_weights(self.args))
+                self._write_records(folder)
+        else:
+            with self._piece("all_results.json") as file:  # with the calibration that it is about
+                write_json(file, results)
+                self.trainer.model.config.save_pretrained(file.parent)
+        if self.args.training.save_predictions and measured:
+            with self._piece("predictions.csv") as file:
+                _write_predictions(file, self.data)
+        self._draw(results)
+        if measured and self.data.train is not None:  # of an evaluation there is no card
+            with self.gaps.on_error("README.md"):
+                # here, so that `python -m training.report.card` is not imported before it is run
+                from .card import write_model_card
+
+                write_model_card(self.path)
+
+    @contextlib.contextmanager
+    def _piece(self, name: str, folder: Path | None = None) -> Iterator[Path]:
+        """Where to write a file that joins the report when it is done, or is left out."""
+        with self.gaps.on_error(name), added(folder or self.path) as new:
+            yield new / name
+
+    def _write_records(self, folder: Path) -> None:
+        with self._piece("data_report.json", folder) as file:
+            write_json(file, self.audit_report | self.data.record)
+        with self._piece("run.yaml", folder) as file:
+            write_run_record(
+                file,
+                self.args,
+                config=self.trainer.model.config,
+                argv=self.argv,
+                data_fingerprint=self.audit_report["fingerprint"],
+                recipe_changes=self.trainer.recipe_changes,
+            )
+
+    def _draw(self, results: Mapping) -> None:
+        name, data, state = _model_name(self.args), self.data, self.trainer.state
+        if matrix := results.get("eval_confusion_matrix"):
+            title = f"{name}: {data.eval_split} split, {results['eval_samples']:,} images"
+            with self._piece("confusion_matrix.png") as file:
+                plot_confusion_matrix(file, matrix, data.label_names, title)
+        with self._piece("class_distribution.png") as file:
+            plot_class_distribution(file, data, data.label_names, name)
+        if state.global_step:
+            with self._piece("training_curves.png") as file:
+                plot_training_curves(file, state.log_history, name)
 
 
 def _write_predictions(file: Path, data: RunData) -> None:
@@ -73,13 +146,3 @@ def _model_name(args: Arguments) -> str:
     trained = args.training.hub_model_id or args.training.output_dir
     model = args.model.model_name_or_path if args.training.evaluate_only else trained
     return Path(model).resolve().name
-
-
-def _draw(folder: Path, name: str, trainer, data: RunData, results: dict) -> None:
-    title = f"{name}: {data.eval_split} split, {results['eval_samples']:,} images"
-    plot_confusion_matrix(
-        folder / "confusion_matrix.png", results["eval_confusion_matrix"], data.label_names, title
-    )
-    plot_class_distribution(folder / "class_distribution.png", data, data.label_names, name)
-    if trainer.state.global_step:
-        plot_training_curves(folder / "training_curves.png", trainer.state.log_history, name)
