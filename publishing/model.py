@@ -22,6 +22,7 @@ from modeling import (
 from training.data import encode_png
 from training.report import markdown_table, predict_in_clean_process
 from training.report.card import figures, usage
+from training.report.provenance import provenance_of
 from training.report.quoted import quoted_results
 
 from . import PublishError
@@ -146,18 +147,32 @@ def _check_run(run: Path, say: Callable[[str], None]) -> tuple[ModelCard, dict[s
         card = ModelCard.load(run / "README.md")
     except (ValueError, yaml.YAMLError) as error:
         raise PublishError(f"{run}/README.md: its metadata cannot be read. {error}") from error
+    data = provenance_of(run)
+    if data.type is None:
+        raise PublishError(
+            f"{run}: its card must say what the model was trained on, which is not known. Name the "
+            "data in words, or by a Hub id: "
+            f"python -m training.report.card {shlex.quote(str(run))} --dataset_name '...'"
+        )
     quoted = quoted_results(run, say)
-    _check_card(card, run, quoted)
+    _check_card(card, run, quoted, data.name)
     return card, quoted
 
 
-def _check_card(card: ModelCard, run: Path, quoted: Mapping[str, Mapping]) -> None:
+def _check_card(
+    card: ModelCard, run: Path, quoted: Mapping[str, Mapping], dataset_name: str
+) -> None:
     if missing := [name for name in METADATA if not card.data.get(name)]:
         raise PublishError(
             f"{run}/README.md has no {', '.join(missing)} in its metadata. Make it by train.py."
         )
     again = f"Make it again: python -m training.report.card {run}"
     for found in card.data.eval_results:
+        if found.dataset_name != dataset_name:
+            raise PublishError(
+                f"{run}/README.md says results on {found.dataset_name}, but the run's data are "
+                f"{dataset_name}. {again}"
+            )
         file = found.source_name or "all_results.json"  # cards of before test_results.json
         name = {"f1": "macro_f1"}.get(found.metric_type, found.metric_type)
         value = quoted.get(file, {}).get(f"eval_{name}")

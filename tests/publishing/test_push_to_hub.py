@@ -342,6 +342,8 @@ def not_a_number(run):
         (edit("README.md", "face.png", "my.png"), "not edited by hand"),
         (edit("README.md", "| accuracy | 0", "| accuracy | 1"), "expected the figures of all_res"),
         (edit("README.md", "license: apache-2.0", "license: ''"), "has no license in its metadata"),
+        (edit("run.yaml", "dataset: synthetic", "dataset: faces"), "is not known. Name the data"),
+        (edit("README.md", "faces drawn by code", "faces"), "says results on synthetic faces, but"),
         (edit("README.md", "metrics:", "metrics: ["), "its metadata cannot be read"),
         (
             lambda run: (run / "notes.txt").write_text(f"export HF_TOKEN=hf_{'a' * 34}"),

@@ -12,7 +12,15 @@ from .dataset import (
     load_splits,
 )
 from .ferplus import join_votes, label_by_majority, vote_shares
-from .schema import FEATURES, LABELS, PUBLISHED_COUNTS, BadRow, DataError, first_line
+from .schema import (
+    FEATURES,
+    LABELS,
+    PUBLISHED_COUNTS,
+    BadRow,
+    DataError,
+    expression_word,
+    first_line,
+)
 from .sources import DEFAULT_SOURCE, load_fer2013
 from .splits import RunData, cap_per_class, class_counts, paper_split, split_data, stratified_split
 from .synthetic import draw_faces, encode_png
@@ -36,6 +44,7 @@ __all__ = [
     "decode_splits",
     "draw_faces",
     "encode_png",
+    "expression_word",
     "first_line",
     "join_votes",
     "label_by_majority",

@@ -21,6 +21,11 @@ class DataArguments:
     dataset_revision: str | None = arg(
         None, "Revision of a Hub data set; the default source has its own pinned one."
     )
+    dataset_name: str | None = arg(
+        None,
+        "What the model card calls the data, in words or as a Hub id, if they are neither FER-2013 "
+        "nor from the Hub.",
+    )
     classes: Literal["fer2013", "any"] = arg(
         "fer2013",
         "'fer2013' expects its seven classes, or other words for them (anger, happiness, ...); "

@@ -45,9 +45,14 @@ def note_bad_row(error: BadRow, skipped: list[str] | None) -> None:
     skipped.append(str(error))
 
 
-def label_id(name: str, where: str, kind: type[DataError] = DataError) -> int:
+def expression_word(name: str) -> str:
+    """The word that FER-2013 has for a class."""
     word = str(name).strip().lower()
-    word = SYNONYMS.get(word, word)
+    return SYNONYMS.get(word, word)
+
+
+def label_id(name: str, where: str, kind: type[DataError] = DataError) -> int:
+    word = expression_word(name)
     if word not in LABELS:
         near = difflib.get_close_matches(word, [*LABELS, *SYNONYMS], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""

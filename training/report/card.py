@@ -1,8 +1,9 @@
 """
 The model card, made from the files of a run's folder and never edited by hand.
 
-Make it again, after a change of the template, say:
+Make it again, after a change of the template, say, or to name the data:
   python -m training.report.card model
+  python -m training.report.card runs/mine --dataset_name 'faces of drivers, 2025'
 """
 
 import argparse
@@ -17,16 +18,20 @@ import timm
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors import safe_open
 
-from ..data import DEFAULT_SOURCE, summary_line
+from ..data import summary_line
 from ..evaluation import copied_splits
 from ..treatments import SAMPLINGS, find_loss
 from ..treatments.register import BASELINE
-from .lineage import commands, flags_of, is_weights_file, portable
+from .files import added
+from .lineage import commands, flags_of, is_weights_file, other_data, portable
 from .markdown import markdown_table
+from .provenance import Provenance, is_local, provenance, set_dataset_name
 from .quoted import TEST, quoted_results
 from .run_record import chain, read_run
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
+PICTURES = ("confusion_matrix", "class_distribution", "training_curves")
+NUMBERS = dict(enumerate("two three four five six seven eight nine ten eleven twelve".split(), 2))
 FIGURES = {
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
@@ -71,13 +76,19 @@ def write_model_card(
     model_id = model_id or options["hub_model_id"] or options["output_dir"]
     quoted = quoted_results(folder, say)
     results = quoted["all_results.json"]
+    if "eval_accuracy" not in results:
+        raise ValueError(
+            f"{folder}: expected results of an evaluation in all_results.json, but it was not "
+            "measured. Resume the run, which measures it: --resume_from_checkpoint true."
+        )
     config, data_report = (
         json.loads((folder / f"{name}.json").read_text()) for name in ("config", "data_report")
     )
     label_names = [config["id2label"][str(i)] for i in range(len(config["id2label"]))]
-    stages = chain(folder)
+    stages, data = chain(folder), provenance(options, data_report)
+    pictures = {name for name in PICTURES if (folder / f"{name}.png").is_file()}
     card = ModelCard.from_template(
-        card_data=_card_data(options, quoted, model_id, _base_model(stages)),
+        card_data=_card_data(data, quoted, model_id, _base_model(stages)),
         template_path=str(TEMPLATE),
         usage=usage(model_id),
         parameters=f"{count_parameters(folder / 'model.safetensors') / 1e6:.1f} million",
@@ -85,12 +96,15 @@ def write_model_card(
         image_size=config["image_size"],
         channels="grey" if config["num_channels"] == 1 else "RGB",
         label_names=", ".join(label_names),
+        number_of_classes=NUMBERS.get(len(label_names), len(label_names)),
+        pictures=pictures,
         **_about_results(quoted, data_report, label_names),
         choices=_choices(options, results, stages),
-        **_about_data(options, data_report, results["eval_split"]),
+        **_about_data(data, options, data_report, results["eval_split"]),
         **_about_training(run, options, results, stages),
     )
-    card.save(folder / "README.md")
+    with added(folder) as new:
+        card.save(new / "README.md")
     return folder / "README.md"
 
 
@@ -117,6 +131,7 @@ def _about_results(
                 "figures": _figures_table(results),
                 "classes": _classes_table(results, label_names, images),
                 "of_rarest": _of_class(results, rarest),
+                "absent": _absent(results, label_names),
             }
             for file, results in quoted.items()
         ],
@@ -131,15 +146,16 @@ def _about_results(
     }
 
 
-def _about_data(options: Mapping, data_report: Mapping, eval_split: str) -> dict:
-    source = options["dataset"]
+def _about_data(data: Provenance, options: Mapping, data_report: Mapping, eval_split: str) -> dict:
+    without_majority = data_report.get("images_without_ferplus_majority", {})
     return {
-        "dataset_name": _dataset_name(source),
-        "synthetic": source == "synthetic",
+        "data": data,
         "data_summary": summary_line(data_report),
+        "without_majority": sum(without_majority.values()),
+        "conflicting": data_report["groups_with_conflicting_labels"],
         "dropped": data_report.get("training_images_dropped_as_copies", 0),
         "dropped_as": " and ".join(data_report.get("dropped_as_copies_of", [eval_split])),
-        "own_copy": portable(source) if _is_local(source) else "",
+        "own_copy": portable(options["dataset"]) if is_local(options["dataset"]) else "",
         "votes": bool(options["ferplus_weight"]),
     }
 
@@ -166,6 +182,7 @@ def _about_training(
         "scheduler": options["lr_scheduler_type"],
         "seed": run["seed"],
         "start": _start([*stages][-1], stages),
+        "other_data": other_data(stages),
         "runs": len(stages),
         "runtime": _runtime(stages, results),
         "device": device,
@@ -182,9 +199,9 @@ def figures(quoted: Mapping[str, Mapping], label_names: Sequence[str]) -> list[s
     """What the card says of results, by file, word for word."""
     first = next(iter(quoted.values()))
     classes = [
-        " | ".join(_class_figures(results, name))
+        " | ".join(cells)
         for results in quoted.values()
-        for name in label_names
+        for cells in _class_figures(results, label_names)
     ]
     tables = map(_figures_table, quoted.values())
     return [*tables, _calibration(quoted), _confusions(first, label_names), *classes]
@@ -208,17 +225,14 @@ def usage(model_id: str, revision: str | None = None) -> str:
 
 
 def _card_data(
-    options: Mapping, quoted: Mapping[str, Mapping], model_id: str, base_model: str | None
+    data: Provenance, quoted: Mapping[str, Mapping], model_id: str, base_model: str | None
 ) -> ModelCardData:
-    source = options["dataset"]
-    data_id = "synthetic" if source == "synthetic" else "fer2013"
-    hub_id = DEFAULT_SOURCE if _is_local(source) else source  # a local copy is of the same data
     evaluations = [
         EvalResult(
             task_type="image-classification",
             task_name="Image Classification",
-            dataset_type=data_id,
-            dataset_name=_dataset_name(source),
+            dataset_type=data.type,
+            dataset_name=data.name,
             dataset_split=results["eval_split"],
             metric_type={"macro_f1": "f1"}.get(key, key),
             metric_name=name,
@@ -229,22 +243,19 @@ def _card_data(
         for file, results in quoted.items()
         for key, name in FIGURES.items()
     ]
+    tags = ["facial-expression-recognition", "efficientnet"]
+    tags += ["fer2013"] if data.fer2013 else []
+    tags += ["ferplus"] if data.ferplus else []
     return ModelCardData(
         license="apache-2.0",
         library_name="transformers",
         pipeline_tag="image-classification",
-        tags=[
-            "facial-expression-recognition",
-            "efficientnet",
-            "fer2013",
-            "class-imbalance",
-            "timm",
-        ],
+        tags=[*tags, "class-imbalance", "timm"],
         metrics=["accuracy", "f1"],
-        datasets=None if source == "synthetic" else [hub_id],
+        datasets=[*data.hub_ids] or None,
         base_model=base_model,
         model_name=Path(model_id).name,
-        eval_results=evaluations,
+        eval_results=evaluations if data.type else None,  # there it must be named
     )
 
 
@@ -260,15 +271,6 @@ def _base_model(stages: Mapping[str, Mapping]) -> str | None:
         return None
     name = stage["backbone"] if pretrained == "imagenet" else pretrained
     return timm.get_pretrained_cfg(name).hf_hub_id
-
-
-def _dataset_name(source: str) -> str:
-    return "synthetic faces drawn by code" if source == "synthetic" else "FER-2013"
-
-
-def _is_local(source: str) -> bool:
-    """Whether --dataset, as run.yaml has it, is a file or folder: a Hub id has a slash."""
-    return source != "synthetic" and "/" not in portable(source)
 
 
 def _start(name: str, stages: Mapping[str, Mapping]) -> str:
@@ -452,6 +454,8 @@ def _calibration(quoted: Mapping[str, Mapping]) -> str:
     )
     if "eval_train_prior_ece" in results:
         text += f" Under the default, the learned distribution, it is {results['eval_ece']:.4f}."
+    if "eval_certain_accuracy" not in results:
+        return text
     if results["eval_certain_accuracy"] is None:
         return f"{text} No prediction counts as certain: `uncertain` is always true."
     text += (
@@ -516,12 +520,18 @@ def _evaluated(results: Mapping) -> np.ndarray:
     return np.sum(results["eval_confusion_matrix"], axis=1)
 
 
+def _absent(results: Mapping, names: Sequence[str]) -> str:
+    """The classes without evaluated images."""
+    counts = _evaluated(results)
+    return ", ".join(f"`{name}`" for c, name in enumerate(names) if not counts[c])
+
+
 def _classes_table(results: Mapping, names: Sequence[str], train_counts: Mapping) -> str:
     split, eval_counts = results["eval_split"], _evaluated(results)
     shown = [key.replace("_", " ").replace("f1", "F1") for key in _class_keys(results, names[0])]
     rows = [
-        [name, f"{train_counts[name]:,}", f"{eval_counts[c]:,}", *_class_figures(results, name)]
-        for c, name in enumerate(names)
+        [name, f"{train_counts[name]:,}", f"{eval_counts[c]:,}", *cells]
+        for c, (name, cells) in enumerate(zip(names, _class_figures(results, names)))
     ]
     return markdown_table(["class", "training images", f"{split} images", *shown], rows)
 
@@ -530,8 +540,13 @@ def _class_keys(results: Mapping, name: str) -> list[str]:
     return [key for key in CLASS_FIGURES if f"eval_{key}_{name}" in results]
 
 
-def _class_figures(results: Mapping, name: str) -> list[str]:
-    return [f"{results[f'eval_{key}_{name}']:.3f}" for key in _class_keys(results, name)]
+def _class_figures(results: Mapping, names: Sequence[str]) -> list[list[str]]:
+    """The cells of each class; dashes where nothing was measured."""
+    keys = _class_keys(results, names[0])
+    return [
+        [f"{results[f'eval_{key}_{name}']:.3f}" if evaluated else "–" for key in keys]
+        for name, evaluated in zip(names, _evaluated(results))
+    ]
 
 
 def _gpu_minutes(stages: Mapping[str, Mapping]) -> str:
@@ -541,11 +556,12 @@ def _gpu_minutes(stages: Mapping[str, Mapping]) -> str:
 
 
 def _confusions(results: Mapping, names: Sequence[str], most: int = 4) -> str:
-    """The largest shares of a class that get another label, in words."""
+    """The largest shares of a class that get another label, in words; "" without an error."""
     counts = np.array(results["eval_confusion_matrix"], dtype=float)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     np.fill_diagonal(share, 0)
     pairs = [np.unravel_index(i, share.shape) for i in np.argsort(-share, axis=None)[:most]]
+    pairs = [(a, b) for a, b in pairs if counts[a, b] and a != b]
     return ", ".join(f"{names[a]} taken for {names[b]} ({share[a, b]:.0%})" for a, b in pairs)
 
 
@@ -555,8 +571,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("folder", type=Path, help="Output folder of train.py.")
     parser.add_argument("--model_id", help="Hub id or folder in the snippets. Default: the run's.")
+    parser.add_argument(
+        "--dataset_name",
+        help="What the data are called, in words or as a Hub id; kept in the folder's run.yaml.",
+    )
     args = parser.parse_args(argv)
     try:
+        if args.dataset_name:
+            set_dataset_name(args.folder, args.dataset_name)
         print(write_model_card(args.folder, args.model_id))
     except (OSError, ValueError) as error:
         parser.error(str(error))

@@ -181,6 +181,21 @@ def in_full(stages: Mapping[str, Mapping], versions: Mapping) -> dict[str, dict]
     return result
 
 
+def other_data(stages: Mapping[str, Mapping]) -> bool:
+    """Whether a stage before the last was trained on other data, or on other labels of the same."""
+    *earlier, last = stages.values()
+
+    def said(stage: Mapping) -> list:
+        flags = _parse(shlex.split(stage["flags"]))
+        return [flags.get(name) for name in ("dataset", "label_source", "label_names", "classes")]
+
+    # the fingerprint alone is another one, too, where images are read in colour
+    return any(
+        one["data_fingerprint"] != last["data_fingerprint"] and said(one) != said(last)
+        for one in earlier
+    )
+
+
 def commands(stages: Mapping[str, Mapping]) -> list[str]:
     """
     The command of each stage, as it works for somebody else in a clone of this repository.

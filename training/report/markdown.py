@@ -4,6 +4,10 @@ from collections.abc import Iterable, Sequence
 
 
 def markdown_table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    """Cells are written as `str` gives them. Ends without a line break."""
+    """Cells are written as `str` gives them, bars escaped. Ends without a line break."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(content: object) -> str:
+    return str(content).replace("|", "\\|")

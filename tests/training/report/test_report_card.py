@@ -22,7 +22,7 @@ RESULTS, TEST = (
 )
 MADE_FROM = (
     *("config.json", "model.safetensors", "all_results.json", "test_results.json"),
-    *("data_report.json", "run.yaml"),
+    *("data_report.json", "run.yaml", "confusion_matrix.png", "class_distribution.png"),
 )
 
 
