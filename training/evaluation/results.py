@@ -142,12 +142,15 @@ def recall_table(results: Mapping, data: RunData) -> str:
     label_names = data.label_names
     evaluated = np.bincount(data.eval.labels, minlength=len(label_names))
     counts = data.counts_before if data.counts_before is not None else evaluated
-    width = max(10, *(len(name) + 2 for name in label_names))
+    names = [name if len(name) <= 40 else f"{name[:39]}…" for name in label_names]
+    width = max(10, *(len(name) + 2 for name in names))
     lines = [f"{'class':<{width}}{'share':>8}{'images':>8}{'recall':>8}"]
     for c in np.argsort(counts, kind="stable"):
-        recall = results[f"eval_recall_{label_names[c]}"]
+        recall = f"{results[f'eval_recall_{label_names[c]}']:.3f}" if evaluated[c] else "-"
         share = counts[c] / counts.sum()
-        lines.append(f"{label_names[c]:<{width}}{share:>8.1%}{evaluated[c]:>8}{recall:>8.3f}")
+        lines.append(f"{names[c]:<{width}}{share:>8.1%}{evaluated[c]:>8}{recall:>8}")
+    if absent := [name for name, count in zip(label_names, evaluated) if not count]:
+        lines.append(f"Without images, and so not in the mean recall: {', '.join(absent)}")
     return "\n".join(lines)
 
 
