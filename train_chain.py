@@ -27,8 +27,9 @@ import timm
 from modeling import FerEfficientNetImageProcessor
 from train import load_data
 from training.arguments import NOT_RECIPE, Arguments, parse_arguments
-from training.data import DataError, first_line
-from training.report import read_run
+from training.checkpoints import last_whole_checkpoint
+from training.data import DataError, first_line, load_splits
+from training.report import read_run, was_measured
 
 ROOT = Path(__file__).resolve().parent
 MEASURED = ROOT / "benchmarks" / "results" / "model_stages.md"  # RESULTS.md shows it too
@@ -99,6 +100,8 @@ def finished(stages: Sequence[Stage]) -> list[str]:
         run = read_run(stage.folder)
         if run is None or not (stage.folder / "model.safetensors").is_file():
             continue
+        if not was_measured(stage.folder) and last_whole_checkpoint(stage.folder):
+            continue  # resumed, it is measured without being trained again
         differs = differences(stage, run, data_fingerprint(stage, fingerprints))
         for need in stage.needs:
             if need in folders and need not in done:
@@ -141,7 +144,9 @@ def data_fingerprint(stage: Stage, known: dict[str, str]) -> str:
     processor = FerEfficientNetImageProcessor.from_pretrained(stage.folder)
     read_as = f"{stage.args.data} {processor.to_json_string()}"
     if read_as not in known:
-        known[read_as] = load_data(stage.args, processor, lambda words: None)[1]["fingerprint"]
+        splits = load_splits(stage.args.data)
+        report = load_data(stage.args, splits, processor, {}, lambda words: None)[1]
+        known[read_as] = report["fingerprint"]
     return known[read_as]
 
 

@@ -38,6 +38,7 @@ class FakeTrain:
         run = {"arguments": args.to_dict(), "data_fingerprint": "same", "stages": {}}
         (folder / "run.yaml").write_text(yaml.safe_dump(run))
         results = {"epoch": 1, "train_runtime": 1, "train_steps_per_second": 1}
+        results["eval_accuracy"] = 0.5
         (folder / "all_results.json").write_text(json.dumps(results))
         (folder / "model.safetensors").touch()
         time = len(self.calls)
@@ -125,6 +126,21 @@ def test_a_stage_that_was_cut_off_is_resumed(chain, fake, status):
         ("2_second", ["--resume_from_checkpoint", "true"]),
         ("10_last", []),
     ]
+
+
+def test_a_stage_that_was_not_measured_is_resumed_if_it_can_be(chain, fake, monkeypatch):
+    run(chain)
+    calls = len(fake.calls)
+    file = Path("runs/1_first/all_results.json")
+    results = json.loads(file.read_text())
+    del results["eval_accuracy"]
+    file.write_text(json.dumps(results))
+    run(chain)
+    assert len(fake.calls) == calls
+    monkeypatch.setattr(train_chain, "last_whole_checkpoint", lambda folder: folder)
+    monkeypatch.setattr(train_chain, "_age", lambda folder: 0)
+    with pytest.raises(SystemExit, match="runs/1_first is yet to be trained"):
+        run(chain)
 
 
 def test_ctrl_c_waits_for_the_stage_to_save_itself(chain, fake, capsys):

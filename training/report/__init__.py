@@ -3,7 +3,7 @@
 from .files import check_output_dir, remove_checkpoints_and_logs, write_json, written_whole
 from .markdown import markdown_table
 from .run_folder import RunFolder
-from .run_record import chain, read_run
+from .run_record import chain, read_run, was_measured
 from .verify import load_back, predict_in_clean_process
 from .way_on import LOADING_BACK, say_way_on
 
@@ -19,5 +19,6 @@ __all__ = [
     "remove_checkpoints_and_logs",
     "say_way_on",
     "write_json",
+    "was_measured",
     "written_whole",
 ]

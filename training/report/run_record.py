@@ -107,6 +107,11 @@ def read_run(folder: Path) -> dict | None:
     return (record if "stages" in record else renewed(record)) | took
 
 
+def was_measured(folder: Path) -> bool:
+    """Whether the results of a folder have those of an evaluation, too."""
+    return "eval_accuracy" in json.loads((folder / "all_results.json").read_text())
+
+
 def chain(folder: Path) -> dict[str, dict]:
     """
     By name the stages that led to a folder, each after those it needs, the folder's own run last.
