@@ -123,6 +123,8 @@ def _about_results(
     images = {name: min(before[name], after[name]) for name in before}  # repeated ones once
     rarest = min(label_names, key=before.get)
     first = next(iter(quoted.values()))
+    counts = {file: dict(zip(label_names, _evaluated(one))) for file, one in quoted.items()}
+    measured = all(of[rarest] for of in counts.values())
     return {
         "splits": [
             {
@@ -130,14 +132,14 @@ def _about_results(
                 "file": file,
                 "figures": _figures_table(results),
                 "classes": _classes_table(results, label_names, images),
-                "of_rarest": _of_class(results, rarest),
+                "of_rarest": _of_class(results, rarest) if counts[file][rarest] else "",
                 "absent": _absent(results, label_names),
             }
             for file, results in quoted.items()
         ],
         "test_copies": _copies_in_training(quoted, data_report),
         "calibration": _calibration(quoted),
-        "prior_table": _prior_table(quoted, rarest),
+        "prior_table": _prior_table(quoted, rarest if measured else None),
         "learned_another": _learned_another(quoted),
         "scored": any(f"eval_mean_score_{rarest}" in results for results in quoted.values()),
         "confusions": _confusions(first, label_names),
@@ -497,12 +499,11 @@ def _learned_another(quoted: Mapping[str, Mapping]) -> bool:
     return any("eval_train_prior_accuracy" in results for results in quoted.values())
 
 
-def _prior_table(quoted: Mapping[str, Mapping], rarest: str) -> str:
+def _prior_table(quoted: Mapping[str, Mapping], rarest: str | None) -> str:
     """What the other priors do beside the default, on each split whose results say it."""
     default = "learned" if _learned_another(quoted) else "train"
-    keys = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"} | {
-        f"recall_{rarest}": f"recall of {rarest}"
-    }
+    keys = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
+    keys |= {f"recall_{rarest}": f"recall of {rarest}"} if rarest else {}
     rows = []
     for results in quoted.values():
         others = [one for one in ("train", "uniform") if f"eval_{one}_prior_accuracy" in results]

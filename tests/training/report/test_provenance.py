@@ -154,6 +154,7 @@ def test_a_class_without_evaluation_images_is_named_and_has_no_figures(tmp_path)
     card = write_model_card(tmp_path).read_text()
     assert "| calm | 100 | 0 | – | – | – | – |" in card
     assert "No validation image is of `calm`: nothing is known" in card
+    assert "Of the predictions of `calm`" not in card and "recall of calm" not in card
     assert "Balanced accuracy is the mean recall of the classes that the images have" in card
     results = json.loads((tmp_path / "all_results.json").read_text())
     quoted = {"all_results.json": results}
