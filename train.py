@@ -44,12 +44,10 @@ from training.checkpoints import TrainingError
 from training.data import (
     DataError,
     RunData,
-    audit,
     class_names,
-    decode_splits,
     load_splits,
+    prepare_splits,
     split_data,
-    summary_line,
 )
 from training.evaluation import evaluate, recall_table, result_line
 from training.network import build_network, round_weights
@@ -108,15 +106,17 @@ def load_data(
     args: Arguments, splits, processor, left_out: dict, say: Callable[[str], None]
 ) -> tuple[RunData, dict]:
     """What the run trains on and evaluates, and the audit of the whole data set."""
-    skipped = left_out.get("skipped_rows")
-    decoded = decode_splits(splits, processor, skipped)
-    audit_report = audit(decoded, class_names(splits)) | {"skipped_rows": []} | left_out
-    say(summary_line(audit_report))
-    if skipped:
-        say(f"Left out {len(skipped)} rows that cannot be used, listed in data_report.json:")
-        say("\n".join(f"  {words}" for words in skipped[:3]))
-
     seed, training = args.training.seed, not args.training.evaluate_only
+    decoded, audit_report = prepare_splits(
+        splits,
+        args.data,
+        processor,
+        left_out,
+        side=max([processor.size["height"], *args.training.progressive_sizes]),
+        folder=Path(args.training.output_dir),
+        seed=seed,
+        say=say,
+    )
     data = split_data(decoded, args.data, seed=seed, training=training)
     if data.train is None:
         return data, audit_report
@@ -181,7 +181,7 @@ def train(args: Arguments, trainer: FerTrainer, say: Callable[[str], None]) -> d
     if args.training.precise_bn:
         recompute_statistics(
             trainer.model,
-            trainer.train_dataset.images,
+            trainer.train_dataset.pixels,
             trainer.processing_class,
             count=args.training.precise_bn,
             batch_size=args.training.per_device_eval_batch_size,
