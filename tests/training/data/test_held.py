@@ -18,7 +18,9 @@ CLASSES = Features({"image": Image(), "label": ClassLabel(names=["calm", "tense"
 def photos(*sizes, channels=3):
     """Of (width, height) each, random pixels."""
     shape = (channels,) if channels > 1 else ()
-    return [RNG.integers(0, 256, (height, width, *shape), dtype=np.uint8) for width, height in sizes]
+    return [
+        RNG.integers(0, 256, (height, width, *shape), dtype=np.uint8) for width, height in sizes
+    ]
 
 
 def rows_of(*arrays):
