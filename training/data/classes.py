@@ -90,6 +90,16 @@ def _are_numbers(names: Sequence[str | None]) -> bool:
     return all(name is None or str(name).strip().isdigit() for name in names)
 
 
+def count_from_zero(splits: Mapping[str, Labels]) -> None:
+    """Numbers from 1 to as many as there are names, in all splits together, are ids plus one."""
+    numbers = [value for of in splits.values() if of.names for value in of.values]
+    numbers = [value for value in numbers if value is not None]
+    named = {len(of.names) for of in splits.values() if of.names}
+    if numbers and min(numbers) == 1 and {max(numbers)} == named:
+        for of in splits.values():
+            of.values = [value if value is None else value - 1 for value in of.values]
+
+
 def own_classes(
     splits: Mapping[str, Labels], label_names: Sequence[str] | None, source: str
 ) -> tuple[str, ...]:

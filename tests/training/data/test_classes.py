@@ -108,6 +108,24 @@ def test_numbers_take_their_names_from_the_flag(tmp_path, make):
         load_any(source, "tense", "calm")
 
 
+def test_numbers_from_1_on_are_counted_over_all_splits(tmp_path):
+    """As RAF-DB's folders; a split that lacks the last one is read as the others."""
+    source = tree(tmp_path / "faces", *(f"train/{n}" for n in "123"), "test/1", "test/2")
+    names = ("surprise", "fear", "disgust")
+    expected = {"train": [*names], "test": [*names[:2]]}
+    assert words(load_any(source, *names)) == expected
+    with pytest.raises(DataError, match="label 2 has no name; names are given for 0 to 1"):
+        load_any(source, *names[:2])
+    from_zero = load_any(source, "none", *names)  # 1 to 3 of 0 to 3
+    assert words(from_zero) == expected
+
+
+def test_numbers_from_1_on_are_no_guess_among_fer2013s(tmp_path):
+    source = tree(tmp_path / "faces", *"1234567")
+    with pytest.raises(DataError, match="label 7 has no name; names are given for 0 to 6"):
+        load_fer2013(source, label_names=LABELS)
+
+
 def test_the_flag_orders_the_names_that_data_have(tmp_path):
     source = tree(tmp_path / "faces", "asleep", "calm", "tense")
     splits = load_any(source, "tense", "calm", "asleep")
