@@ -40,12 +40,10 @@ from training.checkpoints import TrainingError
 from training.data import (
     DataError,
     RunData,
-    audit,
     class_names,
-    decode_splits,
     load_splits,
+    prepare_splits,
     split_data,
-    summary_line,
 )
 from training.evaluation import evaluate, summary
 from training.gaps import Gaps
@@ -109,15 +107,17 @@ def load_data(
     args: Arguments, splits, processor, left_out: dict, say: Callable[[str], None]
 ) -> tuple[RunData, dict]:
     """What the run trains on and evaluates, and the audit of the whole data set."""
-    skipped = left_out.get("skipped_rows")
-    decoded = decode_splits(splits, processor, skipped)
-    audit_report = audit(decoded, class_names(splits)) | {"skipped_rows": []} | left_out
-    say(summary_line(audit_report))
-    if skipped:
-        say(f"Left out {len(skipped)} rows that cannot be used, listed in data_report.json:")
-        say("\n".join(f"  {words}" for words in skipped[:3]))
-
     seed, training = args.training.seed, not args.training.evaluate_only
+    decoded, audit_report = prepare_splits(
+        splits,
+        args.data,
+        processor,
+        left_out,
+        side=max([processor.size["height"], *args.training.progressive_sizes]),
+        folder=Path(args.training.output_dir),
+        seed=seed,
+        say=say,
+    )
     data = split_data(decoded, args.data, seed=seed, training=training)
     if data.train is None:
         return data, audit_report

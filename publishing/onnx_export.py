@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import json
 from collections.abc import Mapping, Sized
 from pathlib import Path
 
@@ -25,8 +26,10 @@ from training.data import (
     DataArguments,
     FaceDataset,
     decode_splits,
+    lacks_validation,
     load_splits,
     paper_split,
+    with_validation,
 )
 from training.evaluation import FerMetrics
 
@@ -95,18 +98,21 @@ def onnx_faces(
     try:
         left_out: dict = {}
         splits = load_splits(data, left_out)
-        skipped = left_out.get("skipped_rows")
-        if data.split == "paper":  # its test part is of the pooled splits
-            decoded = decode_splits(splits, processor, skipped)
-            parts = paper_split(decoded, data.paper_samples_per_class, seed=flags["seed"])
-            train = parts["train"]
-            return "test", parts["test"], train.select(_shuffled(train)[:CALIBRATION_IMAGES])
+        skipped, held = left_out.get("skipped_rows"), _held_in(run)
+        if data.split == "paper" or lacks_validation(splits, data):
+            decoded = decode_splits(splits, processor, skipped, **held)
+            if data.split == "paper":  # its test part is of the pooled splits
+                parts = paper_split(decoded, data.paper_samples_per_class, seed=flags["seed"])
+            else:
+                parts = with_validation(decoded, data.validation_share, seed=flags["seed"])
+            name, train = "test" if data.split == "paper" else "validation", parts["train"]
+            return name, parts[name], train.select(_shuffled(train)[:CALIBRATION_IMAGES])
         name = data.eval_split if data.eval_split in splits else [*splits][-1]
         chosen = {name: splits[name]}
         if name != "train" and "train" in splits:
             train = splits["train"]
             chosen["train"] = train.select(_shuffled(train)[:CALIBRATION_IMAGES])
-        decoded = decode_splits(chosen, processor, skipped)
+        decoded = decode_splits(chosen, processor, skipped, **held)
         if len(decoded) == 2:
             return name, decoded[name], decoded["train"]
         faces, rows = decoded[name], _shuffled(decoded[name])
@@ -117,6 +123,13 @@ def onnx_faces(
             f"ONNX in 8 bits needs faces to set its ranges and to measure parity. {error}\n"
             "Give them by --dataset_for_onnx PATH, or publish without by --no_onnx."
         ) from error
+
+
+def _held_in(run: Path) -> dict:
+    """Of `decode_splits`: at which size the run held its images; its results are of those."""
+    report = json.loads((run / "data_report.json").read_text())
+    side = report.get("held_images", {}).get("side")  # older runs do not say it
+    return {"side": side, "as_is": False} if side else {}
 
 
 def _shuffled(faces: Sized) -> np.ndarray:

@@ -48,6 +48,7 @@ COMMON_FLAGS = (
 # Beginnings of the names of arguments that do not change what a run learns.
 NOT_RECIPE = (
     *("output_dir", "overwrite", "resume_from_checkpoint", "dataset", "skip_bad_rows"),
+    "memory_gb",
     *(
         "logging_",
         "log_",

@@ -348,7 +348,7 @@ class FerTrainer(Trainer):
         with gaps.on_error("batch norm statistics of --precise_bn; those of the training stay"):
             recompute_statistics(
                 self.model,
-                self.train_dataset.images,
+                self.train_dataset.pixels,
                 self.processing_class,
                 count=self.args.precise_bn,
                 batch_size=self.args.per_device_eval_batch_size,

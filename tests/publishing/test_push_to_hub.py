@@ -27,7 +27,7 @@ from publishing import PublishError, onnx_kept
 from publishing.model import _without_folders, without_poor_int8
 from publishing.onnx_export import onnx_faces, quantize
 from tests.publishing.hub_server import HubServer, files_of
-from training.data import LABELS, decode_split, load_fer2013
+from training.data import LABELS, decode_split, load_fer2013, with_validation
 from training.data.splits import paper_split
 from training.report import predict_in_clean_process
 from training.report.card import write_model_card
@@ -147,6 +147,27 @@ def test_onnx_of_the_papers_protocol_is_measured_on_its_test_part(run):
     parts = paper_split(decoded, 4, seed=flags["seed"])
     assert torch.equal(faces.images, parts["test"].images)
     assert {*calibration.digests} == {*parts["train"].digests}
+
+
+def test_onnx_of_a_run_whose_validation_split_was_made_is_measured_on_it(run, tmp_path):
+    train = load_fer2013("synthetic", synthetic_images=100)["train"]
+    train.to_parquet(tmp_path / "train.parquet")
+    arguments = yaml.safe_load((run / "run.yaml").read_text())["arguments"]
+    flags = {name: value for group in arguments.values() for name, value in group.items()}
+    name, faces, calibration = onnx_faces(run, flags, str(tmp_path))
+    decoded = {"train": decode_split(train, FerEfficientNetImageProcessor(), "train")}
+    made = with_validation(decoded, flags["validation_share"], seed=flags["seed"])
+    assert name == "validation" and torch.equal(faces.images, made["validation"].images)
+    assert {*calibration.digests} == {*made["train"].digests}
+
+
+def test_onnx_is_measured_on_faces_of_the_size_that_the_run_held(run, tmp_path):
+    report = tmp_path / "run" / "data_report.json"
+    shutil.copytree(run, tmp_path / "run")
+    report.write_text(json.dumps(json.loads(report.read_text()) | {"held_images": {"side": 40}}))
+    arguments = yaml.safe_load((run / "run.yaml").read_text())["arguments"]
+    flags = {name: value for group in arguments.values() for name, value in group.items()}
+    assert onnx_faces(tmp_path / "run", flags, None)[1].images.shape[-1] == 40
 
 
 def test_8_bit_ranges_come_from_training_faces(run):

@@ -12,6 +12,7 @@ from .dataset import (
     load_splits,
 )
 from .ferplus import join_votes, label_by_majority, vote_shares
+from .prepare import prepare_splits
 from .schema import (
     FEATURES,
     LABELS,
@@ -22,7 +23,16 @@ from .schema import (
     first_line,
 )
 from .sources import DEFAULT_SOURCE, load_fer2013
-from .splits import RunData, cap_per_class, class_counts, paper_split, split_data, stratified_split
+from .splits import (
+    RunData,
+    cap_per_class,
+    class_counts,
+    lacks_validation,
+    paper_split,
+    split_data,
+    stratified_split,
+    with_validation,
+)
 from .synthetic import draw_faces, encode_png
 
 __all__ = [
@@ -48,11 +58,14 @@ __all__ = [
     "first_line",
     "join_votes",
     "label_by_majority",
+    "lacks_validation",
     "load_fer2013",
     "load_splits",
     "paper_split",
+    "prepare_splits",
     "split_data",
     "stratified_split",
     "summary_line",
     "vote_shares",
+    "with_validation",
 ]

@@ -58,6 +58,11 @@ class DataArguments:
     eval_split: Literal["train", "development", "validation", "test"] | None = arg(
         None, "Split to evaluate. Default: validation; with --split paper: test."
     )
+    validation_share: float = arg(
+        0.1,
+        "Share of the training images that becomes the validation split where the data have none, "
+        "drawn by --seed in each class, identical images on one side.",
+    )
     development_share: float = arg(
         0.0,
         "Hold this share of the training images out as the split 'development', stratified, "
@@ -69,6 +74,11 @@ class DataArguments:
         "Remove training images that are pixel-for-pixel copies of images held out from training: "
         "of the validation and the test split, whichever is evaluated.",
     )
+    memory_gb: float = arg(
+        4.0,
+        "Decoded images are held in memory up to this many GB in each process; more of them are "
+        "read from a file beside --output_dir, which is gone when the run ends.",
+    )
     synthetic_images: int = arg(5000, "Training images drawn by --dataset synthetic.")
     synthetic_seed: int = arg(0, "Seed of --dataset synthetic.")
 
@@ -76,6 +86,11 @@ class DataArguments:
         check_range(self, "paper_samples_per_class", 2, float("inf"))
         check_range(self, "synthetic_images", 1, float("inf"))
         check_range(self, "development_share", 0, 1)
+        check_range(self, "memory_gb", 0, float("inf"))
+        if not 0 < self.validation_share < 1:
+            raise ValueError(
+                f"--validation_share must be in (0, 1), but it is {self.validation_share}."
+            )
         if self.label_source == "ferplus" and self.classes == "any":
             raise ValueError(
                 "--label_source ferplus has classes of its own; leave out --classes any."

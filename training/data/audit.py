@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 
 from .dataset import FaceDataset
 
@@ -66,13 +67,13 @@ def audit(splits: Mapping[str, FaceDataset], label_names: Sequence[str]) -> dict
 
 
 def _split_report(faces: FaceDataset, label_names: Sequence[str]) -> dict:
-    flat = faces.images.flatten(1)
-    blank = (flat.amax(dim=1) == flat.amin(dim=1)).nonzero().flatten().tolist()
+    pixels = (images.flatten(1) for images in faces.batches())
+    blank = torch.cat([flat.amax(dim=1) == flat.amin(dim=1) for flat in pixels])
     counts = np.bincount(faces.labels.numpy(), minlength=len(label_names))
     return {
         "images": len(faces),
         "class_counts": dict(zip(label_names, counts.tolist())),
-        "blank_images": blank,
+        "blank_images": blank.nonzero().flatten().tolist(),
     }
 
 
@@ -81,11 +82,18 @@ def summary_line(report: dict) -> str:
     sizes = ", ".join(f"{name} {split['images']}" for name, split in report["splits"].items())
     blanks = sum(len(split["blank_images"]) for split in report["splits"].values())
     largest, smallest = _extremes(report)
+    made = ""
+    if "validation_made" in report:
+        share, seed = (report["validation_made"][key] for key in ("share", "seed"))
+        made = (
+            f"; the validation split was made: {share:.0%} of the training images of each class, "
+            f"drawn by seed {seed}, identical ones on one side"
+        )
     return (
         f"Data: {sizes} images; largest class {largest}, smallest {smallest}; {blanks} blank; "
         f"{report['groups_of_identical_images']} groups of identical images "
         f"({report['groups_with_conflicting_labels']} with conflicting labels); "
-        f"copies {_copies(report['splits'])}"
+        f"copies {_copies(report['splits'])}{made}"
     )
 
 

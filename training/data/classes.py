@@ -80,13 +80,24 @@ def read_labels(split: Dataset, where: str, label_names: Sequence[str] | None) -
         raise DataError(
             f"{where}: labels are integers without names, and copies of FER-2013 order the classes "
             "differently. Give their names in the order of the ids: "
-            "--label_names angry disgust fear happy sad surprise neutral"
+            "--label_names angry disgust fear happy sad surprise neutral, or, with --classes any, "
+            "those of your classes."
         )
     return Labels(where, values, [name.strip() for name in label_names], files)
 
 
 def _are_numbers(names: Sequence[str | None]) -> bool:
     return all(name is None or str(name).strip().isdigit() for name in names)
+
+
+def count_from_zero(splits: Mapping[str, Labels]) -> None:
+    """Numbers from 1 to as many as there are names, in all splits together, are ids plus one."""
+    numbers = [value for of in splits.values() if of.names for value in of.values]
+    numbers = [value for value in numbers if value is not None]
+    named = {len(of.names) for of in splits.values() if of.names}
+    if numbers and min(numbers) == 1 and {max(numbers)} == named:
+        for of in splits.values():
+            of.values = [value if value is None else value - 1 for value in of.values]
 
 
 def own_classes(
@@ -97,14 +108,15 @@ def own_classes(
     labels are words or folders; `label_names` gives another.
 
     Raises:
-        DataError: the splits have different classes, a name is there twice or empty, or there are
-            fewer than 2 or more than `MOST_CLASSES`.
+        DataError: the splits have different classes, or two orders of them; a name is there twice
+            or empty; or there are fewer than 2 classes or more than `MOST_CLASSES`.
     """
     by_split = {name: of.names or sorted(of.words()) for name, of in splits.items()}
     ordered = [of.names for of in splits.values() if of.names]
     words = sorted(set().union(*by_split.values()))
-    names = list(label_names or (ordered[0] if ordered else words))
-    if any(other != ordered[0] for other in ordered) or set(words) - set(names):
+    names = [name.strip() for name in label_names or (ordered[0] if ordered else words)]
+    in_two_orders = not label_names and any(other != ordered[0] for other in ordered)
+    if in_two_orders or set(words) - set(names):
         found = "; ".join(f"{name}: {', '.join(of)}" for name, of in by_split.items())
         expected = f"the classes {', '.join(names)}" if label_names else "the same classes"
         raise DataError(f"{source}: expected {expected} in every split, but found {found}.")

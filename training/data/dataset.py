@@ -1,8 +1,10 @@
-"""A split decoded once and held in memory."""
+"""A split whose images are decoded once."""
 
+import copy
 import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,42 +15,57 @@ from datasets.utils import tqdm
 from .. import modeling
 from .arguments import DataArguments
 from .ferplus import join_votes, label_by_majority
+from .held import HeldImages, ImageRows
 from .schema import FEATURES, FERPLUS_VOTES, LABELS, BadRow, DataError, first_line, note_bad_row
 from .sources import load_fer2013
 
 
 class FaceDataset(torch.utils.data.Dataset):
     """
-    A split decoded once and held as uint8: 83 MB for all of FER-2013.
+    A split decoded once and held as uint8 (`HeldImages`): 83 MB for all of FER-2013.
 
     `__getitems__` gives a whole batch by one indexing, so no Python runs per image:
     {"pixel_values": uint8 (N, C, H, W), "labels": int64 (N,)}, and "voted" where it is set.
+    Selections share the images that are held, as splits that were decoded together do.
 
     Args:
-        images: uint8 (N, C, H, W). labels: int64 (N,).
+        images: uint8 (N, C, H, W), or rows of it. labels: int64 (N,).
         votes: float32 (N, 10), each image's FER+ votes; zeros where there are none. None: the
             source has no votes.
         voted: float32 (N, classes), what the votes say of the label
             (`training.targets.with_votes`). None: votes are not used.
         label_names: the class names by id.
+
+    `pixels` are the images, to be read by row or by a slice of rows; `images` reads all.
     """
 
     def __init__(
         self,
-        images: torch.Tensor,
+        images: torch.Tensor | ImageRows,
         labels: torch.Tensor,
         votes: torch.Tensor | None = None,
         voted: torch.Tensor | None = None,
         label_names: Sequence[str] = LABELS,
     ):
-        self.images, self.labels, self.votes, self.voted = images, labels, votes, voted
+        self.pixels, self.labels = images, labels
+        self.votes, self.voted = votes, voted
         self.label_names = tuple(label_names)
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def images(self) -> torch.Tensor:
+        """uint8 (N, C, H, W), all in memory at once."""
+        return self.pixels[:]
+
+    def batches(self, size: int = 1024) -> Iterator[torch.Tensor]:
+        """The images in order, uint8 (up to `size`, C, H, W) at a time."""
+        for start in range(0, len(self), size):
+            yield self.pixels[start : start + size]
+
     def __getitem__(self, row) -> dict[str, torch.Tensor]:
-        item = {"pixel_values": self.images[row], "labels": self.labels[row]}
+        item = {"pixel_values": self.pixels[row], "labels": self.labels[row]}
         return item if self.voted is None else item | {"voted": self.voted[row]}
 
     def __getitems__(self, rows: list[int]) -> dict[str, torch.Tensor]:
@@ -60,18 +77,25 @@ class FaceDataset(torch.utils.data.Dataset):
         return np.array(
             [
                 hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest()
-                for image in self.images.numpy()
+                for images in self.batches()
+                for image in images.numpy()
             ]
         )
 
     def select(self, rows: np.ndarray) -> "FaceDataset":
-        """These rows, in this order."""
+        """These rows, in this order; of the images none is copied."""
         chosen = torch.as_tensor(rows)
-        columns = (self.images, self.labels, self.votes, self.voted)
+        columns = (self.labels, self.votes, self.voted)
         columns = (None if column is None else column[chosen] for column in columns)
-        faces = FaceDataset(*columns, self.label_names)
+        faces = FaceDataset(_rows_of(self.pixels, chosen), *columns, self.label_names)
         if "digests" in vars(self):
             faces.digests = self.digests[chosen.numpy()]
+        return faces
+
+    def with_voted(self, voted: torch.Tensor) -> "FaceDataset":
+        """The same images, with what their votes say: float32 (N, classes)."""
+        faces = copy.copy(self)
+        faces.voted = voted
         return faces
 
     @staticmethod
@@ -79,13 +103,26 @@ class FaceDataset(torch.utils.data.Dataset):
         """All rows of the parts, one part after another; votes if every part has them."""
         votes = [faces.votes for faces in parts]
         pooled = FaceDataset(
-            torch.cat([faces.images for faces in parts]),
+            _joined([faces.pixels for faces in parts]),
             torch.cat([faces.labels for faces in parts]),
             None if any(column is None for column in votes) else torch.cat(votes),
             label_names=parts[0].label_names,
         )
         pooled.digests = np.concatenate([faces.digests for faces in parts])
         return pooled
+
+
+def _rows_of(pixels: torch.Tensor | ImageRows, chosen: torch.Tensor) -> ImageRows:
+    if isinstance(pixels, ImageRows):
+        return ImageRows(pixels.held, pixels.rows[chosen])
+    return ImageRows(pixels, chosen)
+
+
+def _joined(parts: list[torch.Tensor | ImageRows]) -> torch.Tensor | ImageRows:
+    held = getattr(parts[0], "held", None)
+    if held is not None and all(getattr(part, "held", None) is held for part in parts):
+        return ImageRows(held, torch.cat([part.rows for part in parts]))
+    return torch.cat([part[:] for part in parts])
 
 
 def load_splits(arguments: DataArguments, left_out: dict | None = None) -> DatasetDict:
@@ -120,44 +157,76 @@ def class_names(splits: Mapping[str, Dataset]) -> tuple[str, ...]:
 
 
 def decode_splits(
-    splits: Mapping[str, Dataset], processor, skipped: list[str] | None = None
+    splits: Mapping[str, Dataset],
+    processor,
+    skipped: list[str] | None = None,
+    *,
+    side: int | None = None,
+    as_is: bool = True,
+    memory_gb: float = math.inf,
+    folder: Path | None = None,
+    record: dict | None = None,
 ) -> dict[str, FaceDataset]:
-    """Each of the splits through `decode_split`."""
-    return {name: decode_split(split, processor, name, skipped) for name, split in splits.items()}
+    """
+    Decodes each image once by `processor.to_uint8`. Formats and limits are those of
+    `modeling.photo_reading`; `HeldImages` says at which size and where the images are held.
+
+    Args:
+        skipped: as in `load_fer2013`.
+        side, as_is, memory_gb, folder: of `HeldImages`.
+        record: how the images are held is noted here under `held_images`.
+
+    Raises:
+        DataError: an image cannot be read (the message names the split, the row and its file), or
+            there is no room for the images.
+    """
+    held = HeldImages(
+        sum(map(len, splits.values())),
+        processor,
+        side=side,
+        as_is=as_is,
+        memory_gb=memory_gb,
+        folder=folder,
+    )
+    rows, kept = {}, {}
+    for name, split in splits.items():
+        start = held.filled
+        kept[name] = _decode_into(held, split, processor, name, skipped)
+        rows[name] = torch.arange(start, held.filled)
+    if record is not None:
+        record["held_images"] = held.record()
+    return {
+        name: FaceDataset(
+            ImageRows(held.images, rows[name]),
+            torch.tensor(split["label"][:]),
+            _votes(split, name),
+            label_names=split.features["label"].names,
+        )
+        for name, split in kept.items()
+    }
 
 
 def decode_split(
     split: Dataset, processor, name: str, skipped: list[str] | None = None
 ) -> FaceDataset:
-    """
-    Decodes each image once by `processor.to_uint8`; images of another size than the first are
-    resized to the processor's. Formats and limits are those of `modeling.photo_reading`.
+    """One split, called `name`, as `decode_splits` decodes it."""
+    return decode_splits({name: split}, processor, skipped)[name]
 
-    Args:
-        skipped: as in `load_fer2013`.
 
-    Raises:
-        DataError: an image cannot be read; the message names the split, the row and its file.
-    """
-    encoded = split.cast_column("image", Image(decode=False))
-    images, rows = [], []
+def _decode_into(
+    held: HeldImages, split: Dataset, processor, name: str, skipped: list[str] | None
+) -> Dataset:
+    """The rows of the split whose images could be read and are held now."""
+    encoded, rows = split.cast_column("image", Image(decode=False)), []
     for row, value in enumerate(tqdm(encoded["image"], desc=f"Decoding {name}", unit="image")):
         try:
-            images.append(_decode(value, processor, f"{name}, row {row}"))
+            held.append(_decode(value, processor, f"{name}, row {row}"))
             rows.append(row)
         except BadRow as error:
             note_bad_row(error, skipped)
     if not rows:
         raise DataError(f"{name}: none of the {len(split)} images can be read: {skipped[-1]}")
-    if len(rows) < len(split):
-        split = split.select(rows)
-    if len({image.shape for image in images}) > 1:
-        images = [
-            processor.resize_batch(image[None])[0].round().clamp(0, 255).to(torch.uint8)
-            for image in images
-        ]
-    labels, names = torch.tensor(split["label"][:]), split.features["label"].names
-    return FaceDataset(torch.stack(images), labels, _votes(split, name), label_names=names)
+    return split.select(rows) if len(rows) < len(split) else split
 
 
 def _decode(value: dict | None, processor, where: str) -> torch.Tensor:

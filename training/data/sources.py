@@ -14,7 +14,7 @@ import datasets
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Image
 
-from .classes import Labels, id_among, own_classes, read_labels
+from .classes import Labels, count_from_zero, id_among, own_classes, read_labels
 from .image_tree import load_image_tree
 from .kaggle_csv import load_kaggle_csv
 from .parquet import load_parquet
@@ -150,6 +150,7 @@ def _with_classes(
     }
     names, id_of = LABELS, label_id
     if classes == "any":
+        count_from_zero(labels)
         names = own_classes(labels, label_names, source)
         id_of = id_among(names)
     found = {

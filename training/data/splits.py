@@ -116,13 +116,48 @@ def paper_split(
     return {"train": pool.select(train), "test": pool.select(test)}
 
 
+def lacks_validation(splits: Mapping[str, object], arguments: DataArguments) -> bool:
+    """Whether the validation split is to be evaluated, but has to be made: `with_validation`."""
+    wanted = arguments.split == "official" and arguments.eval_split == "validation"
+    return wanted and "train" in splits and "validation" not in splits
+
+
+def with_validation(
+    splits: Mapping[str, FaceDataset], share: float, *, seed: int
+) -> dict[str, FaceDataset]:
+    """
+    `splits` with a validation split that is `share` of each class's distinct training images, at
+    least one where there are two; copies of one image stay together.
+
+    Raises:
+        DataError: no class has two distinct training images.
+    """
+    kept, held_out = development_split(splits["train"], share, seed=seed, least=1)
+    if not len(held_out):
+        raise DataError(
+            "There is no validation split, and none can be made: expected two different training "
+            "images of some class, but found none."
+        )
+    return {"train": kept, "validation": held_out} | {
+        name: faces for name, faces in splits.items() if name != "train"
+    }
+
+
 def development_split(
-    faces: FaceDataset, share: float, *, seed: int
+    faces: FaceDataset, share: float, *, seed: int, least: int = 0
 ) -> tuple[FaceDataset, FaceDataset]:
-    """Without `share` of each class's distinct images, and those; copies of one stay together."""
+    """
+    Without `share` of each class's distinct images, and those; copies of one stay together.
+
+    least: of a class that has more; one stays in any case.
+    """
     _, first, image = np.unique(faces.digests, return_index=True, return_inverse=True)
-    _, chosen = stratified_split(faces.labels.numpy()[first], share, seed=seed)
-    held_out = np.isin(image, chosen)
+    labels = faces.labels.numpy()[first]
+    counts = class_counts(labels, 0)
+    sizes = np.round(counts * share).astype(np.int64)
+    if least:
+        sizes = np.minimum(np.maximum(sizes, least), np.maximum(counts - 1, 0))
+    held_out = np.isin(image, choose_rows(labels, sizes, seed))
     return faces.select(np.flatnonzero(~held_out)), faces.select(np.flatnonzero(held_out))
 
 

@@ -21,7 +21,8 @@ def evaluation_results(
     """
     Every figure of `FerMetrics` as `eval_<name>`, and as `eval_<name>_without_copies`.
 
-    The latter are over the images that are no copies.
+    The latter are over the images that are no copies. Where a class has no image, its recall is
+    undefined and stands there as 0: such classes are named by `eval_classes_without_images`.
 
     Args:
         logits: (N, C). labels: (N,). copies: (N,) bool, as in `RunData`, or None.
@@ -40,6 +41,8 @@ def evaluation_results(
         log_p = log_softmax(logits[rows].astype(np.float64), axis=1)
         figures["loss"] = float(-log_p[np.arange(len(log_p)), labels[rows]].mean())
         figures["samples"] = int(rows.sum())
+        if absent := [name for c, name in enumerate(label_names) if not (labels[rows] == c).any()]:
+            figures["classes_without_images"] = absent
         results |= {f"eval_{name}{suffix}": value for name, value in figures.items()}
     return results
 
@@ -138,7 +141,10 @@ def summary(results: Mapping, data: RunData) -> str:
 
 
 def recall_table(results: Mapping, data: RunData) -> str:
-    """What imbalance does: each class's share of training images and recall, rarest first."""
+    """
+    What imbalance does: each class's share of training images and recall, rarest first. A class
+    without evaluated images has none.
+    """
     label_names = data.label_names
     evaluated = np.bincount(data.eval.labels, minlength=len(label_names))
     counts = data.counts_before if data.counts_before is not None else evaluated
@@ -149,8 +155,6 @@ def recall_table(results: Mapping, data: RunData) -> str:
         recall = f"{results[f'eval_recall_{label_names[c]}']:.3f}" if evaluated[c] else "-"
         share = counts[c] / counts.sum()
         lines.append(f"{names[c]:<{width}}{share:>8.1%}{evaluated[c]:>8}{recall:>8}")
-    if absent := [name for name, count in zip(label_names, evaluated) if not count]:
-        lines.append(f"Without images, and so not in the mean recall: {', '.join(absent)}")
     return "\n".join(lines)
 
 
@@ -170,4 +174,6 @@ def result_line(results: Mapping, eval_split: str) -> str:
             f"{results['eval_macro_f1_without_copies']:.4f} "
             f"over {results['eval_samples_without_copies']}"
         )
+    if absent := results.get("eval_classes_without_images"):
+        line += f"; no image of {', '.join(absent)}, whose recall is left out"
     return line

@@ -64,7 +64,7 @@ def load_back(folder: Path, data: RunData, trainer) -> str:
     Raises:
         RuntimeError: the folder does not load, or its probabilities are not the run's.
     """
-    image, network = data.eval.images[:1], trainer.model.eval()
+    image, network = data.eval.pixels[:1], trainer.model.eval()
     scores = predict_in_clean_process(
         folder, encode_png(image[0].permute(1, 2, 0).squeeze(-1).numpy())
     )

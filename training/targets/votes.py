@@ -62,7 +62,7 @@ def with_votes(
         voted = torch.from_numpy(vote_shares(train.votes.numpy())).float()
     else:
         voted = translate_votes(train.labels, train.votes)
-    return FaceDataset(train.images, train.labels, train.votes, voted, train.label_names)
+    return train.with_voted(voted)
 
 
 class Votes:

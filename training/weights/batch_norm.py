@@ -16,7 +16,7 @@ def recompute_statistics(
     ones that are evaluated.
 
     Args:
-        images: uint8 (N, C, H, W), not augmented. processor: has `normalize_batch`.
+        images: uint8 (N, C, H, W), or rows of it, not augmented. processor: has `normalize_batch`.
         count: images to take, at random by `seed`; all of them if there are fewer.
     """
     layers = [one for one in network.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]

@@ -81,7 +81,7 @@ def test_fingerprint_depends_on_each_pixel_each_label_and_their_order(splits):
     )
     pixel["test"].images[1, 0, 1, 0] += 1
     label["validation"].labels[0] = 1
-    order["train"].images = order["train"].images[[1, 0, 2, 3, 4]]
+    order["train"].pixels = order["train"].images[[1, 0, 2, 3, 4]]
     renamed = {"train": splits["train"], "test": splits["validation"], "validation": splits["test"]}
     changed = [audit(s, LABELS)["fingerprint"] for s in (pixel, label, order, renamed)]
     assert len({first, *changed}) == 5

@@ -6,7 +6,16 @@ import torch
 from datasets import Dataset, DatasetDict
 
 from training.data import LABELS, DataError, decode_split
-from training.data.ferplus import COLUMNS, OF_LABELS, join_votes
+from training.data.ferplus import (
+    COLUMNS,
+    FERPLUS_LABELS,
+    OF_FERPLUS_LABELS,
+    OF_LABELS,
+    join_votes,
+    label_by_majority,
+    majority,
+    vote_shares,
+)
 from training.data.schema import SPLIT_NAMES
 from training.targets import translate_votes
 
@@ -126,3 +135,95 @@ def make_rows():
         return rows.add_column("ferplus_votes", votes), FerEfficientNetImageProcessor(), "train"
 
     return make
+
+
+# eight labels from the votes
+
+
+def counted_by_the_published_rules(votes):
+    """
+    One image's label and shares by name, in plain loops as FERPlus' ferplus.py (its mode
+    "majority") goes about it; None where it has no majority, or one for no expression.
+    """
+    votes = [0 if count == 1 else count for count in votes]  # single votes are outliers
+    largest = max(votes)
+    if not largest > 0.5 * sum(votes):
+        return None
+    winner = votes.index(largest)
+    if winner in (8, 9):  # unknown, no face
+        return None
+    expressions = votes[:8]
+    shares = {name: count / sum(expressions) for name, count in zip(COLUMNS, expressions)}
+    return COLUMNS[winner], shares
+
+
+def any_votes(n=2000, seed=0):
+    """Ten an image, with ties, single votes and every column as a winner."""
+    rng = np.random.default_rng(seed)
+    return np.stack([rng.multinomial(10, rng.dirichlet(np.full(10, 0.3))) for _ in range(n)])
+
+
+def test_majority_and_shares_are_those_of_the_published_rules():
+    word_of = dict(zip(FERPLUS_LABELS, (COLUMNS[column] for column in OF_FERPLUS_LABELS)))
+    assert word_of["angry"] == "anger" and word_of["contempt"] == "contempt"
+    votes = any_votes()
+    expected = [counted_by_the_published_rules(row.tolist()) for row in votes]
+    found = majority(votes)
+    assert {*range(-1, 8)} == {*found.tolist()}
+    for row, (label, rule) in enumerate(zip(found.tolist(), expected)):
+        assert (label == -1) == (rule is None)
+        if rule is not None:
+            assert word_of[FERPLUS_LABELS[label]] == rule[0]
+            shares = vote_shares(votes[row][None])[0]
+            assert shares.tolist() == [
+                pytest.approx(rule[1][word_of[name]]) for name in FERPLUS_LABELS
+            ]
+
+
+@pytest.mark.parametrize(
+    "votes, label",
+    [
+        ([10, 0, 0, 0, 0, 0, 0, 0, 0, 0], "neutral"),
+        ([5, 5, 0, 0, 0, 0, 0, 0, 0, 0], None),  # half is no majority
+        ([5, 1, 1, 1, 1, 1, 0, 0, 0, 0], "neutral"),  # of the votes that are not single, all
+        ([4, 3, 1, 1, 1, 0, 0, 0, 0, 0], "neutral"),
+        ([0, 0, 0, 0, 0, 0, 0, 6, 4, 0], "contempt"),
+        ([0, 4, 0, 0, 0, 0, 0, 0, 6, 0], None),  # unknown
+        ([0, 4, 0, 0, 0, 0, 0, 0, 0, 6], None),  # no face
+        ([0, 5, 0, 0, 0, 0, 0, 0, 5, 0], None),
+        ([1, 1, 1, 1, 1, 1, 1, 1, 1, 1], None),
+        ([0] * 10, None),
+    ],
+)
+def test_what_makes_a_majority(votes, label):
+    found = majority(np.array([votes]))[0]
+    assert found == (-1 if label is None else FERPLUS_LABELS.index(label))
+
+
+def with_votes_of(**votes):
+    return DatasetDict(
+        {
+            name: Dataset.from_dict({"label": [0] * len(of), "ferplus_votes": of})
+            for name, of in votes.items()
+        }
+    )
+
+
+def test_labels_by_majority_leave_out_and_count_the_rest():
+    happy, tie, unknown = [0, 10] + [0] * 8, [5, 5] + [0] * 8, [0] * 8 + [10, 0]
+    splits = with_votes_of(train=[tie, happy, unknown, happy, None], validation=[happy])
+    record = {}
+    labelled = label_by_majority(splits, "faces", record)
+    assert labelled["train"].features["label"].names == [*LABELS, "contempt"]
+    assert labelled["train"]["label"][:] == [LABELS.index("happy")] * 2
+    assert labelled["train"]["ferplus_votes"][:] == [happy, happy]
+    assert record == {"images_without_ferplus_majority": {"train": 3, "validation": 0}}
+    with pytest.raises(DataError, match=r"faces \[test\]: no image has a majority of FER\+ votes"):
+        label_by_majority(with_votes_of(test=[tie]), "faces", {})
+
+
+def test_labels_by_majority_need_votes():
+    with pytest.raises(
+        DataError, match=r"faces \[train\]: --label_source ferplus needs .*--ferplus"
+    ):
+        label_by_majority(splits_with({"train": some_labels(7)}), "faces", {})

@@ -9,8 +9,10 @@ from training.data import (
     FaceDataset,
     audit,
     dataset,
+    lacks_validation,
     paper_split,
     split_data,
+    with_validation,
 )
 from training.data.ferplus import OF_LABELS
 from training.targets import with_votes
@@ -319,3 +321,62 @@ def test_images_are_hashed_once_a_run(splits, monkeypatch):
     prepare(splits, drop_eval_copies=True, treatment={"undersample": "3"})
     prepare(splits, split="paper", eval_split="test")
     assert len(hashed) == images + 1
+
+
+# a validation split that is not there
+
+
+@pytest.mark.parametrize("present", [["train"], ["train", "test"]])
+def test_a_validation_split_is_made_of_a_share_of_each_class(splits, present):
+    splits = {name: splits[name] for name in present}
+    made = with_validation(splits, 0.2, seed=3)
+    assert list(made) == ["train", "validation", *present[1:]]
+    assert counts_of(made["validation"]) == np.round(COUNTS * 0.2).tolist()
+    assert (np.add(counts_of(made["train"]), counts_of(made["validation"])) == COUNTS).all()
+    assert not {*ids(made["train"])} & {*ids(made["validation"])}
+    again, other = (with_validation(splits, 0.2, seed=seed)["validation"] for seed in (3, 4))
+    assert ids(again) == ids(made["validation"]) != ids(other)
+
+
+def test_copies_are_on_one_side_of_a_validation_split_and_each_class_on_both(make_faces):
+    labels, numbers = np.repeat([0, 1, 2, 3], [40, 4, 4, 2]), np.arange(50)
+    numbers[41:44] = numbers[40]  # of class 1 all four are one image
+    numbers[46:48] = numbers[44:46]  # of class 2 there are two, twice
+    made = with_validation({"train": make_faces(labels, numbers)}, 0.1, seed=0)
+    assert not {*ids(made["train"])} & {*ids(made["validation"])}
+    assert counts_of(made["validation"])[:4] == [4, 0, 2, 1]
+    assert counts_of(made["train"])[:4] == [36, 4, 2, 1]
+
+
+def test_a_class_keeps_a_training_image_whatever_the_share(make_faces):
+    made = with_validation({"train": make_faces([0, 0, 1, 1, 1])}, 0.95, seed=0)
+    assert counts_of(made["train"])[:2] == [1, 1]
+
+
+def test_no_validation_split_can_be_made_of_one_image_a_class(make_faces):
+    with pytest.raises(DataError, match="expected two different training images of some class"):
+        with_validation({"train": make_faces([0, 0, 1], [5, 5, 6])}, 0.5, seed=0)
+
+
+@pytest.mark.parametrize(
+    "present, flags, makes",
+    [
+        (["train"], {}, True),
+        (["train", "test"], {}, True),
+        (["train", "validation"], {}, False),
+        (["train", "test"], {"eval_split": "test"}, False),
+        (["train"], {"eval_split": "train"}, False),
+        (["train"], {"eval_split": "development", "development_share": 0.1}, False),
+        (["train"], {"split": "paper"}, False),
+        (["test"], {}, False),
+    ],
+)
+def test_a_validation_split_is_made_only_where_it_is_evaluated_and_missing(present, flags, makes):
+    arguments = DataArguments(dataset="faces", **flags)
+    assert lacks_validation(dict.fromkeys(present), arguments) == makes
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1])
+def test_a_share_that_leaves_nothing_is_refused(share):
+    with pytest.raises(ValueError, match=r"--validation_share must be in \(0, 1\), but it is"):
+        DataArguments(validation_share=share)

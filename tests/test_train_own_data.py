@@ -1,0 +1,79 @@
+"""train.py on somebody's own folder: other classes, no validation split, photos of any size."""
+
+import json
+
+import numpy as np
+import pytest
+from huggingface_hub import ModelCard
+from PIL import Image
+
+import train
+from training.data.synthetic import draw_faces
+
+CLASSES = {"asleep": "neutral", "calm": "happy", "half tense": "surprise"}
+FLAGS = [
+    *["--classes", "any", "--backbone", "test_efficientnet", "--image_size", "32", "--seed", "3"],
+    *["--head_hidden_sizes", "8", "--save_strategy", "no", "--num_train_epochs", "1"],
+    *["--disable_tqdm", "true", "--report_to", "none", "--per_device_train_batch_size", "8"],
+]
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """10 photos of two classes and a single one of the third, of several shapes, in colour."""
+    root = tmp_path_factory.mktemp("own") / "faces"
+    for c, (name, expression) in enumerate(CLASSES.items()):
+        (root / name).mkdir(parents=True)
+        drawn = draw_faces(np.zeros(10 if c else 1, int), [expression], seed=c)
+        for number, face in enumerate(drawn):
+            photo = Image.fromarray(face).convert("RGB").resize((60 + 4 * number, 80))
+            photo.save(root / name / f"{number}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(faces, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "own"
+    flags = ["--dataset", str(faces), "--memory_gb", "1e-6", "--validation_share", "0.2"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "load_back", lambda *_: "")  # slow, and tested elsewhere
+        train.main([*FLAGS, *flags, "--output_dir", str(folder)])
+    return folder
+
+
+def test_the_report_says_where_the_validation_split_comes_from(trained):
+    report = json.loads((trained / "data_report.json").read_text())
+    assert report["validation_made"] == {"of": "train", "share": 0.2, "seed": 3}
+    counts = {name: [*split["class_counts"].values()] for name, split in report["splits"].items()}
+    assert counts == {"train": [1, 8, 8], "validation": [0, 2, 2]}
+    held = report["held_images"]
+    assert held["in_file"] and held["side"] == 32 and held["cropped_or_resized"] == 21
+
+
+def test_the_card_says_it_too(trained):
+    text = ModelCard.load(trained / "README.md").text
+    assert "Data: train 17, validation 4 images" in text
+    assert (
+        "the validation split was made: 20% of the training images of each class, drawn by seed 3, "
+        "identical ones on one side" in text
+    )
+
+
+def test_a_class_that_the_evaluation_lacks_is_named_and_costs_nothing(trained):
+    results = json.loads((trained / "all_results.json").read_text())
+    assert results["eval_classes_without_images"] == ["asleep"]
+    assert results["eval_samples"] == 4 and "temperature" in results
+    config = json.loads((trained / "config.json").read_text())
+    assert config["id2label"] == {"0": "asleep", "1": "calm", "2": "half tense"}
+
+
+def test_evaluating_it_again_makes_the_same_split(trained, faces, tmp_path, capsys):
+    flags = ["--evaluate_only", "--model_name_or_path", str(trained), "--dataset", str(faces)]
+    flags += ["--validation_share", "0.2", "--output_dir", str(tmp_path / "again")]
+    train.main([*FLAGS, *flags])
+    again = json.loads((tmp_path / "again" / "all_results.json").read_text())
+    results = json.loads((trained / "all_results.json").read_text())
+    for key in ("eval_loss", "eval_accuracy", "eval_confusion_matrix"):
+        assert again[key] == results[key]
+    said = capsys.readouterr().out
+    assert "the validation split was made" in said and "no image of asleep" in said

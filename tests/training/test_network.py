@@ -1,0 +1,119 @@
+"""A saved network for other classes than its own."""
+
+import pytest
+import torch
+
+from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification
+from training.network import ModelArguments, _set_classes, build_network, load_saved_model
+
+BEFORE = ("angry", "calm", "happy")
+
+
+def make(names=BEFORE, **config):
+    torch.manual_seed(0)
+    config = FerEfficientNetConfig(
+        backbone="test_efficientnet",
+        image_size=32,
+        head_hidden_sizes=[8],
+        initializer_range=0.5,
+        id2label=dict(enumerate(names)),
+        label2id={name: i for i, name in enumerate(names)},
+        **config,
+    )
+    return FerEfficientNetForImageClassification(config).eval()
+
+
+@pytest.fixture
+def saved(tmp_path):
+    network = make(temperature=1.5, uncertain_below=0.4, train_distribution=[0.2, 0.3, 0.5])
+    network.save_pretrained(tmp_path / "saved")
+    processor = build_network(
+        ModelArguments(backbone="test_efficientnet", image_size=32),
+        BEFORE,
+        cosine_scale=None,
+        training=True,
+    )[1]
+    processor.save_pretrained(tmp_path / "saved")
+    return str(tmp_path / "saved")
+
+
+def logits(network):
+    images = torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        return network(images).logits
+
+
+@pytest.mark.parametrize("cosine_scale", [None, 8.0])
+def test_classes_of_the_same_name_keep_their_weights_in_any_order(cosine_scale):
+    network = make(cosine_scale=cosine_scale)
+    before = logits(network)
+    said = _set_classes(network, ["happy", "angry", "calm"])
+    torch.testing.assert_close(logits(network), before[:, [2, 0, 1]])
+    assert network.config.id2label == {0: "happy", 1: "angry", 2: "calm"}
+    assert network.config.label2id == {"happy": 0, "angry": 1, "calm": 2}
+    assert said == (
+        "a new last layer, since its classes are angry, calm, happy and those of the data happy, "
+        "angry, calm; weights are kept for happy, angry, calm."
+    )
+
+
+@pytest.mark.parametrize(
+    "names, kept",
+    [
+        (["tense", "calm"], "calm"),
+        (["a", "b", "c", "d", "happy"], "happy"),
+        (["a", "b"], "none of them"),
+    ],
+)
+def test_more_or_fewer_classes_get_new_rows(names, kept):
+    network = make()
+    before = {name: value.clone() for name, value in network.head[-1].named_parameters()}
+    body = {name: value.clone() for name, value in network.backbone.state_dict().items()}
+    said = _set_classes(network, names)
+    assert said.endswith(f"; weights are kept for {kept}.")
+    last = network.head[-1]
+    assert last.out_features == network.config.num_labels == network.num_labels == len(names)
+    for name, values in last.named_parameters():
+        assert values.requires_grad
+        for label, row in zip(names, values):
+            same = before[name][BEFORE.index(label)] if label in BEFORE else before[name].mean(0)
+            torch.testing.assert_close(row, same)
+    assert all(
+        torch.equal(value, body[key]) for key, value in network.backbone.state_dict().items()
+    )
+    assert logits(network).shape == (4, len(names))
+
+
+def test_a_changed_network_is_saved_and_loaded_with_its_classes(tmp_path):
+    network = make()
+    _set_classes(network, ["tense", "half asleep", "schläfrig", "angry"])
+    network.save_pretrained(tmp_path / "changed")
+    again = FerEfficientNetForImageClassification.from_pretrained(tmp_path / "changed").eval()
+    torch.testing.assert_close(logits(again), logits(network))
+    assert again.config.id2label[2] == "schläfrig" and again.config.num_labels == 4
+
+
+def test_training_changes_the_classes_says_so_and_forgets_the_calibration(saved):
+    said = []
+    arguments = ModelArguments(model_name_or_path=saved)
+    names = ("happy", "tense")
+    network, _ = build_network(arguments, names, cosine_scale=None, training=True, say=said.append)
+    assert tuple(network.config.id2label.values()) == names
+    assert said[0].startswith(
+        f"{saved}: a new last layer, since its classes are angry, calm, happy"
+    )
+    config = network.config
+    assert config.uncertain_below is config.train_distribution is None and config.temperature == 1
+    build_network(arguments, BEFORE, cosine_scale=None, training=True, say=said.append)
+    assert len(said) == 1  # nothing to say of the same classes
+
+
+def test_an_evaluation_refuses_other_classes_or_another_order(saved):
+    arguments = ModelArguments(model_name_or_path=saved)
+    for names in (("angry", "calm"), ("calm", "angry", "happy")):
+        expected = (
+            f"its classes are angry, calm, happy; expected .*{', '.join(names)}, in this order"
+        )
+        with pytest.raises(SystemExit, match=expected):
+            build_network(arguments, names, cosine_scale=None, training=False)
+    assert load_saved_model(saved, BEFORE)[0].config.num_labels == 3

@@ -1,0 +1,57 @@
+"""From stored splits to decoded and audited ones, with a validation split."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from datasets import Dataset
+
+from .arguments import DataArguments
+from .audit import audit, summary_line
+from .dataset import FaceDataset, class_names, decode_splits
+from .held import held_line
+from .splits import lacks_validation, with_validation
+
+
+def prepare_splits(
+    splits: Mapping[str, Dataset],
+    arguments: DataArguments,
+    processor,
+    left_out: dict,
+    *,
+    side: int,
+    folder: Path,
+    seed: int,
+    say: Callable[[str], None],
+) -> tuple[dict[str, FaceDataset], dict]:
+    """
+    Decoded splits, and the audit of the whole data set for data_report.json.
+
+    Args:
+        splits, left_out: of `load_splits`; more is noted in `left_out`.
+        side: pixels at which images are held, unless `HeldImages` holds them as they are.
+        folder: where a file may be made for images beyond --memory_gb; it need not exist yet.
+        seed: of a validation split that has to be made.
+        say: is told what the user should know.
+    """
+    skipped, folder = left_out.get("skipped_rows"), folder.absolute()
+    decoded = decode_splits(
+        splits,
+        processor,
+        skipped,
+        side=side,
+        memory_gb=arguments.memory_gb,
+        folder=next(one for one in (folder, *folder.parents) if one.is_dir()),
+        record=left_out,
+    )
+    if words := held_line(left_out["held_images"]):
+        say(words)
+    if lacks_validation(decoded, arguments):
+        share = arguments.validation_share
+        decoded = with_validation(decoded, share, seed=seed)
+        left_out["validation_made"] = {"of": "train", "share": share, "seed": seed}
+    report = audit(decoded, class_names(splits)) | {"skipped_rows": []} | left_out
+    say(summary_line(report))
+    if skipped:
+        say(f"Left out {len(skipped)} rows that cannot be used, listed in data_report.json:")
+        say("\n".join(f"  {words}" for words in skipped[:3]))
+    return decoded, report
