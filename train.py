@@ -124,7 +124,8 @@ def make_trainer(
         except ValueError as error:  # a flag that does not fit the number of classes
             raise SystemExit(f"train.py: {error}") from None
         channels, device = network.config.num_channels, args.training.device
-        targets = args.targets.build(data.train, num_channels=channels, device=device)
+        bf16 = args.training.bf16
+        targets = args.targets.build(data.train, num_channels=channels, device=device, bf16=bf16)
     return FerTrainer(
         model=network,
         args=args.training,

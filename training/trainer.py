@@ -38,6 +38,7 @@ from .checkpoints import (
 from .cpu import use_float32_iterations, use_small_map_gradient
 from .data import first_line
 from .evaluation import FerMetrics
+from .gpu import stack_equal_matrices
 from .stopping import StopOnSignal
 from .targets import Batch, Targets
 from .treatments import EpochSampler, Loss
@@ -129,6 +130,8 @@ class FerTrainer(Trainer):
             self.optimizer_cls_and_kwargs = (optimizer, defaults | {"lr": self.args.learning_rate})
             if self.args.device.type == "cpu":
                 use_float32_iterations(optimizer)
+            else:
+                stack_equal_matrices(optimizer)
         self.criterion = criterion
         self.augmentation, self.targets = augmentation, targets or Targets()
         self.weighted_sampling = weighted_sampling
