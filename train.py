@@ -43,6 +43,7 @@ from training.arguments import Arguments, parse_arguments
 from training.checkpoints import TrainingError
 from training.data import LABELS, DataError, RunData, audit, load_decoded, split_data, summary_line
 from training.evaluation import evaluate, recall_table, result_line
+from training.gpu import hold_images
 from training.network import build_network, round_weights
 from training.report import (
     check_output_dir,
@@ -124,6 +125,7 @@ def make_trainer(
         except ValueError as error:  # a flag that does not fit the number of classes
             raise SystemExit(f"train.py: {error}") from None
         channels, device = network.config.num_channels, args.training.device
+        hold_images(data.train, args.training)
         bf16 = args.training.bf16
         targets = args.targets.build(data.train, num_channels=channels, device=device, bf16=bf16)
     return FerTrainer(

@@ -1,5 +1,6 @@
-"""What timm does slowly on GPUs."""
+"""What a GPU alone needs: images in its memory, and an optimizer of few kernels."""
 
+from .images import hold_images
 from .muon import stack_equal_matrices
 
-__all__ = ["stack_equal_matrices"]
+__all__ = ["hold_images", "stack_equal_matrices"]
