@@ -28,12 +28,12 @@ README.md (the model card), all_results.json, data_report.json, run.yaml, confus
 class_distribution.png, training_curves.png.
 """
 
+import importlib.util
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import datasets
 import huggingface_hub.utils
 import torch
 from transformers import set_seed
@@ -71,9 +71,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(__doc__, argv)
     check_processes(args.training)
     if args.training.disable_tqdm or args.training.local_process_index:
-        for library in (datasets, huggingface_hub.utils):
-            library.disable_progress_bars()
-        logging.disable_progress_bar()
+        disable_progress_bars()
     check_output_dir(args)
     set_seed(args.training.seed)
     say = print if args.training.process_index == 0 else lambda *_: None
@@ -103,6 +101,15 @@ def main(argv: list[str] | None = None) -> None:
     trainer.accelerator.end_training()
     what = "Report" if data.train is None else "Model, card and report"
     say(f"{what}: {Path(args.training.output_dir).resolve()}")
+
+
+def disable_progress_bars() -> None:
+    huggingface_hub.utils.disable_progress_bars()
+    logging.disable_progress_bar()
+    if importlib.util.find_spec("datasets"):  # packed data are read without it
+        import datasets
+
+        datasets.disable_progress_bars()
 
 
 def load_data(

@@ -37,7 +37,7 @@ from .checkpoints import (
 )
 from .cpu import use_float32_iterations, use_small_map_gradient
 from .data import first_line
-from .evaluation import FerMetrics
+from .evaluation import classification_metrics
 from .gpu import stack_equal_matrices
 from .stopping import StopOnSignal
 from .targets import Batch, Targets
@@ -361,12 +361,13 @@ def _whole_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def epoch_metrics(label_names: Sequence[str]):
     """`compute_metrics` for the Trainer: what is worth a line after each epoch."""
-    metrics = FerMetrics(label_names, bootstrap=0)
 
     def compute(prediction: EvalPrediction) -> dict[str, float]:
-        figures = metrics.compute(
-            predictions=np.asarray(prediction.predictions, dtype=np.float32),
-            references=prediction.label_ids,
+        figures = classification_metrics(
+            np.asarray(prediction.predictions, dtype=np.float32),
+            np.asarray(prediction.label_ids),
+            label_names,
+            bootstrap=0,
         )
         shown = ("accuracy", "balanced_accuracy", "macro_f1", "ece", "recall_")
         return {key: value for key, value in figures.items() if key.startswith(shown)}

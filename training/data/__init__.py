@@ -2,6 +2,8 @@
 Data: FER-2013 from any source, decoded, audited and split. It knows nothing of treatments.
 """
 
+import importlib
+
 from .arguments import DataArguments
 from .audit import audit, copies_of, summary_line
 from .dataset import (
@@ -12,10 +14,19 @@ from .dataset import (
     load_splits,
 )
 from .ferplus import join_votes, label_by_majority, vote_shares
-from .schema import FEATURES, LABELS, PUBLISHED_COUNTS, BadRow, DataError, first_line
-from .sources import DEFAULT_SOURCE, load_fer2013
+from .schema import DEFAULT_SOURCE, LABELS, PUBLISHED_COUNTS, BadRow, DataError, first_line
 from .splits import RunData, cap_per_class, class_counts, paper_split, split_data, stratified_split
 from .synthetic import draw_faces, encode_png
+
+OF_DATASETS = {"FEATURES": "features", "load_fer2013": "sources"}  # name -> file
+
+
+def __getattr__(name: str):
+    """What needs `datasets` is imported when it is asked for: not every machine has it."""
+    if name not in OF_DATASETS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{OF_DATASETS[name]}", __name__), name)
+
 
 __all__ = [
     "DEFAULT_SOURCE",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..flags import arg, check_range
-from .sources import DEFAULT_SOURCE
+from .schema import DEFAULT_SOURCE
 
 
 @dataclass

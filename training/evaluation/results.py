@@ -9,21 +9,20 @@ from scipy.special import log_softmax
 from ..data import RunData
 from ..treatments.functional import normalised
 from .calibration import calibrate, certainty_figures, prior_figures
-from .metrics import FerMetrics
+from .metrics import classification_metrics
 
 
 def evaluation_results(
     logits: np.ndarray, labels: np.ndarray, copies: np.ndarray | None, label_names: Sequence[str]
 ) -> dict:
     """
-    Every figure of `FerMetrics` as `eval_<name>`, and as `eval_<name>_without_copies`.
+    Every figure of `classification_metrics` as `eval_<name>`, and as `eval_<name>_without_copies`.
 
     The latter are over the images that are no copies.
 
     Args:
         logits: (N, C). labels: (N,). copies: (N,) bool, as in `RunData`, or None.
     """
-    metrics = FerMetrics(label_names)
     results: dict = {}
     for suffix, rows in (
         ("", np.ones(len(labels), bool)),
@@ -31,9 +30,7 @@ def evaluation_results(
     ):
         if rows is None or not rows.any():
             continue
-        figures = metrics.compute(
-            predictions=logits[rows].astype(np.float32), references=labels[rows]
-        )
+        figures = classification_metrics(logits[rows].astype(np.float32), labels[rows], label_names)
         log_p = log_softmax(logits[rows].astype(np.float64), axis=1)
         figures["loss"] = float(-log_p[np.arange(len(log_p)), labels[rows]].mean())
         figures["samples"] = int(rows.sum())

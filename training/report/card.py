@@ -85,6 +85,7 @@ def write_model_card(
         image_size=config["image_size"],
         channels="grey" if config["num_channels"] == 1 else "RGB",
         label_names=", ".join(label_names),
+        figures=run.get("figures", True),
         **_about_results(quoted, data_report, label_names),
         choices=_choices(options, results, stages),
         **_about_data(options, data_report, results["eval_split"]),

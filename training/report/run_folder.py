@@ -1,6 +1,7 @@
 """Writes the folder of a finished run: model, results, record, figures and card."""
 
 import csv
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from ..arguments import Arguments
 from ..data import RunData
 from ..network import save_network
 from .files import write_json, written_whole
-from .pictures import plot_class_distribution, plot_confusion_matrix, plot_training_curves
 from .quoted import evaluated_weights
 from .run_record import write_run_record
 
@@ -31,6 +31,7 @@ def write_run_folder(
     Args:
         trainer: FerTrainer of the run. argv: the words after `python train.py`.
     """
+    can_draw = importlib.util.find_spec("matplotlib") is not None
     with written_whole(Path(args.training.output_dir)) as folder:
         if data.train is None:
             results = results | evaluated_weights(args)
@@ -46,10 +47,14 @@ def write_run_folder(
             argv=argv,
             data_fingerprint=audit_report["fingerprint"],
             recipe_changes=trainer.recipe_changes,
+            figures=can_draw,
         )
         if args.training.save_predictions:
             _write_predictions(folder / "predictions.csv", data)
-        _draw(folder, _model_name(args), trainer, data, results)
+        if can_draw:
+            _draw(folder, _model_name(args), trainer, data, results)
+        else:
+            print("Without matplotlib, the figures (*.png, *.svg) are left out.")
         if data.train is not None:  # the card is made from the other files of a training
             # here, so that `python -m training.report.card` is not imported before it is run
             from .card import write_model_card
@@ -76,6 +81,8 @@ def _model_name(args: Arguments) -> str:
 
 
 def _draw(folder: Path, name: str, trainer, data: RunData, results: dict) -> None:
+    from .pictures import plot_class_distribution, plot_confusion_matrix, plot_training_curves
+
     title = f"{name}: {data.eval_split} split, {results['eval_samples']:,} images"
     plot_confusion_matrix(
         folder / "confusion_matrix.png", results["eval_confusion_matrix"], data.label_names, title

@@ -42,12 +42,14 @@ def write_run_record(
     argv: Sequence[str],
     data_fingerprint: str,
     recipe_changes: Sequence[str] = (),
+    figures: bool = True,
 ) -> None:
     """
     Args:
         config: of the model, which knows better than the flags what a saved model is.
         argv: the words after `python train.py`.
         recipe_changes: what was changed when the run was resumed.
+        figures: whether the folder has them, which the card shows.
     """
     command = shlex.join(["python", "train.py", *argv])
     arguments = args.to_dict()
@@ -55,7 +57,8 @@ def write_run_record(
         name: value for name, value in config.to_dict().items() if name in arguments["model"]
     }
     versions = {"python": platform.python_version()}
-    versions |= {name: metadata.version(name) for name in PACKAGES}
+    installed = {one.name for one in metadata.distributions()}
+    versions |= {name: metadata.version(name) for name in PACKAGES if name in installed}
     links, stages = _links(flags_of({"arguments": arguments}))
     mark_paths(arguments, links)
     record = {
@@ -69,6 +72,8 @@ def write_run_record(
     }
     if recipe_changes:
         record["changed_on_resume"] = list(recipe_changes)
+    if not figures:
+        record["figures"] = False
     record |= links | {"arguments": arguments, "versions": versions}
     write_yaml(path, record | {"stages": abridged(stages, versions)})
 

@@ -11,7 +11,8 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
-from training.evaluation.metrics import FerMetrics, bootstrap_intervals, expected_calibration_error
+from training.evaluation import FerMetrics
+from training.evaluation.metrics import bootstrap_intervals, expected_calibration_error
 
 NAMES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 C = len(NAMES)
