@@ -31,7 +31,7 @@ import timm
 from modeling import FerEfficientNetImageProcessor
 from train import load_data
 from training.arguments import NOT_RECIPE, Arguments, parse_arguments
-from training.data import DataError, first_line
+from training.data import DataError, first_line, load_splits
 from training.report import read_run
 from training.weights.lite_weights import installed_package, pypi_package
 
@@ -190,7 +190,9 @@ def data_fingerprint(stage: Stage, known: dict[str, str]) -> str:
     processor = FerEfficientNetImageProcessor.from_pretrained(stage.folder)
     read_as = f"{stage.args.data} {processor.to_json_string()}"
     if read_as not in known:
-        known[read_as] = load_data(stage.args, processor, lambda words: None)[1]["fingerprint"]
+        splits = load_splits(stage.args.data, left_out := {})
+        report = load_data(stage.args, splits, processor, left_out, lambda words: None)[1]
+        known[read_as] = report["fingerprint"]
     return known[read_as]
 
 
@@ -319,8 +321,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.last is not None and not 0 < args.last <= len(every):
         parser.error(f"--last must be in [1, {len(every)}], but it is {args.last}.")
     stages = every[: args.last]
-    if args.rehearse and (stages[-1].folder / "model.safetensors").is_file():
-        shutil.rmtree("runs")  # of a rehearsal that is through: this one begins anew
+    if args.rehearse and (every[-1].folder / "model.safetensors").is_file():
+        shutil.rmtree("runs")  # a rehearsal that was through begins anew
     done, figures = finished(stages), measured(args.folder)
     for stage in stages:
         if str(stage.folder) not in done:
