@@ -29,9 +29,16 @@ from pathlib import Path
 import timm
 
 from modeling import FerEfficientNetImageProcessor
-from train import load_data
 from training.arguments import NOT_RECIPE, Arguments, parse_arguments
-from training.data import DataError, first_line, load_splits
+from training.data import (
+    DataError,
+    audit,
+    class_names,
+    decode_splits,
+    first_line,
+    is_packed,
+    load_splits,
+)
 from training.report import read_run
 from training.weights.lite_weights import installed_package, pypi_package
 
@@ -188,11 +195,12 @@ def data_fingerprint(stage: Stage, known: dict[str, str]) -> str:
         known: what was found before, since reading takes a while; filled here.
     """
     processor = FerEfficientNetImageProcessor.from_pretrained(stage.folder)
-    read_as = f"{stage.args.data} {processor.to_json_string()}"
+    size = None if is_packed(stage.args.data) else processor.size  # it is decoded
+    read_as = f"{stage.args.data} {processor.num_channels} {size}"
     if read_as not in known:
         splits = load_splits(stage.args.data, left_out := {})
-        report = load_data(stage.args, splits, processor, left_out, lambda words: None)[1]
-        known[read_as] = report["fingerprint"]
+        decoded = decode_splits(splits, processor, left_out.get("skipped_rows"))
+        known[read_as] = audit(decoded, class_names(splits))["fingerprint"]
     return known[read_as]
 
 

@@ -11,6 +11,7 @@ from .dataset import (
     class_names,
     decode_split,
     decode_splits,
+    is_packed,
     load_splits,
 )
 from .ferplus import join_votes, label_by_majority, vote_shares
@@ -48,6 +49,7 @@ __all__ = [
     "draw_faces",
     "encode_png",
     "first_line",
+    "is_packed",
     "join_votes",
     "label_by_majority",
     "load_fer2013",

@@ -89,6 +89,11 @@ class FaceDataset(torch.utils.data.Dataset):
         return pooled
 
 
+def is_packed(arguments: DataArguments) -> bool:
+    """Whether `--dataset` is a file of `training.data.packed`."""
+    return arguments.dataset.endswith(".safetensors")
+
+
 def load_splits(
     arguments: DataArguments, left_out: dict | None = None
 ) -> "Mapping[str, Dataset | FaceDataset]":
@@ -101,7 +106,7 @@ def load_splits(
             `--skip_bad_rows`, what is wrong with each row under `skipped_rows`.
     """
     left_out = {} if left_out is None else left_out
-    if arguments.dataset.endswith(".safetensors"):
+    if is_packed(arguments):
         from .packed import read_packed  # it imports this file
 
         return read_packed(arguments, left_out)
