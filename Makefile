@@ -1,6 +1,7 @@
 # make run      a virtual environment, then the quickstart: train, evaluate, save, load back
 # make model    trains the shipped model in eight stages: make model DATASET=fer2013.csv FERPLUS_CSV=fer2013new.csv
 #               LAST=1 stops after the first; PRETRAINED=FILE, FLAGS="..." as train_chain.py --help says
+#               DEVICE=gpu takes the chain for one GPU; REHEARSE=1 runs two steps of each stage on the CPU
 # make test     the whole suite
 # make space    the page and the API on this machine, with model/
 # make quality  what CI checks of the style; make style mends it
@@ -8,6 +9,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 COMMA := ,
+DEVICE ?= cpu
+CHAIN_gpu := _gpu
 TRANSFORMERS_TESTS := $(VENV)/transformers-tests
 
 .PHONY: run model dataset_given test space screenshots quality style clean
@@ -17,12 +20,13 @@ run: $(VENV)/.train
 	$(BIN)/python train.py configs/quickstart.yaml --overwrite
 
 model: dataset_given $(VENV)/.train
-	$(BIN)/python train_chain.py configs/model --dataset '$(DATASET)' \
-		$(if $(FERPLUS_CSV),--ferplus_csv '$(FERPLUS_CSV)') \
+	$(BIN)/python train_chain.py configs/model$(CHAIN_$(DEVICE)) $(if $(DATASET),--dataset '$(DATASET)') \
+		$(if $(REHEARSE),--rehearse) $(if $(FERPLUS_CSV),--ferplus_csv '$(FERPLUS_CSV)') \
 		$(if $(PRETRAINED),--pretrained '$(PRETRAINED)') $(if $(LAST),--last $(LAST)) -- $(FLAGS)
 
 dataset_given:
-	$(if $(DATASET),,$(error Give the data: make model DATASET=PATH, with FERPLUS_CSV=fer2013new.csv \
+	$(if $(filter cpu gpu,$(DEVICE)),,$(error DEVICE is cpu or gpu, but it is $(DEVICE)))
+	$(if $(DATASET)$(REHEARSE),,$(error Give the data: make model DATASET=PATH, with FERPLUS_CSV=fer2013new.csv \
 		for the votes of Kaggle's CSV))
 
 test: $(VENV)/.test $(TRANSFORMERS_TESTS)

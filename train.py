@@ -47,6 +47,7 @@ from training.data import (
 )
 from training.evaluation import evaluate, summary
 from training.gaps import Gaps
+from training.gpu import hold_images
 from training.network import build_network
 from training.progress import hide_progress_bars
 from training.refused import refuse_metric
@@ -99,8 +100,7 @@ def main(argv: list[str] | None = None) -> None:
     trainer.accelerator.wait_for_everyone()  # gloo aborts a process whose peer has gone before
     trainer.accelerator.end_training()
     say_way_on(args, results, gaps, say)
-    what = "Report" if data.train is None else "Model, card and report"
-    say(f"{what}: {folder.path.resolve()}")
+    say(f"{'Report' if data.train is None else 'Model, card and report'}: {folder.path.resolve()}")
 
 
 def load_data(
@@ -143,7 +143,9 @@ def make_trainer(
         except ValueError as error:  # a flag that does not fit the classes
             raise SystemExit(f"train.py: {error}") from None
         channels, device = network.config.num_channels, args.training.device
-        targets = args.targets.build(data.train, num_channels=channels, device=device)
+        hold_images(data.train, args.training)
+        flags = {"num_channels": channels, "device": device, "bf16": args.training.bf16}
+        targets = args.targets.build(data.train, **flags)
     return FerTrainer(
         model=network,
         args=args.training,

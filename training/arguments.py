@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import torch
 from timm.optim import list_optimizers
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.hf_argparser import string_to_bool
@@ -121,7 +120,9 @@ class FerTrainingArguments(TrainingArguments):
         default=None, init=False
     )  # here the flag names the classes of the data
     dataloader_pin_memory: bool = arg(
-        torch.cuda.is_available(), "Pin host memory; only of use with a GPU."
+        False,
+        "With a GPU, leave the training images on the host and pin each batch. By default they lie "
+        "in the GPU's memory.",
     )
     # batches hold only what the model reads
     remove_unused_columns: bool = field(default=False, init=False)

@@ -37,8 +37,9 @@ from .checkpoints import (
 )
 from .cpu import use_float32_iterations, use_small_map_gradient
 from .data import first_line
-from .evaluation import FerMetrics
+from .evaluation import classification_metrics
 from .gaps import Gaps
+from .gpu import stack_equal_matrices
 from .network import round_weights
 from .stopping import StopOnSignal
 from .targets import Batch, Targets
@@ -132,6 +133,8 @@ class FerTrainer(Trainer):
             self.optimizer_cls_and_kwargs = (optimizer, defaults | {"lr": self.args.learning_rate})
             if self.args.device.type == "cpu":
                 use_float32_iterations(optimizer)
+            else:
+                stack_equal_matrices(optimizer)
         self.criterion = criterion
         self.augmentation, self.targets = augmentation, targets or Targets()
         self.weighted_sampling = weighted_sampling
@@ -383,12 +386,13 @@ def _whole_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def epoch_metrics(label_names: Sequence[str]):
     """`compute_metrics` for the Trainer: what is worth a line after each epoch."""
-    metrics = FerMetrics(label_names, bootstrap=0)
 
     def compute(prediction: EvalPrediction) -> dict[str, float]:
-        figures = metrics.compute(
-            predictions=np.asarray(prediction.predictions, dtype=np.float32),
-            references=prediction.label_ids,
+        figures = classification_metrics(
+            np.asarray(prediction.predictions, dtype=np.float32),
+            np.asarray(prediction.label_ids),
+            label_names,
+            bootstrap=0,
         )
         shown = ("accuracy", "balanced_accuracy", "macro_f1", "ece", "recall_")
         return {key: value for key, value in figures.items() if key.startswith(shown)}

@@ -11,7 +11,7 @@ from benchmarks.imbalance_report import RESULTS, ROWS
 from benchmarks.runner import about, read_runs, write_json
 from training.arguments import parse_arguments
 from training.data import LABELS
-from training.evaluation.metrics import FerMetrics
+from training.evaluation import FerMetrics
 
 TINY = [
     *["--backbone", "test_efficientnet", "--synthetic_images", "140", "--max_steps", "2"],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.imbalance_statistics import TAUS, Bootstrap, Estimate, above_curve, holm, shifted
-from training.evaluation.metrics import FerMetrics
+from training.evaluation import FerMetrics
 
 NAMES = ["a", "b", "c"]
 

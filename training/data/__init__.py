@@ -2,6 +2,8 @@
 Data: FER-2013 from any source, decoded, audited and split. It knows nothing of treatments.
 """
 
+import importlib
+
 from .arguments import DataArguments
 from .audit import audit, copies_of, summary_line
 from .dataset import (
@@ -9,12 +11,13 @@ from .dataset import (
     class_names,
     decode_split,
     decode_splits,
+    is_packed,
     load_splits,
 )
 from .ferplus import join_votes, label_by_majority, vote_shares
 from .prepare import prepare_splits
 from .schema import (
-    FEATURES,
+    DEFAULT_SOURCE,
     LABELS,
     PUBLISHED_COUNTS,
     BadRow,
@@ -22,7 +25,6 @@ from .schema import (
     expression_word,
     first_line,
 )
-from .sources import DEFAULT_SOURCE, load_fer2013
 from .splits import (
     RunData,
     cap_per_class,
@@ -34,6 +36,16 @@ from .splits import (
     with_validation,
 )
 from .synthetic import draw_faces, encode_png
+
+OF_DATASETS = {"FEATURES": "features", "load_fer2013": "sources"}  # name -> file
+
+
+def __getattr__(name: str):
+    """What needs `datasets` is imported when it is asked for: not every machine has it."""
+    if name not in OF_DATASETS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{OF_DATASETS[name]}", __name__), name)
+
 
 __all__ = [
     "DEFAULT_SOURCE",
@@ -56,6 +68,7 @@ __all__ = [
     "encode_png",
     "expression_word",
     "first_line",
+    "is_packed",
     "join_votes",
     "label_by_majority",
     "lacks_validation",

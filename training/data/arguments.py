@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..flags import arg, check_range
-from .sources import DEFAULT_SOURCE
+from .schema import DEFAULT_SOURCE
 
 
 @dataclass
@@ -15,8 +15,8 @@ class DataArguments:
 
     dataset: str = arg(
         DEFAULT_SOURCE,
-        "fer2013.csv, a folder of images by class, a folder of parquet files, a Hub id, "
-        "or 'synthetic' (drawn faces).",
+        "fer2013.csv, a folder of images by class, a folder of parquet files, a Hub id, a packed "
+        "FILE.safetensors (python -m training.data.packed), or 'synthetic' (drawn faces).",
     )
     dataset_revision: str | None = arg(
         None, "Revision of a Hub data set; the default source has its own pinned one."

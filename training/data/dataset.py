@@ -6,18 +6,19 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from datasets import Dataset, DatasetDict, Image
-from datasets.utils import tqdm
 
 from .. import modeling
 from .arguments import DataArguments
 from .ferplus import join_votes, label_by_majority
 from .held import HeldImages, ImageRows
-from .schema import FEATURES, FERPLUS_VOTES, LABELS, BadRow, DataError, first_line, note_bad_row
-from .sources import load_fer2013
+from .schema import FERPLUS_VOTES, LABELS, BadRow, DataError, first_line, note_bad_row
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 class FaceDataset(torch.utils.data.Dataset):
@@ -125,16 +126,29 @@ def _joined(parts: list[torch.Tensor | ImageRows]) -> torch.Tensor | ImageRows:
     return torch.cat([part[:] for part in parts])
 
 
-def load_splits(arguments: DataArguments, left_out: dict | None = None) -> DatasetDict:
+def is_packed(arguments: DataArguments) -> bool:
+    """Whether `--dataset` is a file of `training.data.packed`."""
+    return arguments.dataset.endswith(".safetensors")
+
+
+def load_splits(
+    arguments: DataArguments, left_out: dict | None = None
+) -> "Mapping[str, Dataset | FaceDataset]":
     """
     The splits of `--dataset` as they are stored, with the votes of `--ferplus_csv` and the labels
-    of `--label_source`.
+    of `--label_source`. A packed file holds them decoded.
 
     Args:
         left_out: what was left out on the way is noted here, for data_report.json; with
             `--skip_bad_rows`, what is wrong with each row under `skipped_rows`.
     """
     left_out = {} if left_out is None else left_out
+    if is_packed(arguments):
+        from .packed import read_packed  # it imports this file
+
+        return read_packed(arguments, left_out)
+    from .sources import load_fer2013  # it imports datasets, which not every machine has
+
     splits = load_fer2013(
         arguments.dataset,
         arguments.dataset_revision,
@@ -151,13 +165,16 @@ def load_splits(arguments: DataArguments, left_out: dict | None = None) -> Datas
     return splits
 
 
-def class_names(splits: Mapping[str, Dataset]) -> tuple[str, ...]:
+def class_names(splits: "Mapping[str, Dataset | FaceDataset]") -> tuple[str, ...]:
     """Of `load_splits`, by id; the same in every split."""
-    return tuple(next(iter(splits.values())).features["label"].names)
+    first = next(iter(splits.values()))
+    if isinstance(first, FaceDataset):
+        return first.label_names
+    return tuple(first.features["label"].names)
 
 
 def decode_splits(
-    splits: Mapping[str, Dataset],
+    splits: "Mapping[str, Dataset | FaceDataset]",
     processor,
     skipped: list[str] | None = None,
     *,
@@ -168,7 +185,8 @@ def decode_splits(
     record: dict | None = None,
 ) -> dict[str, FaceDataset]:
     """
-    Decodes each image once by `processor.to_uint8`. Formats and limits are those of
+    Decodes each image once by `processor.to_uint8`; what is decoded already, as packed data are,
+    only gets its channels. Formats and limits are those of
     `modeling.photo_reading`; `HeldImages` says at which size and where the images are held.
 
     Args:
@@ -180,6 +198,8 @@ def decode_splits(
         DataError: an image cannot be read (the message names the split, the row and its file), or
             there is no room for the images.
     """
+    if all(isinstance(split, FaceDataset) for split in splits.values()):
+        return {name: _with_channels(split, processor) for name, split in splits.items()}
     held = HeldImages(
         sum(map(len, splits.values())),
         processor,
@@ -206,17 +226,27 @@ def decode_splits(
     }
 
 
+def _with_channels(faces: FaceDataset, processor) -> FaceDataset:
+    if faces.images.shape[1] == processor.num_channels:
+        return faces
+    images = torch.stack([processor.to_uint8(image) for image in faces.images])
+    return FaceDataset(images, faces.labels, faces.votes, label_names=faces.label_names)
+
+
 def decode_split(
-    split: Dataset, processor, name: str, skipped: list[str] | None = None
+    split: "Dataset", processor, name: str, skipped: list[str] | None = None
 ) -> FaceDataset:
     """One split, called `name`, as `decode_splits` decodes it."""
     return decode_splits({name: split}, processor, skipped)[name]
 
 
 def _decode_into(
-    held: HeldImages, split: Dataset, processor, name: str, skipped: list[str] | None
-) -> Dataset:
+    held: HeldImages, split: "Dataset", processor, name: str, skipped: list[str] | None
+) -> "Dataset":
     """The rows of the split whose images could be read and are held now."""
+    from datasets import Image
+    from datasets.utils import tqdm
+
     encoded, rows = split.cast_column("image", Image(decode=False)), []
     for row, value in enumerate(tqdm(encoded["image"], desc=f"Decoding {name}", unit="image")):
         try:
@@ -233,6 +263,8 @@ def _decode(value: dict | None, processor, where: str) -> torch.Tensor:
     try:
         path, content = value["path"], value["bytes"]
         if content is None and not Path(path).is_file():  # of a data set that is not local
+            from .features import FEATURES
+
             return processor.to_uint8(FEATURES["image"].decode_example(value))
         with modeling.photo_reading.open_photo(content or path, "the file") as image:
             return processor.to_uint8(image)
@@ -241,7 +273,7 @@ def _decode(value: dict | None, processor, where: str) -> torch.Tensor:
         raise BadRow(f"{where}{file}: not a readable image ({first_line(error)}).") from error
 
 
-def _votes(split: Dataset, name: str) -> torch.Tensor | None:
+def _votes(split: "Dataset", name: str) -> torch.Tensor | None:
     """FER+ votes, float32 (N, 10); zeros for an image without."""
     if "ferplus_votes" not in split.column_names:
         return None

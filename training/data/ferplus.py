@@ -9,11 +9,14 @@ votes are taken for slips and removed; the majority is more than half of the vot
 import csv
 from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from datasets import ClassLabel, DatasetDict, List, Value
 
 from .schema import LABELS, SPLIT_NAMES, DataError
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
 
 COLUMNS = (
     "neutral", "happiness", "surprise", "sadness", "anger",
@@ -25,7 +28,7 @@ OF_FERPLUS_LABELS = [*OF_LABELS, 7]
 UNKNOWN = [8, 9]  # the columns of "unknown" and of "no face"
 
 
-def join_votes(splits: DatasetDict, file: str | Path) -> DatasetDict:
+def join_votes(splits: "DatasetDict", file: str | Path) -> "DatasetDict":
     """
     Adds the column `ferplus_votes` from FERPlus' fer2013new.csv, whose rows are those of Kaggle's
     fer2013.csv in the same order.
@@ -34,6 +37,8 @@ def join_votes(splits: DatasetDict, file: str | Path) -> DatasetDict:
         DataError: the file or its columns are not there, a split has another number of rows, or the
             votes agree so little with the labels that the images must be in another order.
     """
+    from datasets import DatasetDict, List, Value
+
     votes = _read_votes(Path(file).expanduser())
     joined = {}
     for name, split in splits.items():
@@ -79,7 +84,7 @@ def _read_votes(path: Path) -> dict[str, list[list[int]]]:
     return votes
 
 
-def label_by_majority(splits: DatasetDict, source: str, record: dict) -> DatasetDict:
+def label_by_majority(splits: "DatasetDict", source: str, record: dict) -> "DatasetDict":
     """
     Each image's label is the majority of its votes, one of `FERPLUS_LABELS`; images without a
     majority, or whose majority says "unknown" or "no face", are left out.
@@ -90,6 +95,8 @@ def label_by_majority(splits: DatasetDict, source: str, record: dict) -> Dataset
     Raises:
         DataError: a split has no votes, or none of its images has a majority.
     """
+    from datasets import ClassLabel, DatasetDict
+
     labelled, left_out = {}, {}
     for name, split in splits.items():
         if "ferplus_votes" not in split.column_names:

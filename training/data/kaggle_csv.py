@@ -15,8 +15,9 @@ import numpy as np
 from datasets import Dataset
 from datasets.utils import tqdm
 
+from .features import FEATURES
 from .parquet import load_parquet
-from .schema import FEATURES, LABELS, SPLIT_NAMES, BadRow, DataError, note_bad_row
+from .schema import LABELS, SPLIT_NAMES, BadRow, DataError, note_bad_row
 from .synthetic import encode_png
 
 

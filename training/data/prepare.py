@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-
-from datasets import Dataset
+from typing import TYPE_CHECKING
 
 from .arguments import DataArguments
 from .audit import audit, summary_line
@@ -11,9 +10,12 @@ from .dataset import FaceDataset, class_names, decode_splits
 from .held import held_line
 from .splits import lacks_validation, with_validation
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 
 def prepare_splits(
-    splits: Mapping[str, Dataset],
+    splits: "Mapping[str, Dataset | FaceDataset]",
     arguments: DataArguments,
     processor,
     left_out: dict,
@@ -43,7 +45,8 @@ def prepare_splits(
         folder=next(one for one in (folder, *folder.parents) if one.is_dir()),
         record=left_out,
     )
-    if words := held_line(left_out["held_images"]):
+    # packed data are held as they come
+    if "held_images" in left_out and (words := held_line(left_out["held_images"])):
         say(words)
     if lacks_validation(decoded, arguments):
         share = arguments.validation_share

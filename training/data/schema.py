@@ -1,14 +1,16 @@
-"""What FER-2013 looks like here: features, names, published counts, and errors in the data."""
+"""What FER-2013 looks like here: names, published counts, and errors in the data."""
 
 import difflib
 import re
-
-from datasets import ClassLabel, Dataset, Features, Image
+from typing import TYPE_CHECKING
 
 from .. import modeling
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+DEFAULT_SOURCE = "Aaryan333/fer2013_train_publicTest_privateTest"
 LABELS = modeling.EXPRESSIONS  # FER-2013's classes by id
-FEATURES = Features({"image": Image(), "label": ClassLabel(names=list(LABELS))})
 FERPLUS_VOTES = 10  # columns of FER+: the seven classes, contempt, unknown, no face
 PUBLISHED_COUNTS = {
     "train": [3995, 436, 4097, 7215, 4830, 3171, 4965],
@@ -67,7 +69,7 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [""])[0][:200]
 
 
-def named_splits(found: dict[str, Dataset], source) -> dict[str, Dataset]:
+def named_splits(found: "dict[str, Dataset]", source) -> "dict[str, Dataset]":
     """Renames splits to train, validation, test."""
     splits, before = {}, {}
     for name, split in found.items():

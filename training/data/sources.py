@@ -19,6 +19,7 @@ from .image_tree import load_image_tree
 from .kaggle_csv import load_kaggle_csv
 from .parquet import load_parquet
 from .schema import (
+    DEFAULT_SOURCE,
     LABELS,
     PUBLISHED_COUNTS,
     DataError,
@@ -28,7 +29,6 @@ from .schema import (
 )
 from .synthetic import draw_splits
 
-DEFAULT_SOURCE = "Aaryan333/fer2013_train_publicTest_privateTest"
 DEFAULT_REVISION = "435bbcb3c98581134be1b9db3f4c2b7e9a3a5faa"
 
 

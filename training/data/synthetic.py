@@ -1,12 +1,15 @@
 """Faces drawn for runs without data: 48x48 grey, seven expressions by brows, eyes and mouth."""
 
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
-from datasets import Dataset
 from PIL import Image, ImageDraw, ImageFilter
 
-from .schema import FEATURES, LABELS, PUBLISHED_COUNTS
+from .schema import LABELS, PUBLISHED_COUNTS
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 SIZE = 48
 SCALE = 3  # drawn at 144 px and reduced, so that lines are smooth
@@ -168,13 +171,17 @@ def encode_png(face: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def draw_splits(images: int, seed: int) -> dict[str, Dataset]:
+def draw_splits(images: int, seed: int) -> "dict[str, Dataset]":
     """
     Drawn faces in FER-2013's class proportions; validation and test are a fifth as large.
 
     FER-2013's flaw of evaluation images that are copies of training images is reproduced, one image
     in thirteen.
     """
+    from datasets import Dataset
+
+    from .features import FEATURES
+
     splits, train = {}, None
     for i, name in enumerate(PUBLISHED_COUNTS):
         size = images if name == "train" else max(1, images // 5)

@@ -96,8 +96,8 @@ def prior_figures(
     prior: str, logits: np.ndarray, labels: np.ndarray, label_names: Sequence[str]
 ) -> dict:
     """
-    What assuming another class distribution does: the figures of `FerMetrics`, without intervals,
-    as `eval_<prior>_prior_<name>`.
+    What assuming another class distribution does: the figures of `classification_metrics`, without
+    intervals, as `eval_<prior>_prior_<name>`.
 
     Args:
         prior: its name. Only under `"train"` are there figures of calibration: of other frequencies

@@ -1,31 +1,33 @@
-"""Metrics of a classifier on imbalanced classes, as a local `evaluate.Metric`: no download."""
+"""Metrics of a classifier on imbalanced classes."""
 
 from collections.abc import Sequence
 
-import datasets
-import evaluate
 import numpy as np
 from scipy.special import softmax
 
 ECE_BINS = 15
 
 
-class FerMetrics(evaluate.Metric):
+def classification_metrics(
+    predictions: np.ndarray,
+    references: np.ndarray,
+    label_names: Sequence[str],
+    *,
+    bootstrap: int = 1000,
+    seed: int = 0,
+) -> dict:
     """
     Accuracy, balanced accuracy, macro-F1, figures per class, confusion matrix, calibration.
 
     Args:
+        predictions: (N, C) probabilities, or logits, which are softmaxed if the rows do not sum to
+            1; or (N,) class ids, which leave the calibration out.
+        references: (N,) class ids.
         label_names: the C class names, in the order of their ids.
         bootstrap: resamples for the 95 % intervals; 0 leaves them out.
         seed: of the bootstrap.
 
-    `compute(predictions=..., references=...)` takes
-
-    - predictions: (N, C) probabilities, or logits, which are softmaxed if the rows do not sum to 1;
-      or (N,) class ids, which leave the calibration out.
-    - references: (N,) class ids.
-
-    and returns a dict of `accuracy`, `balanced_accuracy`, `macro_f1`, `precision_<class>`,
+    Returns a dict of `accuracy`, `balanced_accuracy`, `macro_f1`, `precision_<class>`,
     `recall_<class>`, `f1_<class>` (0 where undefined), `confusion_matrix` (C lists of C counts,
     true class by row), `<metric>_ci95` ([low, high], bootstrap over images) for the first three,
     and the calibration below.
@@ -47,61 +49,8 @@ class FerMetrics(evaluate.Metric):
 
     Raises ValueError where there is nothing to evaluate or an id lies outside [0, C).
     """
-
-    def __init__(
-        self, label_names: Sequence[str], *, bootstrap: int = 1000, seed: int = 0, **kwargs
-    ):
-        self.label_names = list(label_names)
-        self.bootstrap = bootstrap
-        self.bootstrap_seed = seed
-        super().__init__(keep_in_memory=True, **kwargs)
-
-    def _info(self) -> evaluate.MetricInfo:
-        references = datasets.Value("int64")
-        return evaluate.MetricInfo(
-            description="Classification metrics for imbalanced facial expressions.",
-            citation="",
-            inputs_description=self.__doc__,
-            features=[
-                datasets.Features(
-                    {
-                        "predictions": datasets.List(datasets.Value("float32")),
-                        "references": references,
-                    }
-                ),
-                datasets.Features(
-                    {"predictions": datasets.Value("int64"), "references": references}
-                ),
-            ],
-        )
-
-    def compute(self, *, predictions=None, references=None, **kwargs) -> dict | None:
-        """evaluate's `compute`, after a look at whether there is an image."""
-        if references is not None:
-            _require_images(references)  # evaluate would fail with an IndexError
-        return super().compute(predictions=predictions, references=references, **kwargs)
-
-    def _compute(self, predictions, references) -> dict:
-        return classification_metrics(
-            np.asarray(predictions),
-            np.asarray(references),
-            self.label_names,
-            bootstrap=self.bootstrap,
-            seed=self.bootstrap_seed,
-        )
-
-
-def classification_metrics(
-    predictions: np.ndarray,
-    references: np.ndarray,
-    label_names: Sequence[str],
-    *,
-    bootstrap: int,
-    seed: int,
-) -> dict:
-    """The figures of [`FerMetrics`] from arrays."""
     num_classes = len(label_names)
-    _require_images(references)
+    require_images(references)
     _require_ids("Labels", references, num_classes)
     if predictions.ndim == 2 and predictions.shape[1] != num_classes:
         raise ValueError(
@@ -179,7 +128,7 @@ def bootstrap_intervals(confusion: np.ndarray, resamples: int, seed: int) -> dic
     }
 
 
-def _require_images(references: Sequence[int]) -> None:
+def require_images(references: Sequence[int]) -> None:
     if len(references) == 0:
         raise ValueError("Nothing to evaluate: expected at least one image, but found none.")
 

@@ -10,7 +10,7 @@ from ..data import RunData
 from ..gaps import Gaps
 from ..treatments.functional import normalised
 from .calibration import calibrate, certainty_figures, prior_figures
-from .metrics import FerMetrics
+from .metrics import classification_metrics
 
 ALL_RESULTS = "all results of the evaluation"
 
@@ -19,7 +19,7 @@ def evaluation_results(
     logits: np.ndarray, labels: np.ndarray, copies: np.ndarray | None, label_names: Sequence[str]
 ) -> dict:
     """
-    Every figure of `FerMetrics` as `eval_<name>`, and as `eval_<name>_without_copies`.
+    Every figure of `classification_metrics` as `eval_<name>`, and as `eval_<name>_without_copies`.
 
     The latter are over the images that are no copies. Where a class has no image, its recall is
     undefined and stands there as 0: such classes are named by `eval_classes_without_images`.
@@ -27,7 +27,6 @@ def evaluation_results(
     Args:
         logits: (N, C). labels: (N,). copies: (N,) bool, as in `RunData`, or None.
     """
-    metrics = FerMetrics(label_names)
     results: dict = {}
     for suffix, rows in (
         ("", np.ones(len(labels), bool)),
@@ -35,9 +34,7 @@ def evaluation_results(
     ):
         if rows is None or not rows.any():
             continue
-        figures = metrics.compute(
-            predictions=logits[rows].astype(np.float32), references=labels[rows]
-        )
+        figures = classification_metrics(logits[rows].astype(np.float32), labels[rows], label_names)
         log_p = log_softmax(logits[rows].astype(np.float64), axis=1)
         figures["loss"] = float(-log_p[np.arange(len(log_p)), labels[rows]].mean())
         figures["samples"] = int(rows.sum())

@@ -5,6 +5,7 @@ piece by piece.
 
 import contextlib
 import csv
+import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,6 @@ from ..data import RunData
 from ..gaps import Gaps
 from ..network import save_network
 from .files import added, write_json, written_whole
-from .pictures import plot_class_distribution, plot_confusion_matrix, plot_training_curves
 from .quoted import evaluated_weights
 from .run_record import write_run_record
 
@@ -118,6 +118,11 @@ class RunFolder:
             )
 
     def _draw(self, results: Mapping) -> None:
+        if importlib.util.find_spec("matplotlib") is None:
+            self.gaps.say("Without matplotlib, the figures (*.png, *.svg) are left out.")
+            return
+        from .pictures import plot_class_distribution, plot_confusion_matrix, plot_training_curves
+
         name, data, state = _model_name(self.args), self.data, self.trainer.state
         if matrix := results.get("eval_confusion_matrix"):
             title = f"{name}: {data.eval_split} split, {results['eval_samples']:,} images"

@@ -55,7 +55,8 @@ def write_run_record(
         name: value for name, value in config.to_dict().items() if name in arguments["model"]
     }
     versions = {"python": platform.python_version()}
-    versions |= {name: metadata.version(name) for name in PACKAGES}
+    installed = {one.name for one in metadata.distributions()}
+    versions |= {name: metadata.version(name) for name in PACKAGES if name in installed}
     links, stages = _links(flags_of({"arguments": arguments}))
     mark_paths(arguments, links)
     record = {

@@ -34,6 +34,9 @@ class TargetArguments:
     distillation_weight: float = arg(
         0.5, "Share of the --teachers in the target, in [0, 1]; label and votes have the rest."
     )
+    distillation_flip: bool = arg(
+        False, "The --teachers see each image and its mirror image, and say the mean."
+    )
     mixup: float = arg(0.0, "alpha of mixup's Beta distribution; 0 is off.")
     cutmix: float = arg(0.0, "alpha of cutmix's Beta distribution; 0 is off.")
 
@@ -49,11 +52,14 @@ class TargetArguments:
         names = ("label_smoothing", "ferplus_weight", "teachers", "mixup", "cutmix")
         return [name for name in names if getattr(self, name)]
 
-    def build(self, train: FaceDataset, *, num_channels: int, device: torch.device) -> Targets:
+    def build(
+        self, train: FaceDataset, *, num_channels: int, device: torch.device, bf16: bool = False
+    ) -> Targets:
         """
         Args:
             train: the images that are trained on, after `with_votes` and sampling.
             num_channels: of the images that teachers must take.
+            bf16: teachers compute in bfloat16.
         """
         steps: list[TargetStep] = []
         if self.ferplus_weight:
@@ -61,14 +67,15 @@ class TargetArguments:
         if self.mixup or self.cutmix:
             steps.append(Mixing(self.mixup, self.cutmix, len(train.label_names)))
         if self.teachers:
-            weight = self.distillation_weight
             steps.append(
                 load_teachers(
                     self.teachers,
-                    weight,
+                    self.distillation_weight,
                     label_names=train.label_names,
                     num_channels=num_channels,
                     device=device,
+                    flip=self.distillation_flip,
+                    bf16=bf16,
                 )
             )
         if self.label_smoothing:

@@ -22,6 +22,8 @@ class Teachers:
     Args:
         teachers: networks with their image processors; of one class order and number of channels.
         weight: share of the teachers in the target, in [0, 1].
+        flip: they see each image and its mirror image, and say the mean.
+        bf16: they compute in bfloat16, as the student does with --bf16.
     """
 
     def __init__(
@@ -29,20 +31,26 @@ class Teachers:
         teachers: Sequence[tuple[nn.Module, object]],
         weight: float,
         device: torch.device,
+        *,
+        flip: bool = False,
+        bf16: bool = False,
     ):
         self.teachers = [
             (network.to(device, memory_format=torch.channels_last).eval(), processor)
             for network, processor in teachers
         ]
-        self.weight = weight
+        self.weight, self.flip, self.bf16 = weight, flip, bf16
 
     @torch.no_grad()
     def apply(self, batch: Batch) -> Batch:
-        said = []
+        views = [batch.images, batch.images.flip(-1)] if self.flip else [batch.images]
+        images, said = torch.cat(views), []  # (views x N, channels, H, W)
         for network, processor in self.teachers:
-            pixel_values = processor.normalize_batch(batch.images)
+            pixel_values = processor.normalize_batch(images)
             pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
-            said.append(network(pixel_values=pixel_values)["logits"].float().softmax(dim=1))
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
+                logits = network(pixel_values=pixel_values)["logits"]
+            said.extend(logits.float().softmax(dim=1).chunk(len(views)))
         mean = torch.stack(said).mean(dim=0)  # (N, C)
         targets = one_hot(batch.targets, mean.shape[1])
         return dataclasses.replace(batch, targets=self._mix(targets, mean))
@@ -67,11 +75,13 @@ def load_teachers(
     label_names: Sequence[str],
     num_channels: int,
     device: torch.device,
+    **options,
 ) -> Teachers:
     """
     Args:
         names: of saved models, folders or Hub ids.
         label_names, num_channels: of the network that is taught.
+        options: of `Teachers`.
 
     Raises:
         SystemExit: one is not there, has other classes, or takes other images.
@@ -83,4 +93,4 @@ def load_teachers(
                 f"--teachers {name} takes images of {teacher.config.num_channels} channels; "
                 f"expected {num_channels}, as the model that is trained."
             )
-    return Teachers(teachers, weight, device)
+    return Teachers(teachers, weight, device, **options)

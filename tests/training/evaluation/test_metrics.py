@@ -13,8 +13,8 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
+from training.evaluation import FerMetrics
 from training.evaluation.metrics import (
-    FerMetrics,
     bootstrap_intervals,
     expected_calibration_error,
     summary,

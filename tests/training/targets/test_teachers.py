@@ -44,6 +44,25 @@ def test_the_target_is_label_and_teachers_by_weight(images):
     torch.testing.assert_close(soft, 0.75 * targets + 0.25 * mean)
 
 
+def test_teachers_see_both_ways_round(images):
+    teachers = [a_teacher(1), a_teacher(2)]
+    batch = Batch(images, torch.tensor([0, 6, 3, 3]))
+    targets = Teachers(teachers, 1.0, CPU, flip=True).apply(batch).targets
+    views = [said(teacher, view) for teacher in teachers for view in (images, images.flip(3))]
+    torch.testing.assert_close(targets, sum(views) / 4)
+
+
+def test_teachers_compute_in_bfloat16_if_asked(images):
+    teacher, dtypes = a_teacher(1), []
+    teacher[0].head.register_forward_hook(lambda *args: dtypes.append(args[2].dtype))
+    batch = Batch(images, torch.tensor([0, 6, 3, 3]))
+    whole, half = (
+        Teachers([teacher], 1.0, CPU, bf16=bf16).apply(batch).targets for bf16 in (False, True)
+    )
+    assert dtypes == [torch.float32, torch.bfloat16] and half.dtype == torch.float32
+    torch.testing.assert_close(half, whole, rtol=0, atol=0.02)
+
+
 def test_shares_are_those_of_label_and_teachers():
     shares = [0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]
     teacher = a_teacher(1, train_distribution=shares)

@@ -1,0 +1,65 @@
+"""The metrics as a local `evaluate.Metric`: no download."""
+
+from collections.abc import Sequence
+
+import datasets
+import evaluate
+import numpy as np
+
+from .metrics import classification_metrics, require_images
+
+
+class FerMetrics(evaluate.Metric):
+    """
+    `classification_metrics`, as the library `evaluate` has its metrics.
+
+    Args:
+        label_names: the C class names, in the order of their ids.
+        bootstrap: resamples for the 95 % intervals; 0 leaves them out.
+        seed: of the bootstrap.
+
+    `compute(predictions=..., references=...)` takes and returns what that function does, and raises
+    its errors.
+    """
+
+    def __init__(
+        self, label_names: Sequence[str], *, bootstrap: int = 1000, seed: int = 0, **kwargs
+    ):
+        self.label_names = list(label_names)
+        self.bootstrap = bootstrap
+        self.bootstrap_seed = seed
+        super().__init__(keep_in_memory=True, **kwargs)
+
+    def _info(self) -> evaluate.MetricInfo:
+        references = datasets.Value("int64")
+        return evaluate.MetricInfo(
+            description="Classification metrics for imbalanced facial expressions.",
+            citation="",
+            inputs_description=self.__doc__,
+            features=[
+                datasets.Features(
+                    {
+                        "predictions": datasets.List(datasets.Value("float32")),
+                        "references": references,
+                    }
+                ),
+                datasets.Features(
+                    {"predictions": datasets.Value("int64"), "references": references}
+                ),
+            ],
+        )
+
+    def compute(self, *, predictions=None, references=None, **kwargs) -> dict | None:
+        """evaluate's `compute`, after a look at whether there is an image."""
+        if references is not None:
+            require_images(references)  # evaluate would fail with an IndexError
+        return super().compute(predictions=predictions, references=references, **kwargs)
+
+    def _compute(self, predictions, references) -> dict:
+        return classification_metrics(
+            np.asarray(predictions),
+            np.asarray(references),
+            self.label_names,
+            bootstrap=self.bootstrap,
+            seed=self.bootstrap_seed,
+        )

@@ -1,0 +1,6 @@
+"""What a GPU alone needs: images in its memory, and an optimizer of few kernels."""
+
+from .images import hold_images
+from .muon import stack_equal_matrices
+
+__all__ = ["hold_images", "stack_equal_matrices"]
