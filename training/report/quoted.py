@@ -13,6 +13,7 @@ from transformers.utils import cached_file
 from ..arguments import Arguments
 
 TRAINING, TEST = "all_results.json", "test_results.json"
+ROBUSTNESS = "robustness.json"  # of benchmarks/robustness.py
 
 
 def quoted_results(folder: Path, say: Callable[[str], None]) -> dict[str, dict]:
