@@ -13,18 +13,24 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import torch
 from tqdm import tqdm
 from transformers.utils import cached_file
 
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.shifts import PLAIN, SHIFTS, TITLES  # noqa: E402
 from training.data import (  # noqa: E402
+    LABELS,
     DataArguments,
     FaceDataset,
     class_names,
     decode_split,
+    draw_faces,
     load_splits,
     stratified_split,
 )
@@ -36,6 +42,7 @@ RESULTS = Path(__file__).parent / "results"
 BATCH = 64
 SEED = 0  # of the sample that --images N takes
 FIGURES = ("accuracy", "balanced_accuracy")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 
 
 def measure(source: str, rows, split: str, images: int | None) -> dict:
@@ -45,8 +52,8 @@ def measure(source: str, rows, split: str, images: int | None) -> dict:
         images: how many of them, stratified by class; None: all.
 
     Returns:
-        What --write_to_model writes: figures by shift, and `mean`, over all shifts but the first,
-        which is none.
+        What --write_to_model writes: by shift its title and `figures`, and `mean`, over all shifts
+        but the first, which is none.
     """
     network, processor = load_saved_model(source, class_names({split: rows}))
     faces = decode_split(rows, processor, split)
@@ -54,7 +61,10 @@ def measure(source: str, rows, split: str, images: int | None) -> dict:
     if images and images < found:
         faces = faces.select(stratified_split(faces.labels.numpy(), images / found, seed=SEED)[1])
     predicted = predict(network, processor, faces, Path(source).name)
-    shifts = {name: figures(faces, classes) for name, classes in predicted.items()}
+    shifts = {
+        name: {"title": TITLES[name]} | figures(faces, classes)
+        for name, classes in predicted.items()
+    }
     shifted = [one for name, one in shifts.items() if name != PLAIN]
     return {
         "split": split,
@@ -127,6 +137,34 @@ def about(one: Mapping) -> str:
     return f"Over {sample}the {one['of']:,} images of the {one['split']} split."
 
 
+def plot(path: Path, results: Mapping[str, Mapping]) -> None:
+    """A row for each shift: a drawn face under it, and both figures of every model."""
+    face = torch.from_numpy(draw_faces(np.array([LABELS.index("happy")]), LABELS, seed=3))[None]
+    faces = [shift(face)[0, 0].numpy() for shift in SHIFTS.values()]
+    space = np.full((6, face.shape[-1]), np.nan)
+    column = np.vstack([np.vstack([space, one, space]) for one in faces])
+    rows = len(faces)
+    figure, (left, *panels) = plt.subplots(
+        1, 3, figsize=(10, 0.45 * rows + 1.4), width_ratios=(1, 9, 9), sharey=True,
+        layout="constrained",
+    )  # fmt: skip
+    left.imshow(column, cmap="gray", vmin=0, vmax=255, extent=(0, 1, rows, 0), aspect="auto")
+    left.set_xticks([])
+    left.set_yticks(np.arange(rows) + 0.5, [TITLES[name] for name in SHIFTS])
+    left.tick_params(left=False)
+    left.spines[:].set_visible(False)
+    for axes, key in zip(panels, FIGURES):
+        for color, marker, (model, one) in zip(COLORS, "osD^vP*X", results.items()):
+            found = [shift[key] for shift in one["shifts"].values()]
+            axes.plot(found, np.arange(rows) + 0.5, marker, color=color, label=model)
+            axes.axvline(one["mean"][key], color=color, ls="--", lw=1)
+        axes.set_xlabel(f"{key.replace('_', ' ')} (dashed: mean of the shifts)")
+        axes.grid(alpha=0.3)
+    panels[0].legend(fontsize=9)
+    figure.savefig(path, dpi=200)
+    plt.close(figure)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     args = _parse(argv)
     data = DataArguments(
@@ -135,7 +173,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         label_source=args.label_source,
         ferplus_csv=args.ferplus_csv,
     )
-    rows = load_splits(data)[args.split]
+    splits = load_splits(data)
+    if args.split not in splits:
+        raise SystemExit(
+            f"{args.dataset}: expected a split {args.split}, found {', '.join(splits)}."
+        )
+    rows = splits[args.split]
     args.output_dir.mkdir(parents=True, exist_ok=True)
     results = {}
     for source in args.models:
@@ -147,6 +190,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"For the card of {source}: python -m training.report.card {source}")
     write_json(args.output_dir / ROBUSTNESS, results)
     (args.output_dir / "robustness.md").write_text(table(results) + "\n")
+    plot(args.output_dir / "robustness.png", results)
     print(table(results))
 
 

@@ -6,12 +6,15 @@ the side, so that a shift means the same at any resolution.
 """
 
 import functools
+import io
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torchvision.transforms.v2 import functional as tv
+from PIL import Image
+from torchvision.transforms.v2.functional import gaussian_blur
 
 
 def crop(
@@ -45,14 +48,24 @@ def half_resolution(images: torch.Tensor) -> torch.Tensor:
 
 
 def jpeg(images: torch.Tensor, quality: int) -> torch.Tensor:
-    """quality: 1 to 100."""
-    return torch.stack([tv.jpeg(image, quality) for image in images])
+    """By Pillow. quality: 1 to 95."""
+    return torch.stack([_jpeg(image, quality) for image in images])
+
+
+def _jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
+    content = io.BytesIO()
+    pixels = image.permute(1, 2, 0).numpy()  # (H, W, C)
+    Image.fromarray(pixels.squeeze(-1) if len(image) == 1 else pixels).save(
+        content, "JPEG", quality=quality
+    )
+    decoded = np.array(Image.open(content)).reshape(pixels.shape)
+    return torch.from_numpy(decoded).permute(2, 0, 1)
 
 
 def blur(images: torch.Tensor, sigma: float) -> torch.Tensor:
     """By a Gaussian of standard deviation `sigma`, in sides."""
     pixels = sigma * images.shape[-1]
-    return tv.gaussian_blur(images, 2 * math.ceil(3 * pixels) + 1, pixels)
+    return gaussian_blur(images, 2 * math.ceil(3 * pixels) + 1, pixels)
 
 
 def noise(images: torch.Tensor, sigma: float) -> torch.Tensor:

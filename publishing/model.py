@@ -21,8 +21,8 @@ from modeling import (
 )
 from training.data import encode_png
 from training.report import markdown_table, predict_in_clean_process
-from training.report.card import figures, usage
-from training.report.quoted import quoted_results
+from training.report.card import figures, robustness_text, usage
+from training.report.quoted import ROBUSTNESS, quoted_results, quoted_robustness
 
 from . import PublishError
 from .onnx_kept import NAMES, PLACE, onnx_with_parity
@@ -125,8 +125,8 @@ def _without_folders(value):
     return value
 
 
-def _check_run(run: Path, say: Callable[[str], None]) -> tuple[ModelCard, dict[str, dict]]:
-    """The run's card and the results that it quotes, if the run is fit to be published."""
+def _check_run(run: Path, say: Callable[[str], None]) -> tuple[ModelCard, list[str]]:
+    """The run's card and the files that it quotes, if the run is fit to be published."""
     if missing := [name for name in (*FILES, "README.md") if not (run / name).is_file()]:
         raise PublishError(
             f"{run}: {', '.join(missing)} missing; expected the output folder of a finished "
@@ -146,12 +146,14 @@ def _check_run(run: Path, say: Callable[[str], None]) -> tuple[ModelCard, dict[s
         card = ModelCard.load(run / "README.md")
     except (ValueError, yaml.YAMLError) as error:
         raise PublishError(f"{run}/README.md: its metadata cannot be read. {error}") from error
-    quoted = quoted_results(run, say)
-    _check_card(card, run, quoted)
-    return card, quoted
+    quoted, robustness = quoted_results(run, say), quoted_robustness(run, say)
+    _check_card(card, run, quoted, robustness)
+    return card, [*quoted, *([ROBUSTNESS] if robustness else [])]
 
 
-def _check_card(card: ModelCard, run: Path, quoted: Mapping[str, Mapping]) -> None:
+def _check_card(
+    card: ModelCard, run: Path, quoted: Mapping[str, Mapping], robustness: Mapping | None
+) -> None:
     if missing := [name for name in METADATA if not card.data.get(name)]:
         raise PublishError(
             f"{run}/README.md has no {', '.join(missing)} in its metadata. Make it by train.py."
@@ -167,10 +169,17 @@ def _check_card(card: ModelCard, run: Path, quoted: Mapping[str, Mapping]) -> No
                 f"{value}: the card is not of this run. {again}"
             )
     labels = json.loads((run / "config.json").read_text())["id2label"].values()
-    if strange := [words for words in figures(quoted, [*labels]) if words not in card.text]:
+    expected = figures(quoted, [*labels])
+    expected += [robustness_text(robustness)] if robustness else []
+    if strange := [words for words in expected if words not in card.text]:
         raise PublishError(
             f"{run}/README.md: expected the figures of {' and '.join(quoted)}, but this is not "
             f"there:\n{strange[0]}\nThe card is not of this run. {again}"
+        )
+    if ROBUSTNESS in card.text and not robustness:
+        raise PublishError(
+            f"{run}/README.md quotes {ROBUSTNESS}, which is not there or not of these weights. "
+            f"{again}"
         )
 
 
