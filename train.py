@@ -187,7 +187,10 @@ def train(args: Arguments, trainer: FerTrainer, say: Callable[[str], None]) -> d
             batch_size=args.training.per_device_eval_batch_size,
             seed=args.training.seed,
         )
-    return output.metrics | {"epoch": trainer.state.epoch}
+    took = (
+        output.metrics if trainer.state.global_step else {}
+    )  # of no step, time and loss say nothing
+    return took | {"epoch": trainer.state.epoch}
 
 
 if __name__ == "__main__":

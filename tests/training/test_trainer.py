@@ -320,6 +320,20 @@ class Sizes(TrainerCallback):
         (self.train if module.training else self.eval).append(side)
 
 
+def test_evaluation_is_in_float32_also_where_training_is_in_bf16(tmp_path):
+    trainer = make_trainer(tmp_path, bf16=True, max_steps=2)
+    before = copy.deepcopy(trainer.model)
+    trainer.train()
+    assert not torch.equal(before.head[-1].weight, trainer.model.head[-1].weight)
+    logits = trainer.predict(trainer.eval_dataset).predictions
+    network = copy.deepcopy(before)
+    network.load_state_dict(trainer.model.state_dict())
+    pixel_values = trainer.processing_class.normalize_batch(trainer.eval_dataset.images)
+    with torch.no_grad():
+        expected = network.eval()(pixel_values).logits.numpy()
+    assert np.allclose(logits, expected, rtol=0, atol=1e-5)  # bf16 would differ by 1e-2
+
+
 def test_training_images_grow_and_evaluation_keeps_the_models_size(tmp_path):
     trainer = make_trainer(
         tmp_path, num_train_epochs=4, progressive_sizes=[16, 24], eval_strategy="epoch"

@@ -13,7 +13,7 @@ from ..network import save_network
 from .files import write_json, written_whole
 from .pictures import plot_class_distribution, plot_confusion_matrix, plot_training_curves
 from .quoted import evaluated_weights
-from .run_record import write_run_record
+from .run_record import chain_totals, write_run_record
 
 
 def write_run_folder(
@@ -47,6 +47,8 @@ def write_run_folder(
             data_fingerprint=audit_report["fingerprint"],
             recipe_changes=trainer.recipe_changes,
         )
+        if data.train is not None:  # again, with what the record knows of the stages before
+            write_json(folder / "all_results.json", results | chain_totals(folder))
         if args.training.save_predictions:
             _write_predictions(folder / "predictions.csv", data)
         _draw(folder, _model_name(args), trainer, data, results)
