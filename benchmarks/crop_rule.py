@@ -1,9 +1,9 @@
 """
 Whether faces in photos are better cropped a little tighter or looser than FER-2013's are.
 
-Images of the validation split, plain and under those shifts of benchmarks/shifts.py that move a face
-or blur it, are taken as photos: YuNet finds the face, and the square around it is cropped as in
-photos, its side times a factor. Images in which it finds none are left out.
+Images of the validation split, plain and under those shifts of benchmarks/shifts.py that move a
+face or blur it, are taken as photos: YuNet finds the face, and the square around it is cropped as
+in photos, its side times a factor. Images in which it finds none are left out.
 
     python benchmarks/crop_rule.py --dataset fer2013.csv --detector_path YUNET
 """
