@@ -313,10 +313,10 @@ def test_channels_last_changes_no_result(tmp_path):
 class Sizes(TrainerCallback):
     def __init__(self, model):
         self.train, self.eval = [], []
-        model.register_forward_pre_hook(self.note, with_kwargs=True)
+        model.backbone.register_forward_pre_hook(self.note)
 
-    def note(self, module, args, kwargs):
-        side = kwargs["pixel_values"].shape[-1]
+    def note(self, module, args):
+        side = args[0].shape[-1]
         (self.train if module.training else self.eval).append(side)
 
 
