@@ -313,7 +313,7 @@ def test_channels_last_changes_no_result(tmp_path):
 class Sizes(TrainerCallback):
     def __init__(self, model):
         self.train, self.eval = [], []
-        model.backbone.register_forward_pre_hook(self.note)
+        model.backbone.conv_stem.register_forward_pre_hook(self.note)
 
     def note(self, module, args):
         side = args[0].shape[-1]
