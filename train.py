@@ -181,7 +181,8 @@ def train(args: Arguments, trainer: FerTrainer, gaps: Gaps, say: Callable[[str],
         trainer.accelerator.end_training()
         raise SystemExit(128 + trainer.stop.received)
     trainer.finish_weights(gaps)
-    return output.metrics | {"epoch": trainer.state.epoch}
+    took = output.metrics if trainer.state.global_step else {}  # of no step, they say nothing
+    return took | {"epoch": trainer.state.epoch}
 
 
 if __name__ == "__main__":

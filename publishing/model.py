@@ -21,9 +21,9 @@ from modeling import (
 )
 from training.data import encode_png
 from training.report import markdown_table, predict_in_clean_process
-from training.report.card import figures, usage
+from training.report.card import figures, robustness_text, usage
 from training.report.provenance import provenance_of
-from training.report.quoted import quoted_results
+from training.report.quoted import ROBUSTNESS, quoted_results, quoted_robustness
 
 from . import PublishError
 from .onnx_kept import NAMES, PLACE, onnx_with_parity
@@ -126,8 +126,8 @@ def _without_folders(value):
     return value
 
 
-def _check_run(run: Path, say: Callable[[str], None]) -> tuple[ModelCard, dict[str, dict]]:
-    """The run's card and the results that it quotes, if the run is fit to be published."""
+def _check_run(run: Path, say: Callable[[str], None]) -> tuple[ModelCard, list[str]]:
+    """The run's card and the files that it quotes, if the run is fit to be published."""
     if missing := [name for name in (*FILES, "README.md") if not (run / name).is_file()]:
         raise PublishError(
             f"{run}: {', '.join(missing)} missing; expected the output folder of a finished "
@@ -154,13 +154,17 @@ def _check_run(run: Path, say: Callable[[str], None]) -> tuple[ModelCard, dict[s
             "data in words, or by a Hub id: "
             f"python -m training.report.card {shlex.quote(str(run))} --dataset_name '...'"
         )
-    quoted = quoted_results(run, say)
-    _check_card(card, run, quoted, data.name)
-    return card, quoted
+    quoted, robustness = quoted_results(run, say), quoted_robustness(run, say)
+    _check_card(card, run, quoted, robustness, data.name)
+    return card, [*quoted, *([ROBUSTNESS] if robustness else [])]
 
 
 def _check_card(
-    card: ModelCard, run: Path, quoted: Mapping[str, Mapping], dataset_name: str
+    card: ModelCard,
+    run: Path,
+    quoted: Mapping[str, Mapping],
+    robustness: Mapping | None,
+    dataset_name: str,
 ) -> None:
     if missing := [name for name in METADATA if not card.data.get(name)]:
         raise PublishError(
@@ -182,10 +186,17 @@ def _check_card(
                 f"{value}: the card is not of this run. {again}"
             )
     labels = json.loads((run / "config.json").read_text())["id2label"].values()
-    if strange := [words for words in figures(quoted, [*labels]) if words not in card.text]:
+    expected = figures(quoted, [*labels])
+    expected += [robustness_text(robustness)] if robustness else []
+    if strange := [words for words in expected if words not in card.text]:
         raise PublishError(
             f"{run}/README.md: expected the figures of {' and '.join(quoted)}, but this is not "
             f"there:\n{strange[0]}\nThe card is not of this run. {again}"
+        )
+    if ROBUSTNESS in card.text and not robustness:
+        raise PublishError(
+            f"{run}/README.md quotes {ROBUSTNESS}, which is not there or not of these weights. "
+            f"{again}"
         )
 
 

@@ -38,6 +38,7 @@ def of_two(tmp_path_factory):
     done = launch(
         *["--config_file", "configs/accelerate/cpu_2.yaml", "train.py", *RECIPE],
         *["--output_dir", str(folder), "--ema_decay", "0.5", "--load_best_model_at_end", "true"],
+        *["--bf16", "true"],  # of the training alone
     )
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
@@ -64,9 +65,9 @@ def test_evaluation_by_two_processes_is_that_of_one(of_two, tmp_path):
     figures = [name for name in one if name.startswith("eval_")]
     assert one["eval_samples"] == 35 and len(figures) > 40
     for name in figures:
-        # of float32 logits: the last batch's size differs
+        # of float32 logits, whose last bits depend on the size of their batch
         if any(part in name for part in ("ece", "loss", "mean_")):
-            assert two[name] == pytest.approx(one[name], abs=1e-7), name
+            assert two[name] == pytest.approx(one[name], abs=1e-6), name
         else:
             assert two[name] == one[name], name
 

@@ -18,6 +18,7 @@ from training.data import LABELS
 from training.data.synthetic import encode_png
 from training.recipes import read_recipe
 from training.report import chain, predict_in_clean_process
+from training.report.run_record import chain_totals
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "model"
@@ -77,6 +78,22 @@ def test_results_of_the_test_split_are_of_these_weights():
     assert TEST["weights_sha256"] == hashlib.sha256(weights).hexdigest()
     assert TEST["eval_split"] == "test" and TEST["eval_samples"] == 3589
     assert TEST["eval_samples_without_copies"] == 3589 - 288
+
+
+def test_robustness_is_that_of_these_weights_on_the_whole_split():
+    found = json.loads((MODEL / "robustness.json").read_text())
+    weights = (MODEL / "model.safetensors").read_bytes()
+    assert found["weights_sha256"] == hashlib.sha256(weights).hexdigest()
+    assert (found["split"], found["images"], found["of"]) == ("validation", 3589, 3589)
+    plain = found["shifts"]["plain"]
+    assert plain["accuracy"] == pytest.approx(RESULTS["eval_accuracy"], abs=1e-3)
+    assert found["mean"]["accuracy"] > 0.6
+    assert "(`robustness.json`)" in (MODEL / "README.md").read_text()
+
+
+def test_results_tell_the_whole_chain():
+    assert {name: RESULTS[name] for name in chain_totals(MODEL)} == chain_totals(MODEL)
+    assert RESULTS["epoch"] or not [name for name in RESULTS if name.startswith("train_")]
 
 
 def test_card_is_the_reports():

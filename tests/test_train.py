@@ -388,7 +388,12 @@ def test_precise_bn_changes_the_statistics_of_a_saved_model_alone(finished, tmp_
     before, after = (load_file(path / "model.safetensors") for path in (finished[0], tmp_path))
     changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
     assert changed and all("running_" in name or "num_batches" in name for name in changed)
+    results = json.loads((tmp_path / "all_results.json").read_text())
+    assert not [name for name in results if name.startswith("train_")]  # of no step
+    assert results["epoch"] == 0 and results["chain_stages"] == 2
+    assert results["chain_train_runtime"] == finished[1]["train_runtime"]
     card = (tmp_path / "README.md").read_text()
+    assert f"{finished[1]['train_runtime'] / 60:.1f} minutes of training in all stages" in card
     assert "recomputed after training on 40 training images without augmentation" in card
 
 
@@ -404,6 +409,8 @@ def test_card_tells_every_stage_of_a_chain(finished, tmp_path, monkeypatch):
         minutes.append(results["train_runtime"] / 60)
         line = rf"# stage {number}, .*: {results['epoch']:g} epochs?, {minutes[-1]:.1f} minutes\n"
         assert re.search(line + "python ", card)
+    assert results["chain_stages"] == 3
+    assert results["chain_train_runtime"] == pytest.approx(60 * sum(minutes))
     assert "The last of 3 stages" in card and f"({sum(minutes):.1f} in all stages)" in card
     assert "# stage 1, from random weights: " in card and "# stage 3, on from stage 2: " in card
     assert str(tmp_path) not in card.split("## Training")[1]

@@ -60,6 +60,7 @@ NOT_RECIPE = (
     ),
     *("save_", "eval_strategy", "eval_steps", "eval_delay", "push_to_hub", "hub_", "skip_memory"),
     *("dataloader_num_workers", "dataloader_p"),  # pin_memory, persistent_workers, prefetch_factor
+    "ddp_find_unused_parameters",
 )
 
 
@@ -147,6 +148,9 @@ class FerTrainingArguments(TrainingArguments):
                 "--progressive_sizes must be at least 16 pixels each, "
                 f"but they are {self.progressive_sizes}."
             )
+        if self.ddp_find_unused_parameters is None:
+            # frozen ones have no gradient; to search for others would only take time
+            self.ddp_find_unused_parameters = self.freeze_backbone_epochs > 0
         super().__post_init__()
         if self.fp16 and self.device.type == "cpu":
             raise ValueError("--fp16 needs a GPU and would be ignored; --bf16 works on CPUs.")

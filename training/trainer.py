@@ -168,7 +168,11 @@ class FerTrainer(Trainer):
         pixel_values = self.processing_class.normalize_batch(images, side)  # float32 (N, C, h, w)
         if self.args.channels_last:
             pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
-        outputs = model(pixel_values=pixel_values)
+        if model.training:
+            outputs = model(pixel_values=pixel_values)
+        else:  # in float32, as it is used: past the bf16 that Accelerate wraps around `forward`
+            network = self.accelerator.unwrap_model(model, keep_torch_compile=False)
+            outputs = type(network).forward(network, pixel_values=pixel_values)
         logits = outputs["logits"].float()
         loss = self.criterion(logits, labels) if model.training else F.cross_entropy(logits, labels)
         return (loss, outputs) if return_outputs else loss

@@ -435,6 +435,41 @@ def test_test_results_of_another_model_stay_behind(run, tested, tmp_path, capsys
     assert "test_results.json is left out: it does not name these" in capsys.readouterr().out
 
 
+@pytest.fixture
+def robust(run, tmp_path):
+    """A copy of the run with robustness.json, which its card quotes."""
+    folder = damaged(run, tmp_path)
+    one = {"title": "plain", "accuracy": 0.125, "balanced_accuracy": 0.25}
+    found = {"split": "validation", "images": 20, "of": 20, "mean": one, "shifts": {"plain": one}}
+    found["shifts"] |= {f"shift_{i}": one | {"title": f"shift {i}"} for i in range(4)}
+    found["weights_sha256"] = weights_sha256(run / "model.safetensors")
+    (folder / "robustness.json").write_text(json.dumps(found))
+    write_model_card(folder)
+    return folder
+
+
+def test_robustness_goes_along_and_stays_on_the_card(robust, tmp_path):
+    push_to_hub.main(MODEL + [str(robust), "--no_onnx", "--dry_run", str(tmp_path / "dry")])
+    sent = tmp_path / "dry" / "robustness.json"
+    assert sent.read_text() == (robust / "robustness.json").read_text()
+    assert "accuracy is 0.125 on average" in (tmp_path / "dry" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "harm, words",
+    [
+        (edit("robustness.json", "0.125", "0.2"), "but this is not there:\nUnder 4 shifts"),
+        (edit("robustness.json", '"weights_sha256": "', '"weights_sha256": "0'), "quotes robust"),
+        (lambda run: (run / "robustness.json").unlink(), "quotes robustness.json, which is not"),
+    ],
+)
+def test_a_card_that_quotes_another_robustness_is_refused(robust, tmp_path, harm, words):
+    harm(robust)
+    with pytest.raises(PublishError, match=words) as refused:
+        push_to_hub.main(MODEL + [str(robust), "--no_onnx", "--dry_run", str(tmp_path / "dry")])
+    assert f"python -m training.report.card {robust}" in str(refused.value)
+
+
 def test_a_card_of_before_its_results_had_a_source_is_still_published(run, tmp_path):
     folder = damaged(run, tmp_path)
     lines = (folder / "README.md").read_text().splitlines(keepends=True)

@@ -335,6 +335,19 @@ def test_the_best_checkpoint_is_the_least_wrong(metric, greater):
     assert args.training.greater_is_better is greater
 
 
+def test_processes_look_for_unused_parameters_only_where_layers_are_frozen():
+    frozen = ("--freeze_backbone_epochs", "1", "--pretrained")
+    for flags, searched in {
+        (): False,
+        frozen: True,
+        ("--ddp_find_unused_parameters", "true"): True,
+        (*frozen, "--ddp_find_unused_parameters", "false"): False,
+    }.items():
+        args = parse(*flags)
+        assert args.training.ddp_find_unused_parameters is searched
+        assert "ddp_find_unused_parameters" not in args.recipe("data")
+
+
 # combinations without meaning
 
 SOFT = "makes soft labels, for which the {} loss is not defined"

@@ -313,11 +313,25 @@ def test_channels_last_changes_no_result(tmp_path):
 class Sizes(TrainerCallback):
     def __init__(self, model):
         self.train, self.eval = [], []
-        model.register_forward_pre_hook(self.note, with_kwargs=True)
+        model.backbone.conv_stem.register_forward_pre_hook(self.note)
 
-    def note(self, module, args, kwargs):
-        side = kwargs["pixel_values"].shape[-1]
+    def note(self, module, args):
+        side = args[0].shape[-1]
         (self.train if module.training else self.eval).append(side)
+
+
+def test_evaluation_is_in_float32_also_where_training_is_in_bf16(tmp_path):
+    trainer = make_trainer(tmp_path, bf16=True, max_steps=2)
+    before = copy.deepcopy(trainer.model)
+    trainer.train()
+    assert not torch.equal(before.head[-1].weight, trainer.model.head[-1].weight)
+    logits = trainer.predict(trainer.eval_dataset).predictions
+    network = copy.deepcopy(before)
+    network.load_state_dict(trainer.model.state_dict())
+    pixel_values = trainer.processing_class.normalize_batch(trainer.eval_dataset.images)
+    with torch.no_grad():
+        expected = network.eval()(pixel_values).logits.numpy()
+    assert np.allclose(logits, expected, rtol=0, atol=1e-5)  # bf16 would differ by 1e-2
 
 
 def test_training_images_grow_and_evaluation_keeps_the_models_size(tmp_path):

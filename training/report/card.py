@@ -26,7 +26,7 @@ from .files import added
 from .lineage import commands, flags_of, is_weights_file, other_data, portable
 from .markdown import markdown_table
 from .provenance import Provenance, is_local, provenance, set_dataset_name
-from .quoted import TEST, quoted_results
+from .quoted import TEST, quoted_results, quoted_robustness
 from .run_record import chain, read_run
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
@@ -55,10 +55,10 @@ def write_model_card(
     """
     Args:
         folder: with config.json, model.safetensors, all_results.json, data_report.json and run.yaml
-            of a training, and test_results.json of an evaluation, if there is one. Nothing else
-            decides what the card says.
+            of a training, and test_results.json of an evaluation and robustness.json, if they are
+            there. Nothing else decides what the card says.
         model_id: Hub id, or folder, for the snippets. Default: the run's.
-        say: is told if test_results.json is not of this model and is left out.
+        say: is told if test_results.json or robustness.json is not of this model and is left out.
 
     Returns:
         The card's file.
@@ -87,6 +87,7 @@ def write_model_card(
     label_names = [config["id2label"][str(i)] for i in range(len(config["id2label"]))]
     stages, data = chain(folder), provenance(options, data_report)
     pictures = {name for name in PICTURES if (folder / f"{name}.png").is_file()}
+    robustness = quoted_robustness(folder, say)
     card = ModelCard.from_template(
         card_data=_card_data(data, quoted, model_id, _base_model(stages)),
         template_path=str(TEMPLATE),
@@ -100,6 +101,7 @@ def write_model_card(
         pictures=pictures,
         **_about_results(quoted, data_report, label_names),
         choices=_choices(options, results, stages),
+        robustness=robustness_text(robustness) if robustness else "",
         **_about_data(data, options, data_report, results["eval_split"]),
         **_about_training(run, options, results, stages),
     )
@@ -207,6 +209,24 @@ def figures(quoted: Mapping[str, Mapping], label_names: Sequence[str]) -> list[s
     ]
     tables = map(_figures_table, quoted.values())
     return [*tables, _calibration(quoted), _confusions(first, label_names), *classes]
+
+
+def robustness_text(robustness: Mapping, most: int = 3) -> str:
+    """The essence of robustness.json: means, and the shifts that cost most."""
+    plain, *shifted = robustness["shifts"].values()
+    worst = sorted(shifted, key=lambda one: one["accuracy"])[:most]
+    *others, last = (f"{one['title']} ({one['accuracy']:.3f})" for one in worst)
+    mean, images = robustness["mean"], f"{robustness['images']:,}"
+    if robustness["images"] < robustness["of"]:
+        images += f" of the {robustness['of']:,}"
+    return (
+        f"Under {len(shifted)} shifts of crop, turn, resolution, compression and light, each over "
+        f"{images} images of the {robustness['split']} split (`robustness.json`), accuracy is "
+        f"{mean['accuracy']:.3f} on average and balanced accuracy "
+        f"{mean['balanced_accuracy']:.3f}; without a shift they are {plain['accuracy']:.3f} and "
+        f"{plain['balanced_accuracy']:.3f}. The lowest accuracies: "
+        f"{', '.join(others)} and {last}."
+    )
 
 
 def usage(model_id: str, revision: str | None = None) -> str:

@@ -1,6 +1,7 @@
 """
 The results that a folder's card quotes: those of its training, and before them those of the test
-split, if somebody has put them there as test_results.json (docs/training.md).
+split, if somebody has put them there as test_results.json (docs/training.md). Then robustness.json,
+if benchmarks/robustness.py has measured the model.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from transformers.utils import cached_file
 from ..arguments import Arguments
 
 TRAINING, TEST = "all_results.json", "test_results.json"
+ROBUSTNESS = "robustness.json"
 
 
 def quoted_results(folder: Path, say: Callable[[str], None]) -> dict[str, dict]:
@@ -40,6 +42,21 @@ def quoted_results(folder: Path, say: Callable[[str], None]) -> dict[str, dict]:
         say(f"{folder / TEST} is left out: {', and '.join(why)}.")
         return {TRAINING: trained}
     return {TEST: test, TRAINING: trained}
+
+
+def quoted_robustness(folder: Path, say: Callable[[str], None]) -> dict | None:
+    """
+    What benchmarks/robustness.py wrote for the folder's weights, if it did.
+
+    Args: as of `quoted_results`.
+    """
+    if not (folder / ROBUSTNESS).is_file():
+        return None
+    found = json.loads((folder / ROBUSTNESS).read_text())
+    if found.get("weights_sha256") != weights_sha256(folder / "model.safetensors"):
+        say(f"{folder / ROBUSTNESS} is left out: it does not name these weights.")
+        return None
+    return found
 
 
 def weights_sha256(file: Path) -> str:

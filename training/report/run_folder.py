@@ -20,7 +20,7 @@ from ..gaps import Gaps
 from ..network import save_network
 from .files import added, write_json, written_whole
 from .quoted import evaluated_weights
-from .run_record import write_run_record
+from .run_record import chain_totals, write_run_record
 
 
 @dataclass
@@ -85,7 +85,7 @@ class RunFolder:
                 self._write_records(folder)
         else:
             with self._piece("all_results.json") as file:  # with the calibration that it is about
-                write_json(file, results)
+                write_json(file, results | chain_totals(self.path))
                 self.trainer.model.config.save_pretrained(file.parent)
         if self.args.training.save_predictions and measured:
             with self._piece("predictions.csv") as file:

@@ -94,14 +94,15 @@ def _links(options: Mapping) -> tuple[dict, dict[str, dict]]:
 def read_run(folder: Path) -> dict | None:
     """
     run.yaml of a local folder, in today's form, with the training's `epoch`, `train_runtime` and
-    `train_steps_per_second`; None if no training left it.
+    `train_steps_per_second` (0 of a stage that trains nothing); None if no training left it.
     """
     if not all((folder / name).is_file() for name in ("run.yaml", "all_results.json")):
         return None
     results = json.loads((folder / "all_results.json").read_text())
-    if "train_runtime" not in results:  # an evaluation's
+    if "epoch" not in results:  # an evaluation's
         return None
-    took = {key: results[key] for key in ("epoch", "train_runtime", "train_steps_per_second")}
+    took = {"epoch": results["epoch"]}
+    took |= {key: results.get(key, 0) for key in ("train_runtime", "train_steps_per_second")}
     record = yaml.safe_load((folder / "run.yaml").read_text())
     if not (isinstance(record, dict) and "arguments" in record):  # of another program
         return None
@@ -124,6 +125,15 @@ def chain(folder: Path) -> dict[str, dict]:
     stages = in_full(run["stages"], run["versions"])
     add(stages, own_name(run), short(run))
     return stages
+
+
+def chain_totals(folder: Path) -> dict:
+    """For all_results.json: of all stages that led to a folder. Empty if there is but one."""
+    stages = chain(folder)
+    if len(stages) < 2:
+        return {}
+    seconds = sum(stage["train_runtime"] for stage in stages.values())
+    return {"chain_stages": len(stages), "chain_train_runtime": seconds}
 
 
 def device_name(training) -> str:

@@ -12,8 +12,15 @@ from huggingface_hub import ModelCard
 
 from modeling import FerEfficientNetForImageClassification
 from training.data import LABELS
-from training.report.card import count_parameters, main, optimism, write_model_card
+from training.report.card import (
+    count_parameters,
+    main,
+    optimism,
+    robustness_text,
+    write_model_card,
+)
 from training.report.markdown import markdown_table
+from training.report.quoted import weights_sha256
 
 ROOT = Path(__file__).parents[3]
 MODEL = ROOT / "model"
@@ -28,8 +35,9 @@ MADE_FROM = (
 
 @pytest.fixture
 def folder(tmp_path):
-    for name in MADE_FROM:
-        shutil.copyfile(MODEL / name, tmp_path / name)
+    for name in (*MADE_FROM, "robustness.json"):
+        if (MODEL / name).exists():
+            shutil.copyfile(MODEL / name, tmp_path / name)
     return tmp_path
 
 
@@ -118,6 +126,38 @@ def test_results_of_another_model_or_split_are_left_out_with_a_line(
     assert write_model_card(folder).read_text() == card
 
 
+def test_robustness_is_quoted_if_it_is_of_these_weights(folder, capsys):
+    (folder / "robustness.json").unlink(missing_ok=True)
+    without = write_model_card(folder).read_text()
+    assert "robustness.json" not in without
+    accuracies = {"plain": 0.7, "noise": 0.5, "blur": 0.4, "mirrored": 0.69, "darker": 0.6}
+    robustness = {
+        "split": "validation",
+        "images": 3589,
+        "of": 3589,
+        "weights_sha256": weights_sha256(folder / "model.safetensors"),
+        "shifts": {
+            name: {"title": f"by {name}", "accuracy": value, "balanced_accuracy": value - 0.1}
+            for name, value in accuracies.items()
+        },
+        "mean": {"accuracy": 0.5475, "balanced_accuracy": 0.4475},
+    }
+    (folder / "robustness.json").write_text(json.dumps(robustness))
+    text = robustness_text(robustness)
+    assert text in write_model_card(folder).read_text()
+    assert "each over 3,589 images of the validation split (`robustness.json`), " in text
+    assert "accuracy is 0.547 on average and balanced accuracy 0.448; without a shift" in text
+    assert "they are 0.700 and 0.600. The lowest accuracies: by blur (0.400), by " in text
+    assert text.endswith("by noise (0.500) and by darker (0.600).")
+    assert "each over 900 of the 3,589 images" in robustness_text(robustness | {"images": 900})
+
+    change_json(folder, "robustness", weights_sha256="0" * 64)
+    capsys.readouterr()
+    assert write_model_card(folder).read_text() == without
+    left_out = f"{folder / 'robustness.json'} is left out: it does not name these weights.\n"
+    assert capsys.readouterr().out == left_out
+
+
 def test_without_certain_predictions_on_the_test_split_nothing_is_said_of_them(folder):
     assert "75.7% are certain, and 80.8% of those" in write_model_card(folder).read_text()
     change_json(folder, "test_results", eval_certain_accuracy=None)
@@ -183,6 +223,7 @@ def with_another_learned(results):
 
 
 def test_priors_and_scores_are_said_of_each_split_whose_results_have_them(folder):
+    (folder / "robustness.json").unlink()  # its figures would be taken for these
     card = write_model_card(folder).read_text()
     for words in ("mean score", "Mean score", "classwise ECE", '"learned"'):
         assert words not in card  # these results are older than the figures

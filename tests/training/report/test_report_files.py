@@ -19,7 +19,8 @@ def folder(tmp_path):
         (folder / name / "file").write_text("old")
     for name in ("config.json", "training_curves.svg", "grad_cam.py", "notes.txt", "mine.py"):
         (folder / name).write_text("old")
-    (folder / "test_results.json").write_text("old")  # of the earlier model
+    for name in ("test_results.json", "robustness.json"):
+        (folder / name).write_text("old")  # of the earlier model
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "a.py").write_text("code")
     for name in ("pipeline_facial_emotion.py", "photo_reading.py", "of_an_older_version.py"):

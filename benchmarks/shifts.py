@@ -1,0 +1,124 @@
+"""
+What happens to faces between a camera and a network, as pure functions of uint8 batches.
+
+Every function takes uint8 (N, C, H, W) and returns the same shape and type. Lengths are shares of
+the side, so that a shift means the same at any resolution.
+"""
+
+import functools
+import io
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torchvision.transforms.v2.functional import gaussian_blur
+
+
+def crop(
+    images: torch.Tensor, side: float = 1.0, offset: float = 0.0, degrees: float = 0.0
+) -> torch.Tensor:
+    """
+    Another square of the same photo. What lies beyond the image is not known; as in
+    `modeling.face_detection.crop_face`, its edge is repeated.
+
+    Args:
+        side: of the new crop, in sides of the image: 1.16 adds 16 % of margin.
+        offset: by which the crop lies right of and below the image, in sides.
+        degrees: by which the face is turned clockwise.
+    """
+    cos, sin = (side * value(math.radians(degrees)) for value in (math.cos, math.sin))
+    # affine_grid's units: the image spans [-1, 1], so a shift of t sides is 2 t
+    matrix = torch.tensor([[cos, sin, 2 * offset], [-sin, cos, 2 * offset]])
+    grid = F.affine_grid(matrix.expand(len(images), 2, 3), list(images.shape), align_corners=False)
+    return _uint8(
+        F.grid_sample(
+            images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False
+        )
+    )
+
+
+def half_resolution(images: torch.Tensor) -> torch.Tensor:
+    """Reduced to half the side by the mean of areas, and enlarged again (bilinear)."""
+    height, width = images.shape[-2:]
+    small = F.interpolate(images.float(), (height // 2, width // 2), mode="area")
+    return _uint8(F.interpolate(small, (height, width), mode="bilinear"))
+
+
+def jpeg(images: torch.Tensor, quality: int) -> torch.Tensor:
+    """By Pillow. quality: 1 to 95."""
+    return torch.stack([_jpeg(image, quality) for image in images])
+
+
+def _jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
+    content = io.BytesIO()
+    pixels = image.permute(1, 2, 0).numpy()  # (H, W, C)
+    Image.fromarray(pixels.squeeze(-1) if len(image) == 1 else pixels).save(
+        content, "JPEG", quality=quality
+    )
+    decoded = np.array(Image.open(content)).reshape(pixels.shape)
+    return torch.from_numpy(decoded).permute(2, 0, 1)
+
+
+def blur(images: torch.Tensor, sigma: float) -> torch.Tensor:
+    """By a Gaussian of standard deviation `sigma`, in sides."""
+    pixels = sigma * images.shape[-1]
+    return gaussian_blur(images, 2 * math.ceil(3 * pixels) + 1, pixels)
+
+
+def noise(images: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Gaussian, of standard deviation `sigma`, in ranges of 255; the same for the same shape."""
+    drawn = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    return _uint8(images + 255 * sigma * drawn)
+
+
+def darker(images: torch.Tensor, gain: float) -> torch.Tensor:
+    """Every value times `gain`."""
+    return _uint8(images * gain)
+
+
+def lower_contrast(images: torch.Tensor, gain: float) -> torch.Tensor:
+    """Differences to the image's mean times `gain`."""
+    mean = images.float().mean(dim=(1, 2, 3), keepdim=True)
+    return _uint8(mean + gain * (images - mean))
+
+
+def mirrored(images: torch.Tensor) -> torch.Tensor:
+    return images.flip(-1)
+
+
+def _uint8(images: torch.Tensor) -> torch.Tensor:
+    return images.round().clamp(0, 255).to(torch.uint8)
+
+
+PLAIN = "plain"
+SHIFTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    PLAIN: lambda images: images,
+    **{f"tighter_{n}": functools.partial(crop, side=1 - n / 100) for n in (8, 16, 30)},
+    **{f"looser_{n}": functools.partial(crop, side=1 + n / 100) for n in (8, 16, 30)},
+    "off_centre": functools.partial(crop, offset=0.1),
+    **{f"turned_{n}": functools.partial(crop, degrees=n) for n in (10, 20)},
+    "half_resolution": half_resolution,
+    "jpeg_20": functools.partial(jpeg, quality=20),
+    "blur": functools.partial(blur, sigma=1 / 48),
+    "noise": functools.partial(noise, sigma=0.05),
+    "darker": functools.partial(darker, gain=0.5),
+    "lower_contrast": functools.partial(lower_contrast, gain=0.4),
+    "mirrored": mirrored,
+}
+TITLES = {
+    PLAIN: "plain",
+    **{f"tighter_{n}": f"crop {n} % tighter" for n in (8, 16, 30)},
+    **{f"looser_{n}": f"crop {n} % looser" for n in (8, 16, 30)},
+    "off_centre": "off centre by 10 % both ways",
+    **{f"turned_{n}": f"turned by {n} degrees" for n in (10, 20)},
+    "half_resolution": "half the resolution",
+    "jpeg_20": "JPEG, quality 20",
+    "blur": "blur, sigma 1/48 of the side",
+    "noise": "noise, sigma 5 % of the range",
+    "darker": "half as bright",
+    "lower_contrast": "contrast times 0.4",
+    "mirrored": "mirrored",
+}
