@@ -11,9 +11,9 @@ Facial expressions in photos and videos, from the shell; installed, its name is 
   python predict.py face.png --detector none          the picture is one tight face
   python predict.py photos/ --crops crops/            faces cut out, to train on: docs/own_data.md
 
-The labels are the model's: words that people put on pictures of faces. They describe an expression,
-not what a person feels. Status: 0; 1 if a file could not be read (the others are done); 2 for a wrong
-command.
+The labels are the model's: words that people put on pictures of faces. They describe an
+expression, not what a person feels. Status: 0; 1 if a file could not be read (the others are done);
+2 for a wrong command.
 """
 
 import argparse

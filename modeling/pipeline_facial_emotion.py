@@ -70,9 +70,9 @@ class FacialEmotionPipeline(Pipeline):
             by tile. Without it, YuNet finds faces from 1/80 of a large photo's longer side (75 px
             of 6000), and Haar from 1/27.
         batch_size (`int`, defaults to 32): faces a pass through the network, of several photos.
-        prior (`str` or `list[float]`, *optional*): the class distribution to assume: `"learned"` (as
-            the network has learned it), `"train"` (the training set's), `"uniform"`, or shares in
-            the order of the classes. Default: the config's `prior`.
+        prior (`str` or `list[float]`, *optional*): the class distribution to assume: `"learned"`
+            (as the network has learned it), `"train"` (the training set's), `"uniform"`, or shares
+            in the order of the classes. Default: the config's `prior`.
         tta (`bool`, defaults to `False`): average the probabilities with the mirrored face's.
         explain (`bool`, defaults to `False`): add `heatmap` and `crop`.
         crop (`bool`, defaults to `False`): add `crop`.
