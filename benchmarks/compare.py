@@ -237,7 +237,7 @@ def draw(path: Path, found: Found, differences: Differences, images: str) -> Non
     axes.set_yticks(range(len(measures)), words)
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
-    axes.set_xlabel(f"difference to {baseline}, 95 % interval; filled: no chance")
+    axes.set_xlabel(f"difference to {baseline}, 95 % interval; filled: more than chance")
     figure.legend(loc="outside upper left", ncols=3, frameon=False)
     axes.set_title(f"Over {images}", fontsize=10)
     figure.savefig(path, dpi=200)
