@@ -1,7 +1,7 @@
 """Tables, pictures and conclusions from the runs of benchmarks/imbalance.py."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -155,17 +155,19 @@ def chosen_tau(folder: Path, trials: Runs) -> float:
     return max(scores, key=scores.get)
 
 
-def compared(found: Found) -> Differences:
+def compared(
+    found: Found, baseline: str = BASELINE, measures: Iterable[str] = tuple(MEASURES)
+) -> Differences:
     """
     Measure -> row -> the difference to the baseline; None where there is none, after Holm's
     correction for the number of rows.
     """
     result = {}
-    for measure in MEASURES:
+    for measure in measures:
         all_of_it = {
-            name: one[measure] - found[BASELINE][measure]
+            name: one[measure] - found[baseline][measure]
             for name, one in found.items()
-            if name != BASELINE
+            if name != baseline
         }
         real = holm({name: one.p for name, one in all_of_it.items()})
         result[measure] = {name: one if real[name] else None for name, one in all_of_it.items()}

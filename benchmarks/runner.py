@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 from training.checkpoints import write_whole  # noqa: E402
 
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS = ROOT / "benchmarks" / "results"  # committed; `--output_dir benchmarks/results` adds to it
+RUNS = ROOT / "runs"
 
 
 def argument_parser(description: str) -> argparse.ArgumentParser:
@@ -42,7 +43,9 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
         default=1,
         help="runs at a time, sharing the cores (OMP_NUM_THREADS, if set, are the threads of each)",
     )
-    parser.add_argument("--output_dir", type=Path, default=RESULTS, help="default: %(default)s")
+    parser.add_argument(
+        "--output_dir", type=Path, default=RUNS / "benchmarks", help="default: %(default)s"
+    )
     parser.add_argument("flags", nargs="*", help="after --: flags of train.py for every run")
     return parser
 

@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ from huggingface_hub import DatasetCard, DatasetCardData
 from modeling import FerEfficientNetImageProcessor
 from training.data import (
     FEATURES,
-    LABELS,
     DataArguments,
     audit,
+    class_names,
     copies_of,
     decode_splits,
     load_splits,
@@ -80,9 +81,10 @@ def stage_dataset(
         Dataset.from_dict(columns, features=Features(features)).to_parquet(
             folder / "data" / f"{name}.parquet"
         )
-    report = audit(decoded, LABELS)
+    names = class_names(splits)
+    report = audit(decoded, names)
     votes = any("ferplus_votes" in split.column_names for split in splits.values())
-    _card(report, repo_id, statement, votes).save(folder / "README.md")
+    _card(report, names, repo_id, statement, votes).save(folder / "README.md")
     (folder / "data_report.json").write_text(json.dumps(report, indent=1) + "\n")
     return summary_line(report)
 
@@ -114,7 +116,9 @@ def _size_category(images: int) -> str:
     return "100K<n<1M"
 
 
-def _card(report: dict, repo_id: str, statement: str, votes: bool) -> DatasetCard:
+def _card(
+    report: dict, label_names: Sequence[str], repo_id: str, statement: str, votes: bool
+) -> DatasetCard:
     columns = dict(AUDIT_COLUMNS)
     if votes:
         columns["ferplus_votes"] = f"FER+'s ten numbers of votes: {', '.join(COLUMNS)}"
@@ -136,7 +140,7 @@ def _card(report: dict, repo_id: str, statement: str, votes: bool) -> DatasetCar
         ],
     )
     rows = [
-        [name, *(f"{split['class_counts'][label]:,}" for label in LABELS)]
+        [name, *(f"{split['class_counts'][label]:,}" for label in label_names)]
         + [f"{split['images']:,}", len(split["blank_images"])]
         + [split.get("copies_of_training_images", "")]
         for name, split in report["splits"].items()
@@ -144,10 +148,10 @@ def _card(report: dict, repo_id: str, statement: str, votes: bool) -> DatasetCar
     return DatasetCard.from_template(
         card_data,
         template_path=str(TEMPLATE),
-        labels=", ".join(f"{i} {label}" for i, label in enumerate(LABELS)),
+        labels=", ".join(f"{i} {label}" for i, label in enumerate(label_names)),
         summary=summary_line(report) + ".",
         counts=markdown_table(
-            ["split", *LABELS, "images", "blank", "copies of training images"], rows
+            ["split", *label_names, "images", "blank", "copies of training images"], rows
         ),
         columns="\n".join(f"| `{name}` | {words} |" for name, words in columns.items()),
         repo_id=repo_id,

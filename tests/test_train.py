@@ -505,6 +505,7 @@ def test_what_is_chosen_comes_from_the_development_split(tmp_path, monkeypatch):
     with (tmp_path / "predictions.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     assert len(rows) == results["eval_samples"]
+    assert {len(row["image"]) for row in rows} == {32} and len({row["image"] for row in rows}) > 20
     right = [row["label"] == row["predicted"] for row in rows]
     assert np.mean(right) == pytest.approx(results["eval_accuracy"])
     logits = [[float(row[f"logit_{label}"]) for label in LABELS] for row in rows]

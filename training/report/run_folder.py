@@ -136,15 +136,20 @@ class RunFolder:
 
 
 def _write_predictions(file: Path, data: RunData) -> None:
-    """A line for each image of the evaluation split, in its order; logits with the temperature."""
+    """
+    A line for each image of the evaluation split, in its order; logits with the temperature, and a
+    digest of the image, by which runs are paired.
+    """
     names = data.label_names
     copies = np.zeros(len(data.eval), bool) if data.eval_copies is None else data.eval_copies
     with file.open("w", newline="") as opened:
         writer = csv.writer(opened, lineterminator="\n")
-        writer.writerow(["label", "predicted", "copy", *(f"logit_{name}" for name in names)])
-        for label, copy, logits in zip(data.eval.labels.tolist(), copies, data.eval_logits):
+        header = ["image", "label", "predicted", "copy", *(f"logit_{name}" for name in names)]
+        writer.writerow(header)
+        columns = data.eval.digests, data.eval.labels.tolist(), copies, data.eval_logits
+        for image, label, copy, logits in zip(*columns):
             scores = (f"{value:.4f}" for value in logits)
-            writer.writerow([names[label], names[logits.argmax()], int(copy), *scores])
+            writer.writerow([image, names[label], names[logits.argmax()], int(copy), *scores])
 
 
 def _model_name(args: Arguments) -> str:
