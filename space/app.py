@@ -38,6 +38,7 @@ os.environ |= {
 import gradio as gr  # noqa: E402
 import numpy as np  # noqa: E402
 import panels  # noqa: E402
+import story  # noqa: E402
 from answers import FACES, answer  # noqa: E402
 from clips import MAX_SECONDS, MAX_VIDEO_BYTES, check_container, follow_faces  # noqa: E402
 from examples import make_examples  # noqa: E402
@@ -222,7 +223,7 @@ def build(served: Served) -> gr.Blocks:
         with gr.Tab("Video"):
             _video_tab(page)
         with gr.Tab("How it was trained"):
-            _report_tab(report)
+            story.show(report, served.labels, HERE)
         with gr.Tab("What it is not"):
             _limits_tab(report)
         _api(page)
@@ -340,25 +341,6 @@ def _video_tab(page: Page) -> None:
     )  # fmt: skip
 
 
-def _report_tab(report: panels.Report) -> None:
-    comparison, chart = HERE / "imbalance.md", HERE / "imbalance.png"
-    if comparison.is_file():
-        gr.Markdown(f"## Treatments of class imbalance, side by side\n\n{comparison.read_text()}")
-        _picture(chart, "One dot for each run of each treatment, a bar for the mean")
-    gr.Markdown(f"## Results of this model\n\n{report.section('Results')}")
-    for path, words in report.pictures().items():
-        _picture(path, words)
-    gr.Markdown(f"## How it was trained\n\n{report.section('Training')}")
-
-
-def _picture(path: Path, words: str) -> None:
-    gr.set_static_paths([str(path)])
-    gr.Image(
-        str(path), show_label=False, alt_text=words, interactive=False, buttons=["fullscreen"],
-        elem_classes="report",
-    )  # fmt: skip
-
-
 def _limits_tab(report: panels.Report) -> None:
     for title in ("What it is bad at", "What it must not be used for"):
         if text := report.section(title):
@@ -421,7 +403,7 @@ def main() -> None:
     )
     build(served).launch(
         theme=theme(),
-        head=panels.STYLE,
+        head=panels.STYLE + story.STYLE,
         max_threads=2 * PHOTOS_AT_ONCE,
         max_file_size=MAX_VIDEO_BYTES,
         footer_links=["api", "settings"],

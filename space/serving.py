@@ -20,7 +20,7 @@ MAX_PHOTO_BYTES = 20 * 2**20
 MAX_PHOTO_PIXELS = 25_000_000
 MAX_FACES = 50  # of a photo; the largest are kept
 MAX_BATCH = 16  # waiting photos that share a pass through the network
-REPORT_FILES = ["README.md", "all_results.json", "test_results.json", "*.png"]
+REPORT_FILES = ["README.md", "*_results.json", "data_report.json", "robustness.json", "*.png"]
 
 
 class InputRefused(ValueError):
