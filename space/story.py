@@ -18,7 +18,7 @@ BLUE, ORANGE, GREY = "#3B82F6", "#D9730D", "#8A8A8A"  # a contrast of 3 on white
 COLORS = (BLUE, ORANGE, "#0D9488", "#DB2777", "#8B5CF6", "#6B8E23", "#C2410C", "#0284C7")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "triangle-down", "x")
 NAMED_CELLS = 12  # classes up to which the cells of a confusion matrix have numbers
-PICTURES = ("training_curves.png",)
+SHARES = [[0, "#14213D"], [0.25, "#1F4E8C"], [1, "#0A7EA4"]]  # white can be read on each
 
 # plotly.js writes colours into the elements; the page's own follow light and dark.
 STYLE = """<style>
@@ -76,10 +76,17 @@ def show(report: Report, labels: Sequence[str], here: Path) -> None:
         "How this model was trained, in full": report.section("Training"),
         "All figures of the comparison of treatments": _text(here / "imbalance.md"),
     }
-    for title, text in folded.items():
-        if text:
-            with gr.Accordion(title, open=False):
-                gr.Markdown(text, elem_classes="story-table")
+    with gr.Column(elem_classes="story"):
+        for title, text in folded.items():
+            if text:
+                with gr.Accordion(title, open=False):
+                    gr.Markdown(text, elem_classes="story-table")
+        curves = report.folder / "training_curves.png"
+        if curves.is_file():
+            gr.set_static_paths([str(curves)])
+            with gr.Accordion("Training curves", open=False):
+                gr.Image(str(curves), show_label=False, alt_text="Loss and metrics by epoch",
+                         interactive=False, elem_classes="report")  # fmt: skip
 
 
 def what_the_data_are(found: Mapping) -> Screen:
@@ -147,16 +154,14 @@ def what_a_treatment_does(found: Mapping) -> Screen:
         return Screen(title, _missing("imbalance.json", "the comparison of treatments"))
     above = [row["treatment"] for row in rows if (row["to_curve"] or 0) > 0]
     words = (
-        f"{len(rows)} treatments, each trained from the same start with the same steps and "
-        f"{found['seeds']} seeds, measured on {found['images']:,} validation images. Upwards is "
-        "right more often, to the right is fairer to rare classes. The line costs no training: "
-        "the baseline's answers, with common classes taken to be less common. "
+        f"Plain cross-entropy and {len(rows) - 1} treatments. Higher: more answers are right. "
+        "Further right: rare classes count as much as common ones. The line needs no training: the "
+        "baseline's answers, with all classes taken to be more and more equally common. "
     )
     words += (
-        f"Better than the line: {', '.join(above)}."
-        if above
-        else "No treatment does better than the line; chance aside, some do worse."
+        f"Better than that: {', '.join(above)}." if above else "No treatment does better than that."
     )
+    shift = [point for point in shift if point["tau"] <= 1]  # beyond it, both fall
     line = {
         "type": "scatter",
         "mode": "lines",
@@ -170,11 +175,11 @@ def what_a_treatment_does(found: Mapping) -> Screen:
     }
     points = [_point(row, number) for number, row in enumerate(rows)]
     layout = {
-        "height": 500,
+        "height": 540,
         "hovermode": "closest",
         "xaxis": {"title": {"text": "balanced accuracy"}, "tickformat": ".0%"},
         "yaxis": {"title": {"text": "accuracy"}, "tickformat": ".0%"},
-        "legend": {"orientation": "h", "y": -0.2, "yanchor": "top", "font": {"size": 11}},
+        "legend": {"orientation": "h", "y": -0.2, "yanchor": "top", "font": {"size": 12}},
     }
     alt = "Points of accuracy and balanced accuracy: " + ", ".join(
         f"{row['treatment']} {row['accuracy']['value']:.1%} and "
@@ -228,7 +233,7 @@ def what_it_confuses(figures: Mapping, labels: Sequence[str]) -> Screen:
     if not counts or len(counts) != len(labels):
         return Screen(title, _missing("all_results.json", "which label is taken for which"))
     totals = [max(1, sum(row)) for row in counts]
-    shares = [[count / total for count in row] for row, total in zip(counts, totals)]
+    shares = [[100 * count / total for count in row] for row, total in zip(counts, totals)]
     wrong = [(shares[t][p], t, p) for t in range(len(labels)) for p in range(len(labels)) if t != p]
     share, true, taken = max(wrong)
     split = figures.get("eval_split", "evaluation")
@@ -239,7 +244,7 @@ def what_it_confuses(figures: Mapping, labels: Sequence[str]) -> Screen:
     if share:
         words += (
             f"The most frequent mistake: of {totals[true]:,} images labelled {labels[true]}, "
-            f"{counts[true][taken]:,} ({share:.0%}) are taken for {labels[taken]}."
+            f"{counts[true][taken]:,} ({share:.0f}%) are taken for {labels[taken]}."
         )
     hover = [
         [
@@ -255,23 +260,24 @@ def what_it_confuses(figures: Mapping, labels: Sequence[str]) -> Screen:
         "x": list(labels),
         "y": list(labels),
         "zmin": 0,
-        "zmax": 1,
-        "colorscale": "Cividis",
+        "zmax": 100,
+        "colorscale": SHARES,
         "showscale": not few,
-        "colorbar": {"tickformat": ".0%", "thickness": 12},
+        "colorbar": {"ticksuffix": "%", "thickness": 12},
         "text": hover,
-        "texttemplate": "%{z:.0%}" if few else "",
-        "hovertemplate": "%{text} (%{z:.1%})<extra></extra>",
+        "texttemplate": "%{z:.0f}" if few else "",
+        "textfont": {"color": "#FFFFFF"},
+        "hovertemplate": "%{text} (%{z:.1f}%)<extra></extra>",
         "xgap": 1,
         "ygap": 1,
     }
     layout = {
         "height": 460 if few else 560,
-        "xaxis": {"title": {"text": "taken for"}, "showgrid": False},
+        "xaxis": {"title": {"text": "taken for, in % of the row"}, "showgrid": False},
         "yaxis": {"title": {"text": "labelled"}, "autorange": "reversed", "showgrid": False},
     }
     alt = "Matrix; right are " + ", ".join(
-        f"{name} {row[i]:.0%}" for i, (name, row) in enumerate(zip(labels, shares))
+        f"{name} {row[i]:.0f}%" for i, (name, row) in enumerate(zip(labels, shares))
     )
     table = [["labelled \\ taken for", *labels]]
     table += [[name, *(f"{count:,}" for count in row)] for name, row in zip(labels, counts)]
@@ -287,7 +293,7 @@ def how_sure_it_is(report: Report) -> Screen:
     split, words = figures.get("eval_split", "evaluation"), []
     if (error := figures.get("eval_ece")) is not None:
         words.append(
-            "A probability should be a promise: of the answers given with 70 %, 70 in 100 should "
+            "A probability should be a promise: of the answers given with 70%, 70 in 100 should "
             f"be right. On the {split} images the mean gap is {100 * error:.1f} points."
         )
     words.append(report.certainty())
@@ -390,6 +396,9 @@ def _chart(data: list[dict], layout: dict) -> dict:
     grid = {"gridcolor": "rgba(128,128,128,.3)", "zeroline": False, "automargin": True,
             "fixedrange": True}  # fmt: skip
     axes = {name: grid | layout.get(name, {}) for name in ("xaxis", "yaxis")}
+    for axis in axes.values():
+        if "title" in axis:
+            axis["title"] |= {"font": {"size": 13}, "standoff": 8}
     shared = {
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
