@@ -41,9 +41,19 @@ from transformers.utils import logging
 
 from training.arguments import Arguments, parse_arguments
 from training.checkpoints import TrainingError
-from training.data import LABELS, DataError, RunData, audit, load_decoded, split_data, summary_line
+from training.data import (
+    DataError,
+    RunData,
+    audit,
+    class_names,
+    decode_splits,
+    load_splits,
+    split_data,
+    summary_line,
+)
 from training.evaluation import evaluate, recall_table, result_line
 from training.network import build_network, round_weights
+from training.refused import refuse_metric
 from training.report import (
     check_output_dir,
     load_back,
@@ -66,12 +76,17 @@ def main(argv: list[str] | None = None) -> None:
     check_output_dir(args)
     set_seed(args.training.seed)
     say = print if args.training.process_index == 0 else lambda *_: None
+    left_out: dict = {}
+    with args.training.main_process_first(desc="loading the data"):
+        splits = load_splits(args.data, left_out)
     network, processor = build_network(
         args.model,
+        class_names(splits),
         cosine_scale=args.loss.cosine_scale(),
         training=not args.training.evaluate_only,
+        say=say,
     )
-    data, audit_report = load_data(args, processor, say)
+    data, audit_report = load_data(args, splits, processor, left_out, say)
     trainer = make_trainer(args, network, processor, data, audit_report["fingerprint"])
 
     results = train(args, trainer, say) if data.train is not None else {}
@@ -79,7 +94,7 @@ def main(argv: list[str] | None = None) -> None:
     if trainer.is_world_process_zero():
         words = sys.argv[1:] if argv is None else argv
         write_run_folder(args, trainer, data, audit_report, results, argv=words)
-        say(recall_table(results, data, LABELS))
+        say(recall_table(results, data))
         say(result_line(results, data.eval_split))
         if data.train is not None:
             say(load_back(Path(args.training.output_dir), data, trainer))
@@ -89,23 +104,25 @@ def main(argv: list[str] | None = None) -> None:
     say(f"{what}: {Path(args.training.output_dir).resolve()}")
 
 
-def load_data(args: Arguments, processor, say: Callable[[str], None]) -> tuple[RunData, dict]:
+def load_data(
+    args: Arguments, splits, processor, left_out: dict, say: Callable[[str], None]
+) -> tuple[RunData, dict]:
     """What the run trains on and evaluates, and the audit of the whole data set."""
-    skipped: list[str] | None = [] if args.data.skip_bad_rows else None
-    reading = args.training.main_process_first(desc="loading the data")
-    splits = load_decoded(args.data, processor, skipped, reading=reading)
-    audit_report = audit(splits, LABELS) | {"skipped_rows": skipped or []}
+    skipped = left_out.get("skipped_rows")
+    decoded = decode_splits(splits, processor, skipped)
+    audit_report = audit(decoded, class_names(splits)) | {"skipped_rows": []} | left_out
     say(summary_line(audit_report))
     if skipped:
         say(f"Left out {len(skipped)} rows that cannot be used, listed in data_report.json:")
         say("\n".join(f"  {words}" for words in skipped[:3]))
 
     seed, training = args.training.seed, not args.training.evaluate_only
-    data = split_data(splits, args.data, seed=seed, training=training)
+    data = split_data(decoded, args.data, seed=seed, training=training)
     if data.train is None:
         return data, audit_report
     source = f"{args.data.dataset} [train]"
-    data.train = with_votes(data.train, args.targets.ferplus_weight, source)
+    weight, label_source = args.targets.ferplus_weight, args.data.label_source
+    data.train = with_votes(data.train, weight, source, label_source)
     data = apply_sampling(data, args.treatment.sampling, args.treatment.undersample, seed=seed)
     say(
         f"Training on {len(data.train)} images, {args.training.world_size} process(es); "
@@ -120,8 +137,9 @@ def make_trainer(
     targets = None
     if data.train is not None:
         try:
+            refuse_metric(args.training, data.label_names)
             args.loss.bind(data.drawn_counts)
-        except ValueError as error:  # a flag that does not fit the number of classes
+        except ValueError as error:  # a flag that does not fit the classes
             raise SystemExit(f"train.py: {error}") from None
         channels, device = network.config.num_channels, args.training.device
         targets = args.targets.build(data.train, num_channels=channels, device=device)
@@ -131,7 +149,7 @@ def make_trainer(
         train_dataset=data.train,
         eval_dataset=data.eval if data.development is None else data.development,
         processing_class=processor,
-        compute_metrics=epoch_metrics(list(LABELS)),
+        compute_metrics=epoch_metrics(data.label_names),
         criterion=args.loss,
         augmentation=args.augmentation.build(),
         targets=targets,

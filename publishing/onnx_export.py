@@ -25,7 +25,6 @@ from training.data import (
     DataArguments,
     FaceDataset,
     decode_splits,
-    load_decoded,
     load_splits,
     paper_split,
 )
@@ -86,19 +85,22 @@ def onnx_faces(
     `CALIBRATION_IMAGES` faces of the training split. Where there is none, faces are taken out of
     the evaluation split, half of it at most.
     """
-    skipped: list[str] | None = [] if flags["skip_bad_rows"] else None
     processor = FerEfficientNetImageProcessor.from_pretrained(run)
     names = {field.name for field in dataclasses.fields(DataArguments)} & {*flags}
-    data = DataArguments(**{name: flags[name] for name in names - {"ferplus_csv"}})
+    if flags.get("label_source") != "ferplus":
+        names -= {"ferplus_csv"}  # votes are for training alone
+    data = DataArguments(**{name: flags[name] for name in names})
     if dataset is not None:
         data = dataclasses.replace(data, dataset=dataset, dataset_revision=None)
     try:
+        left_out: dict = {}
+        splits = load_splits(data, left_out)
+        skipped = left_out.get("skipped_rows")
         if data.split == "paper":  # its test part is of the pooled splits
-            decoded = load_decoded(data, processor, skipped)
+            decoded = decode_splits(splits, processor, skipped)
             parts = paper_split(decoded, data.paper_samples_per_class, seed=flags["seed"])
             train = parts["train"]
             return "test", parts["test"], train.select(_shuffled(train)[:CALIBRATION_IMAGES])
-        splits = load_splits(data, skipped)
         name = data.eval_split if data.eval_split in splits else [*splits][-1]
         chosen = {name: splits[name]}
         if name != "train" and "train" in splits:

@@ -341,12 +341,12 @@ def test_a_saved_model_keeps_its_image_size_or_takes_another(finished):
     face = Image.new("L", (48, 48), 128)
     for image_size, expected in ((None, 32), (40, 40)):
         saved = ModelArguments(model_name_or_path=str(finished[0]), image_size=image_size)
-        network, processor = build_network(saved, cosine_scale=None, training=True)
+        network, processor = build_network(saved, LABELS, cosine_scale=None, training=True)
         assert network.config.image_size == expected
         assert processor(face, return_tensors="pt").pixel_values.shape == (1, 1, expected, expected)
     saved = ModelArguments(model_name_or_path=str(finished[0]), image_size=8)
     with pytest.raises(SystemExit, match="`image_size` must be at least 32"):
-        build_network(saved, cosine_scale=None, training=True)
+        build_network(saved, LABELS, cosine_scale=None, training=True)
 
 
 def test_an_alpha_for_other_classes_is_told_in_one_message(tmp_path):

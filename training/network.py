@@ -1,6 +1,7 @@
 """The network of a run, new or saved, with its image processor, from the flags."""
 
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 
 from . import modeling
-from .data import LABELS, first_line
+from .data import first_line
 from .flags import arg, check_range
 from .weights import average_weights
 from .weights.lite_weights import convert, installed_package
@@ -70,12 +71,20 @@ class ModelArguments:
 
 
 def build_network(
-    model: ModelArguments, *, cosine_scale: float | None, training: bool
+    model: ModelArguments,
+    label_names: Sequence[str],
+    *,
+    cosine_scale: float | None,
+    training: bool,
+    say: Callable[[str], None] = print,
 ) -> tuple[Network, Processor]:
     """
     A saved model, or a new one from the flags, with its image processor.
 
     Args:
+        label_names: the classes of the data by id. A saved model that has others and is trained on
+            gets a new last layer, in which classes of the same name keep their weights.
+        say: is told of it.
         cosine_scale: of the classifier that the loss needs; None: a linear one.
         training: a saved model is trained on: it is averaged as asked for, and its calibration is
             forgotten.
@@ -85,17 +94,20 @@ def build_network(
             describe no network.
     """
     try:
-        return _saved(model, cosine_scale, training) or _new(model, cosine_scale)
+        if model.model_name_or_path:
+            return _saved(model, label_names, cosine_scale, training, say)
+        return _new(model, label_names, cosine_scale)
     except (ValueError, StrictDataclassError) as error:  # of timm's name, or of the config
         raise SystemExit(f"train.py: {error.__cause__ or error}") from None
 
 
 def load_saved_model(
-    source: str, *, cosine_scale: float | None = None
+    source: str, label_names: Sequence[str] | None = None, *, cosine_scale: float | None = None
 ) -> tuple[Network, Processor]:
     """
     Args:
         source: a folder or a Hub id.
+        label_names: the classes that it must have, in this order; None: any.
         cosine_scale: of the classifier that the loss needs.
 
     Raises:
@@ -109,9 +121,12 @@ def load_saved_model(
             f"reached ({first_line(error)}). If a recipe names it, run the "
             "recipe of that name first."
         ) from error
-    names = tuple(network.config.id2label[i] for i in range(network.config.num_labels))
-    if names != LABELS:
-        raise SystemExit(f"{source}: its classes are {names}; expected {LABELS} in this order.")
+    names = class_names(network.config)
+    if label_names is not None and names != tuple(label_names):
+        raise SystemExit(
+            f"{source}: its classes are {', '.join(names)}; expected those of the data, "
+            f"{', '.join(label_names)}, in this order."
+        )
     if cosine_scale is not None and network.config.cosine_scale != cosine_scale:
         raise SystemExit(
             f"The loss needs a model with a cosine classifier of scale {cosine_scale}, but "
@@ -121,20 +136,54 @@ def load_saved_model(
     return network, Processor.from_pretrained(source)
 
 
-def _saved(model: ModelArguments, cosine_scale: float | None, training: bool):
-    """None where the flags name no saved model."""
-    if not model.model_name_or_path:
-        return None
-    network, processor = load_saved_model(model.model_name_or_path, cosine_scale=cosine_scale)
+def class_names(config: modeling.FerEfficientNetConfig) -> tuple[str, ...]:
+    """By id."""
+    return tuple(config.id2label[i] for i in range(config.num_labels))
+
+
+def _saved(
+    model: ModelArguments,
+    label_names: Sequence[str],
+    cosine_scale: float | None,
+    training: bool,
+    say: Callable[[str], None],
+) -> tuple[Network, Processor]:
+    name = model.model_name_or_path
+    expected = None if training else label_names
+    network, processor = load_saved_model(name, expected, cosine_scale=cosine_scale)
     if model.image_size:
         _set_image_size(network.config, processor, model.image_size)
     if training:
         _average(network, model)
         network.config.forget_calibration()  # it will be fitted anew
+        if class_names(network.config) != tuple(label_names):
+            say(f"{name}: {_set_classes(network, label_names)}")
     return network, processor
 
 
-def _new(model: ModelArguments, cosine_scale: float | None):
+def _set_classes(network: Network, label_names: Sequence[str]) -> str:
+    """
+    A last layer for these classes: a class of the same name keeps its weights, a new one starts
+    with the mean of all. Returns a sentence on it.
+    """
+    before, last = class_names(network.config), network.head[-1]
+    kept = [name for name in label_names if name in before]
+    for name, values in [*last.named_parameters()]:
+        rows = [
+            values[before.index(label)] if label in before else values.mean(dim=0)
+            for label in label_names
+        ]
+        setattr(last, name, torch.nn.Parameter(torch.stack(rows).detach()))
+    last.out_features = network.num_labels = len(label_names)
+    network.config.id2label = dict(enumerate(label_names))
+    network.config.label2id = {name: i for i, name in enumerate(label_names)}
+    return (
+        f"a new last layer, since its classes are {', '.join(before)} and those of the data "
+        f"{', '.join(label_names)}; weights are kept for {', '.join(kept) or 'none of them'}."
+    )
+
+
+def _new(model: ModelArguments, label_names: Sequence[str], cosine_scale: float | None):
     config = modeling.FerEfficientNetConfig(
         backbone=model.backbone,
         num_channels=model.num_channels,
@@ -144,8 +193,8 @@ def _new(model: ModelArguments, cosine_scale: float | None):
         head_hidden_sizes=model.head_hidden_sizes,
         head_dropout=model.head_dropout,
         cosine_scale=cosine_scale,
-        id2label=dict(enumerate(LABELS)),
-        label2id={name: i for i, name in enumerate(LABELS)},
+        id2label=dict(enumerate(label_names)),
+        label2id={name: i for i, name in enumerate(label_names)},
     )
     network = Network(config)
     processor = Processor(size=network.config.image_size, num_channels=model.num_channels)
@@ -189,7 +238,8 @@ def _average(network: Network, model: ModelArguments) -> None:
     """With the --average_with models, if there are any."""
     if not model.average_with:
         return
-    others = [load_saved_model(name)[0] for name in model.average_with]
+    names = class_names(network.config)
+    others = [load_saved_model(name, names)[0] for name in model.average_with]
     try:
         average_weights(network, others, model.average_weight)
     except ValueError as error:

@@ -1,17 +1,15 @@
 """Flags of TrainingArguments that fail late, or do something else here than they say."""
 
 import os
+from collections.abc import Sequence
 
 from transformers import TrainingArguments
 
-from .data import LABELS
 from .recipes import unknown_name
 
-# Metrics of evaluations during the training.
-METRICS = (
-    *("loss", "accuracy", "balanced_accuracy", "macro_f1", "ece"),
-    *(f"recall_{label}" for label in LABELS),
-)
+# Metrics of evaluations during the training, beside each class's recall.
+METRICS = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "ece")
+RECALL = "recall_"
 OF_OPTIM = (
     "optim",
     "optim_args",
@@ -121,7 +119,18 @@ def _check_choice_of_checkpoint(args: TrainingArguments) -> None:
             )
         return
     metric = args.metric_for_best_model.removeprefix("eval_")
-    if metric not in METRICS:
+    if metric not in METRICS and not metric.startswith(RECALL):
         raise ValueError("--metric_for_best_model: " + unknown_name(metric, METRICS, "metric"))
     if args.greater_is_better is None and metric == "ece":
         args.greater_is_better = False  # transformers knows it of the loss alone
+
+
+def refuse_metric(args: TrainingArguments, label_names: Sequence[str]) -> None:
+    """
+    Raises:
+        ValueError: --metric_for_best_model is the recall of a class that the data do not have.
+    """
+    metric = (args.metric_for_best_model or "").removeprefix("eval_")
+    recalls = [RECALL + name for name in label_names]
+    if metric.startswith(RECALL) and metric not in recalls:
+        raise ValueError("--metric_for_best_model: " + unknown_name(metric, recalls, "metric"))

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -356,7 +356,7 @@ def _whole_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return batch  # FaceDataset.__getitems__ has collated it
 
 
-def epoch_metrics(label_names: list[str]):
+def epoch_metrics(label_names: Sequence[str]):
     """`compute_metrics` for the Trainer: what is worth a line after each epoch."""
     metrics = FerMetrics(label_names, bootstrap=0)
 

@@ -4,8 +4,14 @@ Data: FER-2013 from any source, decoded, audited and split. It knows nothing of 
 
 from .arguments import DataArguments
 from .audit import audit, copies_of, summary_line
-from .dataset import FaceDataset, decode_split, decode_splits, load_decoded, load_splits
-from .ferplus import join_votes
+from .dataset import (
+    FaceDataset,
+    class_names,
+    decode_split,
+    decode_splits,
+    load_splits,
+)
+from .ferplus import join_votes, label_by_majority, vote_shares
 from .schema import FEATURES, LABELS, PUBLISHED_COUNTS, BadRow, DataError, first_line
 from .sources import DEFAULT_SOURCE, load_fer2013
 from .splits import RunData, cap_per_class, class_counts, paper_split, split_data, stratified_split
@@ -24,6 +30,7 @@ __all__ = [
     "audit",
     "cap_per_class",
     "class_counts",
+    "class_names",
     "copies_of",
     "decode_split",
     "decode_splits",
@@ -31,11 +38,12 @@ __all__ = [
     "encode_png",
     "first_line",
     "join_votes",
-    "load_decoded",
+    "label_by_majority",
     "load_fer2013",
     "load_splits",
     "paper_split",
     "split_data",
     "stratified_split",
     "summary_line",
+    "vote_shares",
 ]

@@ -21,8 +21,20 @@ class DataArguments:
     dataset_revision: str | None = arg(
         None, "Revision of a Hub data set; the default source has its own pinned one."
     )
+    classes: Literal["fer2013", "any"] = arg(
+        "fer2013",
+        "'fer2013' expects its seven classes, or other words for them (anger, happiness, ...); "
+        "'any' takes the classes of the data, 2 to 64, in their own order.",
+    )
     label_names: list[str] = arg(
-        [], "Class names by id, for data whose labels are integers without names."
+        [],
+        "Class names by id, for data whose labels or folders are numbers; with --classes any also "
+        "another order of the names.",
+    )
+    label_source: Literal["dataset", "ferplus"] = arg(
+        "dataset",
+        "'ferplus' takes the majority of the FER+ votes as label: FER-2013's seven classes and "
+        "contempt. Images without a majority or without a face are left out.",
     )
     ferplus_csv: str | None = arg(
         None, "FER+ votes for Kaggle's CSV: fer2013new.csv of github.com/microsoft/FERPlus."
@@ -59,6 +71,10 @@ class DataArguments:
         check_range(self, "paper_samples_per_class", 2, float("inf"))
         check_range(self, "synthetic_images", 1, float("inf"))
         check_range(self, "development_share", 0, 1)
+        if self.label_source == "ferplus" and self.classes == "any":
+            raise ValueError(
+                "--label_source ferplus has classes of its own; leave out --classes any."
+            )
         if self.split == "paper" and self.eval_split not in (None, "development", "test"):
             raise ValueError(
                 "--split paper has a train and a test part, "

@@ -1,9 +1,8 @@
 """A split decoded once and held in memory."""
 
-import contextlib
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,8 @@ from datasets.utils import tqdm
 
 from .. import modeling
 from .arguments import DataArguments
-from .ferplus import join_votes
-from .schema import FEATURES, FERPLUS_VOTES, BadRow, DataError, first_line, note_bad_row
+from .ferplus import join_votes, label_by_majority
+from .schema import FEATURES, FERPLUS_VOTES, LABELS, BadRow, DataError, first_line, note_bad_row
 from .sources import load_fer2013
 
 
@@ -30,7 +29,8 @@ class FaceDataset(torch.utils.data.Dataset):
         votes: float32 (N, 10), each image's FER+ votes; zeros where there are none. None: the
             source has no votes.
         voted: float32 (N, classes), what the votes say of the label
-            (`training.targets.translate_votes`). None: votes are not used.
+            (`training.targets.with_votes`). None: votes are not used.
+        label_names: the class names by id.
     """
 
     def __init__(
@@ -39,8 +39,10 @@ class FaceDataset(torch.utils.data.Dataset):
         labels: torch.Tensor,
         votes: torch.Tensor | None = None,
         voted: torch.Tensor | None = None,
+        label_names: Sequence[str] = LABELS,
     ):
         self.images, self.labels, self.votes, self.voted = images, labels, votes, voted
+        self.label_names = tuple(label_names)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -66,7 +68,8 @@ class FaceDataset(torch.utils.data.Dataset):
         """These rows, in this order."""
         chosen = torch.as_tensor(rows)
         columns = (self.images, self.labels, self.votes, self.voted)
-        faces = FaceDataset(*(None if column is None else column[chosen] for column in columns))
+        columns = (None if column is None else column[chosen] for column in columns)
+        faces = FaceDataset(*columns, self.label_names)
         if "digests" in vars(self):
             faces.digests = self.digests[chosen.numpy()]
         return faces
@@ -79,44 +82,41 @@ class FaceDataset(torch.utils.data.Dataset):
             torch.cat([faces.images for faces in parts]),
             torch.cat([faces.labels for faces in parts]),
             None if any(column is None for column in votes) else torch.cat(votes),
+            label_names=parts[0].label_names,
         )
         pooled.digests = np.concatenate([faces.digests for faces in parts])
         return pooled
 
 
-def load_decoded(
-    arguments: DataArguments,
-    processor,
-    skipped: list[str] | None = None,
-    only: str | None = None,
-    reading: contextlib.AbstractContextManager | None = None,
-) -> dict[str, FaceDataset]:
+def load_splits(arguments: DataArguments, left_out: dict | None = None) -> DatasetDict:
     """
-    The splits of `--dataset`, with the votes of `--ferplus_csv`, decoded.
+    The splits of `--dataset` as they are stored, with the votes of `--ferplus_csv` and the labels
+    of `--label_source`.
 
     Args:
-        processor: the image processor, which makes images grey or RGB.
-        skipped: as in `load_fer2013`.
-        only: decode this split alone.
-        reading: entered while the source is read and cached, as by one process before the others.
+        left_out: what was left out on the way is noted here, for data_report.json; with
+            `--skip_bad_rows`, what is wrong with each row under `skipped_rows`.
     """
-    with reading or contextlib.nullcontext():
-        splits = load_splits(arguments, skipped)
-    chosen = {name: split for name, split in splits.items() if only in (None, name)}
-    return decode_splits(chosen, processor, skipped)
-
-
-def load_splits(arguments: DataArguments, skipped: list[str] | None = None) -> DatasetDict:
-    """The splits of `--dataset` as they are stored, with the votes of `--ferplus_csv`."""
+    left_out = {} if left_out is None else left_out
     splits = load_fer2013(
         arguments.dataset,
         arguments.dataset_revision,
+        classes=arguments.classes,
         label_names=arguments.label_names or None,
         synthetic_images=arguments.synthetic_images,
         synthetic_seed=arguments.synthetic_seed,
-        skipped=skipped,
+        skipped=left_out.setdefault("skipped_rows", []) if arguments.skip_bad_rows else None,
     )
-    return join_votes(splits, arguments.ferplus_csv) if arguments.ferplus_csv else splits
+    if arguments.ferplus_csv:
+        splits = join_votes(splits, arguments.ferplus_csv)
+    if arguments.label_source == "ferplus":
+        splits = label_by_majority(splits, arguments.dataset, left_out)
+    return splits
+
+
+def class_names(splits: Mapping[str, Dataset]) -> tuple[str, ...]:
+    """Of `load_splits`, by id; the same in every split."""
+    return tuple(next(iter(splits.values())).features["label"].names)
 
 
 def decode_splits(
@@ -156,7 +156,8 @@ def decode_split(
             processor.resize_batch(image[None])[0].round().clamp(0, 255).to(torch.uint8)
             for image in images
         ]
-    return FaceDataset(torch.stack(images), torch.tensor(split["label"][:]), _votes(split, name))
+    labels, names = torch.tensor(split["label"][:]), split.features["label"].names
+    return FaceDataset(torch.stack(images), labels, _votes(split, name), label_names=names)
 
 
 def _decode(value: dict | None, processor, where: str) -> torch.Tensor:

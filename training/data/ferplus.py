@@ -1,19 +1,28 @@
-"""FER+: ten people's votes for each image of FER-2013."""
+"""
+FER+: ten people's votes for each image of FER-2013, and the labels that they make.
+
+Barsoum et al., "Training deep networks for facial expression recognition with crowd-sourced label
+distribution" (ICMI 2016), section 3, as their code counts (github.com/microsoft/FERPlus): single
+votes are taken for slips and removed; the majority is more than half of the votes that remain.
+"""
 
 import csv
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from datasets import DatasetDict, List, Value
+from datasets import ClassLabel, DatasetDict, List, Value
 
-from .schema import SPLIT_NAMES, DataError
+from .schema import LABELS, SPLIT_NAMES, DataError
 
 COLUMNS = (
     "neutral", "happiness", "surprise", "sadness", "anger",
     "disgust", "fear", "contempt", "unknown", "NF",
 )  # fmt: skip
 OF_LABELS = [4, 5, 6, 1, 3, 2, 0]  # the column of each of `LABELS`
+FERPLUS_LABELS = (*LABELS, "contempt")
+OF_FERPLUS_LABELS = [*OF_LABELS, 7]
+UNKNOWN = [8, 9]  # the columns of "unknown" and of "no face"
 
 
 def join_votes(splits: DatasetDict, file: str | Path) -> DatasetDict:
@@ -68,3 +77,56 @@ def _read_votes(path: Path) -> dict[str, list[list[int]]]:
                     f"{path}, line {reader.line_num}: expected Usage and ten numbers ({error})."
                 ) from error
     return votes
+
+
+def label_by_majority(splits: DatasetDict, source: str, record: dict) -> DatasetDict:
+    """
+    Each image's label is the majority of its votes, one of `FERPLUS_LABELS`; images without a
+    majority, or whose majority says "unknown" or "no face", are left out.
+
+    Args:
+        record: how many images of each split are left out is noted here.
+
+    Raises:
+        DataError: a split has no votes, or none of its images has a majority.
+    """
+    labelled, left_out = {}, {}
+    for name, split in splits.items():
+        if "ferplus_votes" not in split.column_names:
+            raise DataError(
+                f"{source} [{name}]: --label_source ferplus needs FER+ votes, but there is no "
+                "column ferplus_votes. Add --ferplus_csv fer2013new.csv "
+                "(github.com/microsoft/FERPlus) to Kaggle's fer2013.csv."
+            )
+        votes = [row or [0] * len(COLUMNS) for row in split["ferplus_votes"][:]]
+        labels = majority(np.array(votes))
+        rows = np.flatnonzero(labels >= 0)
+        if not len(rows):
+            raise DataError(f"{source} [{name}]: no image has a majority of FER+ votes.")
+        left_out[name] = len(split) - len(rows)
+        feature = ClassLabel(names=list(FERPLUS_LABELS))
+        kept = split.select(rows).remove_columns("label")
+        labelled[name] = kept.add_column("label", labels[rows].tolist(), feature=feature)
+    record["images_without_ferplus_majority"] = left_out
+    return DatasetDict(labelled)
+
+
+def majority(votes: np.ndarray) -> np.ndarray:
+    """
+    (N, 10) votes -> (N,) ids in `FERPLUS_LABELS`; -1 where at most half of the votes agree, or more
+    say "unknown" or "no face".
+    """
+    counted = np.where(votes > 1, votes, 0)
+    of_all = counted.sum(axis=1)
+    label = counted[:, OF_FERPLUS_LABELS].argmax(axis=1)
+    best = counted[:, OF_FERPLUS_LABELS].max(axis=1)
+    return np.where((best > 0.5 * of_all) & (of_all > 0), label, -1)
+
+
+def vote_shares(votes: np.ndarray) -> np.ndarray:
+    """
+    (N, 10) votes -> (N, 8) float64, what the paper calls the probability target: the shares of
+    `FERPLUS_LABELS` among the votes that are not single; each row has a majority.
+    """
+    counted = np.where(votes > 1, votes, 0)[:, OF_FERPLUS_LABELS]
+    return counted / counted.sum(axis=1, keepdims=True)

@@ -3,24 +3,18 @@
 from collections import defaultdict
 from pathlib import Path
 
-from datasets import Dataset
+from datasets import Dataset, Features, Image, Value
 
-from .schema import (
-    FEATURES,
-    PUBLISHED_COUNTS,
-    SPLIT_NAMES,
-    BadRow,
-    DataError,
-    label_id,
-    note_bad_row,
-)
+from .schema import PUBLISHED_COUNTS, SPLIT_NAMES, BadRow, DataError, note_bad_row
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+# The folder's name, and the file's as messages call it.
+TREE = Features({"image": Image(), "label": Value("string"), "file": Value("string")})
 
 
 def load_image_tree(path: Path, skipped: list[str] | None) -> dict[str, Dataset]:
     """root/[split/]class/image; Kaggle's copies keep the split in names (PublicTest_123.jpg)."""
-    rows: dict[str, dict[str, list]] = defaultdict(lambda: {"image": [], "label": []})
+    rows: dict[str, dict[str, list]] = defaultdict(lambda: {name: [] for name in TREE})
     files = sorted(file for file in path.rglob("*") if file.is_file() and file.name[0] != ".")
     if not any(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
         found = sorted(entry.name for entry in path.iterdir())[:8]
@@ -37,17 +31,17 @@ def load_image_tree(path: Path, skipped: list[str] | None) -> dict[str, Dataset]
         except BadRow as error:
             note_bad_row(error, skipped)
             continue
-        rows[split]["image"].append(str(file))
-        rows[split]["label"].append(label)
+        for column, value in zip(TREE, (str(file), label, str(file))):
+            rows[split][column].append(value)
     return {
-        name: Dataset.from_dict(rows[name], features=FEATURES)
+        name: Dataset.from_dict(rows[name], features=TREE)
         for name in PUBLISHED_COUNTS
         if name in rows
     }
 
 
-def _place_in_tree(file: Path, root: Path) -> tuple[str, int]:
-    """Split and label id that a file's folders and name give."""
+def _place_in_tree(file: Path, root: Path) -> tuple[str, str]:
+    """Split and class name that a file's folders and name give."""
     parts = file.relative_to(root).parts
     if file.suffix.lower() not in IMAGE_SUFFIXES:
         raise BadRow(
@@ -66,4 +60,4 @@ def _place_in_tree(file: Path, root: Path) -> tuple[str, int]:
     prefix = file.name.split("_")[0].lower()
     if prefix in ("training", "publictest", "privatetest"):
         split = SPLIT_NAMES[prefix]
-    return split, label_id(parts[-2], str(file), BadRow)
+    return split, parts[-2]

@@ -7,7 +7,7 @@ from datasets import ClassLabel, Dataset, Features, Image
 
 from .. import modeling
 
-LABELS = modeling.EXPRESSIONS  # by id
+LABELS = modeling.EXPRESSIONS  # FER-2013's classes by id
 FEATURES = Features({"image": Image(), "label": ClassLabel(names=list(LABELS))})
 FERPLUS_VOTES = 10  # columns of FER+: the seven classes, contempt, unknown, no face
 PUBLISHED_COUNTS = {
@@ -51,7 +51,10 @@ def label_id(name: str, where: str, kind: type[DataError] = DataError) -> int:
     if word not in LABELS:
         near = difflib.get_close_matches(word, [*LABELS, *SYNONYMS], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise kind(f"{where}: class {name!r} is not one of {', '.join(LABELS)}.{hint}")
+        raise kind(
+            f"{where}: class {name!r} is not one of FER-2013's, {', '.join(LABELS)}.{hint} "
+            "--classes any takes the classes that the data have."
+        )
     return LABELS.index(word)
 
 

@@ -2,7 +2,8 @@
 FER-2013 from wherever it lies: Hub, Kaggle's CSV, images, parquet, `save_to_disk`, or drawn.
 
 `load_fer2013` returns a `DatasetDict` of the splits that the source has (train, validation, test)
-with the features `image: Image()` and `label: ClassLabel` in the one order of `LABELS`.
+with the features `image: Image()` and `label: ClassLabel`, in the one order of `LABELS` unless
+other classes are asked for.
 """
 
 import re
@@ -13,19 +14,17 @@ import datasets
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Image
 
+from .classes import Labels, id_among, own_classes, read_labels
 from .image_tree import load_image_tree
 from .kaggle_csv import load_kaggle_csv
 from .parquet import load_parquet
 from .schema import (
-    FEATURES,
     LABELS,
     PUBLISHED_COUNTS,
-    BadRow,
     DataError,
     first_line,
     label_id,
     named_splits,
-    note_bad_row,
 )
 from .synthetic import draw_splits
 
@@ -37,6 +36,7 @@ def load_fer2013(
     source: str = DEFAULT_SOURCE,
     revision: str | None = None,
     *,
+    classes: str = "fer2013",
     label_names: Sequence[str] | None = None,
     synthetic_images: int = 5000,
     synthetic_seed: int = 0,
@@ -48,7 +48,9 @@ def load_fer2013(
             folder of them, a folder that `datasets` wrote (`save_to_disk`), a folder tree of images
             by class, `"synthetic"`, or else a data set id on the Hub.
         revision: of a Hub data set; the default source has its own pinned one.
-        label_names: class names by id, for sources whose labels are integers without names.
+        classes: `"fer2013"`, or `"any"` for those that the data have (`classes.own_classes`).
+        label_names: class names by id, for sources whose labels are integers without names; with
+            `"any"`, also another order of the names.
         synthetic_images, synthetic_seed: size of the drawn training split and seed, for
             `"synthetic"`.
         skipped: rows that cannot be used are left out, and what is wrong with each is appended
@@ -56,7 +58,7 @@ def load_fer2013(
 
     Returns:
         The splits found, with features `image` and `label` (and `ferplus_votes` where the source
-        has them). Labels are mapped by class name, never by position.
+        has them). FER-2013's labels are mapped by class name, never by position.
 
     Raises:
         DataError: the source is missing, its columns, labels or splits are not understood, a split
@@ -86,15 +88,7 @@ def load_fer2013(
             "Give fer2013.csv, a folder of "
             "images by class, a folder of parquet files, a Hub id, or 'synthetic'."
         )
-    splits = DatasetDict(
-        {
-            name: _to_fer2013(split, f"{source} [{name}]", label_names, skipped)
-            for name, split in splits.items()
-        }
-    )
-    for name, split in splits.items():
-        _check_counts(split, name, source)
-    return splits
+    return _with_classes(splits, source, classes, label_names, skipped)
 
 
 def _load_hub(source: str, revision: str | None) -> DatasetDict:
@@ -141,10 +135,35 @@ def _load_saved(path: Path) -> dict[str, Dataset]:
     return named_splits({"train": found} if isinstance(found, Dataset) else found, path)
 
 
-def _to_fer2013(
-    split: Dataset, where: str, label_names: Sequence[str] | None, skipped: list[str] | None
-) -> Dataset:
-    """Whatever columns and labels a source has -> `FEATURES` (and FER+ votes)."""
+def _with_classes(
+    splits: dict[str, Dataset],
+    source: str,
+    classes: str,
+    label_names: Sequence[str] | None,
+    skipped: list[str] | None,
+) -> DatasetDict:
+    """Whatever columns and labels a source has -> `image`, `label` (and FER+ votes)."""
+    splits = {name: _named(split, f"{source} [{name}]") for name, split in splits.items()}
+    labels = {
+        name: read_labels(split, f"{source} [{name}]", label_names)
+        for name, split in splits.items()
+    }
+    names, id_of = LABELS, label_id
+    if classes == "any":
+        names = own_classes(labels, label_names, source)
+        id_of = id_among(names)
+    found = {
+        name: _with_ids(split, labels[name].ids(id_of, skipped), names, labels[name], skipped)
+        for name, split in splits.items()
+    }
+    if names == LABELS:
+        for name, split in found.items():
+            _check_counts(split, name, source)
+    return DatasetDict(found)
+
+
+def _named(split: Dataset, where: str) -> Dataset:
+    """The columns that are used, by their own names here; images as `datasets` knows them."""
     if len(split) == 0:
         raise DataError(f"{where}: the split is empty; expected at least one image.")
     image = _find_column(split, ("image", "img", "jpg", "png"), _holds_images, where, "an image")
@@ -158,19 +177,29 @@ def _to_fer2013(
         where,
         "a label",
     )
-    ids = _map_labels(split, label, where, label_names, skipped)
-    keep = [image] + (["ferplus_votes"] if "ferplus_votes" in split.column_names else [])
-    split = split.select_columns(keep)
-    if image != "image":
-        split = split.rename_column(image, "image")
+    more = [name for name in ("ferplus_votes", "file") if name in split.column_names]
+    split = split.select_columns([image, label, *more])
+    new_names = {image: "image", label: "label"}
+    split = split.rename_columns({old: new for old, new in new_names.items() if old != new})
     if not isinstance(split.features["image"], Image):  # bytes, as pandas writes them
         split = split.cast_column("image", Image())
+    return split
+
+
+def _with_ids(
+    split: Dataset,
+    ids: list[int | None],
+    names: Sequence[str],
+    labels: Labels,
+    skipped: list[str] | None,
+) -> Dataset:
+    split = split.remove_columns([name for name in ("label", "file") if name in split.features])
     if None in ids:
         split = split.select([row for row, i in enumerate(ids) if i is not None])
         ids = [i for i in ids if i is not None]
         if not ids:
-            raise DataError(f"{where}: every row was left out; the last one: {skipped[-1]}")
-    return split.add_column("label", ids, feature=FEATURES["label"])
+            raise DataError(f"{labels.where}: every row was left out; the last one: {skipped[-1]}")
+    return split.add_column("label", ids, feature=ClassLabel(names=list(names)))
 
 
 def _holds_images(feature) -> bool:
@@ -192,46 +221,6 @@ def _find_column(
         f"{where}: expected {what} column named one of {', '.join(names)}, but found "
         + ", ".join(f"{name} ({feature})" for name, feature in split.features.items())
     )
-
-
-def _map_labels(
-    split: Dataset,
-    column: str,
-    where: str,
-    label_names: Sequence[str] | None,
-    skipped: list[str] | None,
-) -> list[int | None]:
-    """Label id of each row; None for a row that is left out."""
-    feature, values = split.features[column], split.with_format(None)[column][:]
-    if isinstance(feature, ClassLabel) and not all(name.isdigit() for name in feature.names):
-        label_names = feature.names
-    elif "string" not in feature.dtype and label_names is None:
-        raise DataError(
-            f"{where}: labels are integers without names, "
-            "and copies of FER-2013 order the classes differently. "
-            "Give their names in the order of the ids: "
-            "--label_names angry disgust fear happy sad surprise neutral"
-        )
-    names = dict(enumerate(label_names)) if "string" not in feature.dtype else {}
-    known = {value: label_id(name, where) for value, name in names.items()}
-    ids = []
-    for row, value in enumerate(values):
-        try:
-            if value is not None and value not in known:
-                known[value] = _unnamed_label(value, len(names), f"{where}, row {row}")
-            if value is None:
-                raise BadRow(f"{where}, row {row}: the label is missing.")
-            ids.append(known[value])
-        except BadRow as error:
-            note_bad_row(error, skipped)
-            ids.append(None)
-    return ids
-
-
-def _unnamed_label(value, names: int, where: str) -> int:
-    if isinstance(value, str):
-        return label_id(value, where, BadRow)
-    raise BadRow(f"{where}: label {value} has no name; names are given for 0 to {names - 1}.")
 
 
 def _check_counts(split: Dataset, name: str, source: str) -> None:

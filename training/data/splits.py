@@ -9,7 +9,7 @@ import torch
 from .arguments import DataArguments
 from .audit import copies_of, used_before
 from .dataset import FaceDataset
-from .schema import LABELS, DataError
+from .schema import DataError
 
 
 @dataclass
@@ -43,6 +43,11 @@ class RunData:
     counts_before: np.ndarray | None = None
     train_counts: np.ndarray | None = None
     drawn_counts: torch.Tensor | None = None
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The class names by id."""
+        return self.eval.label_names
 
 
 def split_data(
@@ -82,7 +87,8 @@ def split_data(
         train = train.select(np.flatnonzero(~leaked))
         record["training_images_dropped_as_copies"] = int(leaked.sum())
         record["dropped_as_copies_of"] = held_out
-    if empty := [LABELS[c] for c in range(len(LABELS)) if not (train.labels == c).any()]:
+    names = train.label_names
+    if empty := [name for c, name in enumerate(names) if not (train.labels == c).any()]:
         raise DataError(
             f"{arguments.dataset}: the train split has no image of {', '.join(empty)}; "
             "expected every class."
@@ -104,9 +110,8 @@ def paper_split(
     The sample is up to `per_class` random images of each class.
     """
     pool = FaceDataset.pool(list(splits.values()))
-    pool = pool.select(
-        cap_per_class(pool.labels.numpy(), per_class, seed=seed, num_classes=len(LABELS))
-    )
+    labels, classes = pool.labels.numpy(), len(pool.label_names)
+    pool = pool.select(cap_per_class(labels, per_class, seed=seed, num_classes=classes))
     train, test = stratified_split(pool.labels.numpy(), 0.3, seed=seed)
     return {"train": pool.select(train), "test": pool.select(test)}
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.special import log_softmax
 
-from ..data import LABELS, RunData
+from ..data import RunData
 from ..treatments.functional import normalised
 from .calibration import calibrate, certainty_figures, prior_figures
 from .metrics import FerMetrics
@@ -53,7 +53,7 @@ def evaluate(trainer, data: RunData, say: Callable[[str], None]) -> dict:
     Returns:
         Figures for all_results.json.
     """
-    prediction, model = trainer.predict(data.eval), trainer.model
+    prediction, model, names = trainer.predict(data.eval), trainer.model, data.label_names
     config = model.config
     logits, labels = prediction.predictions, prediction.label_ids
     fitted: dict = {}
@@ -74,14 +74,14 @@ def evaluate(trainer, data: RunData, say: Callable[[str], None]) -> dict:
         else:
             say(f"Not calibrated: that takes held-out images, not the {data.eval_split} split.")
     data.eval_logits = logits
-    results = evaluation_results(logits, labels, data.eval_copies, LABELS)
+    results = evaluation_results(logits, labels, data.eval_copies, names)
     if config.uncertain_below is not None:
         results |= certainty_figures(logits, labels, config.uncertain_below)
     if config.assumed_by("learned") is not None:
         for prior in ("train", "uniform"):
             shift = (model.prior_shift(prior) - model.prior_shift(config.prior)).numpy()
             if prior == "uniform" or shift.any():
-                results |= prior_figures(prior, logits + shift, labels, LABELS)
+                results |= prior_figures(prior, logits + shift, labels, names)
     if data.eval_copies is None:
         say("No training split to compare with: the figures without copies are left out.")
     else:
@@ -96,16 +96,17 @@ def copied_splits(results: Mapping) -> str:
     return f"{', '.join(others)} and {last} images" if others else f"{last} images"
 
 
-def recall_table(results: Mapping, data: RunData, label_names: Sequence[str]) -> str:
+def recall_table(results: Mapping, data: RunData) -> str:
     """What imbalance does: each class's share of training images and recall, rarest first."""
+    label_names = data.label_names
     evaluated = np.bincount(data.eval.labels, minlength=len(label_names))
     counts = data.counts_before if data.counts_before is not None else evaluated
-    lines = [f"{'class':<10}{'share':>8}{'images':>8}{'recall':>8}"]
+    width = max(10, *(len(name) + 2 for name in label_names))
+    lines = [f"{'class':<{width}}{'share':>8}{'images':>8}{'recall':>8}"]
     for c in np.argsort(counts, kind="stable"):
         recall = results[f"eval_recall_{label_names[c]}"]
-        lines.append(
-            f"{label_names[c]:<10}{counts[c] / counts.sum():>8.1%}{evaluated[c]:>8}{recall:>8.3f}"
-        )
+        share = counts[c] / counts.sum()
+        lines.append(f"{label_names[c]:<{width}}{share:>8.1%}{evaluated[c]:>8}{recall:>8.3f}")
     return "\n".join(lines)
 
 

@@ -1,5 +1,6 @@
 """Writes the folder of a finished run: model, results, record, figures and card."""
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 
 from ..arguments import Arguments
-from ..data import LABELS, RunData
+from ..data import RunData
 from ..network import save_network
 from .files import write_json, written_whole
 from .pictures import plot_class_distribution, plot_confusion_matrix, plot_training_curves
@@ -58,12 +59,14 @@ def write_run_folder(
 
 def _write_predictions(file: Path, data: RunData) -> None:
     """A line for each image of the evaluation split, in its order; logits with the temperature."""
-    lines = [",".join(["label", "predicted", "copy", *(f"logit_{name}" for name in LABELS)])]
+    names = data.label_names
     copies = np.zeros(len(data.eval), bool) if data.eval_copies is None else data.eval_copies
-    for label, copy, logits in zip(data.eval.labels.tolist(), copies, data.eval_logits):
-        scores = (f"{value:.4f}" for value in logits)
-        lines.append(",".join([LABELS[label], LABELS[logits.argmax()], str(int(copy)), *scores]))
-    file.write_text("\n".join(lines) + "\n")
+    with file.open("w", newline="") as opened:
+        writer = csv.writer(opened, lineterminator="\n")
+        writer.writerow(["label", "predicted", "copy", *(f"logit_{name}" for name in names)])
+        for label, copy, logits in zip(data.eval.labels.tolist(), copies, data.eval_logits):
+            scores = (f"{value:.4f}" for value in logits)
+            writer.writerow([names[label], names[logits.argmax()], int(copy), *scores])
 
 
 def _model_name(args: Arguments) -> str:
@@ -75,8 +78,8 @@ def _model_name(args: Arguments) -> str:
 def _draw(folder: Path, name: str, trainer, data: RunData, results: dict) -> None:
     title = f"{name}: {data.eval_split} split, {results['eval_samples']:,} images"
     plot_confusion_matrix(
-        folder / "confusion_matrix.png", results["eval_confusion_matrix"], LABELS, title
+        folder / "confusion_matrix.png", results["eval_confusion_matrix"], data.label_names, title
     )
-    plot_class_distribution(folder / "class_distribution.png", data, LABELS, name)
+    plot_class_distribution(folder / "class_distribution.png", data, data.label_names, name)
     if trainer.state.global_step:
         plot_training_curves(folder / "training_curves.png", trainer.state.log_history, name)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..data import LABELS, RunData, encode_png
+from ..data import RunData, encode_png
 
 TOLERANCE = 1e-2  # of a probability; the run may have computed in bfloat16
 
@@ -71,7 +71,7 @@ def load_back(folder: Path, data: RunData, trainer) -> str:
     pixel_values = trainer.processing_class.normalize_batch(image.to(network.device))
     # the class's: the network's own may be accelerate's, in bf16
     expected = type(network).forward(network, pixel_values).logits[0].softmax(0)
-    largest = max(abs(scores[name] - expected[i].item()) for i, name in enumerate(LABELS))
+    largest = max(abs(scores[name] - expected[i].item()) for i, name in enumerate(data.label_names))
     if largest > TOLERANCE:
         raise RuntimeError(
             f"{folder} loads, but its probabilities differ from the run's by up to {largest:.4f}."
@@ -79,5 +79,5 @@ def load_back(folder: Path, data: RunData, trainer) -> str:
     best = max(scores, key=scores.get)
     return (
         f"Loaded back in a clean process: {best} ({scores[best]:.3f}), "
-        f"labelled {LABELS[data.eval.labels[0]]}"
+        f"labelled {data.label_names[data.eval.labels[0]]}"
     )

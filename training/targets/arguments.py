@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..data import LABELS, FaceDataset
+from ..data import FaceDataset
 from ..flags import arg, check_range
 from .mixing import Mixing
 from .pipeline import Targets, TargetStep
@@ -23,7 +23,8 @@ class TargetArguments:
     ferplus_weight: float = arg(
         0.0,
         "Share in the target of what the FER+ votes say of the label, in [0, 1]; the label has the "
-        "rest. Needs data with the column ferplus_votes.",
+        "rest; with --label_source ferplus, their shares. Needs data with the column "
+        "ferplus_votes.",
     )
     teachers: list[str] = arg(
         [],
@@ -58,12 +59,18 @@ class TargetArguments:
         if self.ferplus_weight:
             steps.append(Votes(self.ferplus_weight, train))
         if self.mixup or self.cutmix:
-            steps.append(Mixing(self.mixup, self.cutmix, len(LABELS)))
+            steps.append(Mixing(self.mixup, self.cutmix, len(train.label_names)))
         if self.teachers:
             weight = self.distillation_weight
             steps.append(
-                load_teachers(self.teachers, weight, num_channels=num_channels, device=device)
+                load_teachers(
+                    self.teachers,
+                    weight,
+                    label_names=train.label_names,
+                    num_channels=num_channels,
+                    device=device,
+                )
             )
         if self.label_smoothing:
-            steps.append(LabelSmoothing(self.label_smoothing, len(LABELS)))
+            steps.append(LabelSmoothing(self.label_smoothing, len(train.label_names)))
         return Targets(steps)

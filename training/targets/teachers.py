@@ -61,16 +61,22 @@ class Teachers:
 
 
 def load_teachers(
-    names: Sequence[str], weight: float, *, num_channels: int, device: torch.device
+    names: Sequence[str],
+    weight: float,
+    *,
+    label_names: Sequence[str],
+    num_channels: int,
+    device: torch.device,
 ) -> Teachers:
     """
     Args:
-        names: of saved models, folders or Hub ids. num_channels: of the network that is taught.
+        names: of saved models, folders or Hub ids.
+        label_names, num_channels: of the network that is taught.
 
     Raises:
-        SystemExit: one is not there, or takes other images.
+        SystemExit: one is not there, has other classes, or takes other images.
     """
-    teachers = [load_saved_model(name) for name in names]
+    teachers = [load_saved_model(name, label_names) for name in names]
     for name, (teacher, _) in zip(names, teachers):
         if teacher.config.num_channels != num_channels:
             raise SystemExit(

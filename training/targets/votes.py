@@ -6,39 +6,48 @@ import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
-from ..data import LABELS, DataError, FaceDataset
+from ..data import DataError, FaceDataset, vote_shares
 from ..treatments.functional import one_hot
 from .pipeline import Batch
 
 
 def translate_votes(labels: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
     """
-    P(label | votes), float32 (N, 7); an image without votes has its label.
+    P(label | votes), float32 (N, C); an image without votes has its label.
 
     FER+'s voters (Barsoum et al., ICMI 2016) say "neutral" twice as often as FER-2013's labels do,
     so their shares are translated: P is a logistic regression from the ten shares of votes to the
     labels, fitted on these very rows.
 
     Args:
-        labels: int64 (N,). votes: (N, 10) in the order of `training.data.ferplus.COLUMNS`.
+        labels: int64 (N,), all C classes among them.
+        votes: (N, 10) in the order of `training.data.ferplus.COLUMNS`.
     """
+    classes = int(labels.max()) + 1
     number = votes.sum(dim=1, keepdim=True)
     has_votes = number[:, 0] > 0
     shares = (votes[has_votes] / number[has_votes]).double().numpy()
     translation = LogisticRegression(max_iter=1000).fit(shares, labels[has_votes].numpy())
-    given = torch.zeros(len(shares), len(LABELS))
+    given = torch.zeros(len(shares), classes)
     given[:, translation.classes_] = torch.from_numpy(translation.predict_proba(shares)).float()
-    voted = F.one_hot(labels, len(LABELS)).float()
+    voted = F.one_hot(labels, classes).float()
     voted[has_votes] = given
     return voted
 
 
-def with_votes(train: FaceDataset, weight: float, source: str) -> FaceDataset:
+def with_votes(
+    train: FaceDataset, weight: float, source: str, label_source: str = "dataset"
+) -> FaceDataset:
     """
-    `train` with its votes translated for `--ferplus_weight`; 0 leaves it as it is.
+    `train` with what its votes say of its labels, for `--ferplus_weight`; 0 leaves it as it is.
+
+    Args:
+        source: as which messages name the data.
+        label_source: `"dataset"`: the votes are translated (`translate_votes`); `"ferplus"`: the
+            labels are theirs, and so are the shares (`vote_shares`).
 
     Raises:
-        DataError: `source`, as which the message names the data, has no votes.
+        DataError: there are no votes.
     """
     if not weight:
         return train
@@ -49,8 +58,11 @@ def with_votes(train: FaceDataset, weight: float, source: str) -> FaceDataset:
             "(github.com/microsoft/FERPlus) to Kaggle's fer2013.csv, or train on the labels alone "
             "with --ferplus_weight 0."
         )
-    voted = translate_votes(train.labels, train.votes)
-    return FaceDataset(train.images, train.labels, train.votes, voted)
+    if label_source == "ferplus":
+        voted = torch.from_numpy(vote_shares(train.votes.numpy())).float()
+    else:
+        voted = translate_votes(train.labels, train.votes)
+    return FaceDataset(train.images, train.labels, train.votes, voted, train.label_names)
 
 
 class Votes:

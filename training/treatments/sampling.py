@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-from ..data import LABELS, DataError, RunData, class_counts
+from ..data import DataError, FaceDataset, RunData, class_counts
 from ..data.splits import cap_per_class, choose_rows
 from .loss import BenchmarkRow
 
@@ -128,7 +128,7 @@ class Sampling:
     help: what it draws.
     title: what the card calls it.
     row, benchmark: the name of its row in benchmarks/imbalance.py, and the row.
-    choose: `(labels, --undersample, seed)` -> the rows to train on; None: all of them.
+    choose: `(training images, --undersample, seed)` -> the rows to train on; None: all of them.
     weighted: whether rows are drawn with replacement, each class equally likely.
     """
 
@@ -136,23 +136,24 @@ class Sampling:
     title: str = ""
     row: str = ""
     benchmark: BenchmarkRow = BenchmarkRow()
-    choose: Callable[[np.ndarray, str | None, int], np.ndarray] | None = None
+    choose: Callable[[FaceDataset, str | None, int], np.ndarray] | None = None
     weighted: bool = False
 
 
-def _undersampled(labels: np.ndarray, per_class: str, seed: int) -> np.ndarray:
+def _undersampled(train: FaceDataset, per_class: str, seed: int) -> np.ndarray:
+    labels, classes = train.labels.numpy(), len(train.label_names)
     if per_class.startswith(AT_MOST):
         most = int(per_class.removeprefix(AT_MOST))
-        return cap_per_class(labels, most, seed=seed, num_classes=len(LABELS))
+        return cap_per_class(labels, most, seed=seed, num_classes=classes)
     try:
-        return undersample(labels, per_class, seed=seed, num_classes=len(LABELS))
+        return undersample(labels, per_class, seed=seed, num_classes=classes)
     except ValueError as error:
-        counts = dict(zip(LABELS, class_counts(labels, len(LABELS)).tolist()))
+        counts = dict(zip(train.label_names, class_counts(labels, classes).tolist()))
         raise DataError(f"--undersample {per_class}: {error} Training images: {counts}") from error
 
 
-def _oversampled(labels: np.ndarray, per_class: str | None, seed: int) -> np.ndarray:
-    return oversample(labels, seed=seed, num_classes=len(LABELS))
+def _oversampled(train: FaceDataset, per_class: str | None, seed: int) -> np.ndarray:
+    return oversample(train.labels.numpy(), seed=seed, num_classes=len(train.label_names))
 
 
 SAMPLINGS = {
@@ -196,18 +197,18 @@ def apply_sampling(data: RunData, name: str, per_class: str | None, *, seed: int
     """
     if data.train is None:
         return data
-    train, sampling = data.train, SAMPLINGS[name]
-    before = class_counts(train.labels.numpy(), len(LABELS))
-    rows = sampling.choose and sampling.choose(train.labels.numpy(), per_class, seed)
+    train, sampling, names = data.train, SAMPLINGS[name], data.label_names
+    before = class_counts(train.labels.numpy(), len(names))
+    rows = sampling.choose and sampling.choose(train, per_class, seed)
     if rows is not None:
         train = train.select(rows)
-    after = class_counts(train.labels.numpy(), len(LABELS))
-    drawn = np.full(len(LABELS), len(train) / len(LABELS)) if sampling.weighted else after
+    after = class_counts(train.labels.numpy(), len(names))
+    drawn = np.full(len(names), len(train) / len(names)) if sampling.weighted else after
     record = {
         "sampling": name,
         "sampling_seed": seed,
-        "train_counts_before_sampling": dict(zip(LABELS, before.tolist())),
-        "train_counts_after_sampling": dict(zip(LABELS, after.tolist())),
+        "train_counts_before_sampling": dict(zip(names, before.tolist())),
+        "train_counts_after_sampling": dict(zip(names, after.tolist())),
     }
     if rows is not None and len(np.unique(rows)) == len(rows):
         record["chosen_rows"] = rows.tolist()

@@ -48,7 +48,7 @@ def teacher(monkeypatch):
     with torch.no_grad():
         network.head[-1].bias.copy_(expected.log())
     pair = network, FerEfficientNetImageProcessor(size=32)
-    monkeypatch.setattr("training.targets.teachers.load_saved_model", lambda name: pair)
+    monkeypatch.setattr("training.targets.teachers.load_saved_model", lambda *_: pair)
 
 
 def drawn_targets(run, targets, sampling, epochs):

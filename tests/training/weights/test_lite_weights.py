@@ -7,6 +7,7 @@ import pytest
 import timm
 import torch
 
+from training.data import LABELS
 from training.network import ModelArguments, build_network
 from training.weights import lite_weights
 from training.weights.lite_weights import (
@@ -45,7 +46,7 @@ def test_pretrained_takes_the_weights_of_an_installed_package(installed, monkeyp
     digest = hashlib.sha256(installed.read_bytes()).hexdigest()
     monkeypatch.setitem(lite_weights.SHA256, PACKAGE, digest)
     flags = ModelArguments(backbone="tf_efficientnet_lite0", pretrained="imagenet")
-    network, _ = build_network(flags, cosine_scale=None, training=True)
+    network, _ = build_network(flags, LABELS, cosine_scale=None, training=True)
     assert torch.equal(network.backbone.conv_head.weight, source["conv_head.weight"])
     assert f"from the installed package {PACKAGE}" in capsys.readouterr().out
 

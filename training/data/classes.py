@@ -1,0 +1,131 @@
+"""Which classes data have, and the id of each row's label among them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from datasets import ClassLabel, Dataset
+
+from .schema import BadRow, DataError, note_bad_row
+
+MOST_CLASSES = 64
+
+
+@dataclass
+class Labels:
+    """
+    The labels of a split as its source has them.
+
+    where: the split, for messages; files: what they call each row; None: by its number.
+    values: by row a word, an id, or None.
+    names: of the ids, in their order; None where labels are words.
+    """
+
+    where: str
+    values: Sequence[str | int | None]
+    names: list[str] | None
+    files: Sequence[str] | None = None
+
+    def words(self) -> set[str]:
+        return {value.strip() for value in self.values if value is not None}
+
+    def ids(
+        self, id_of: Callable[[str, str, type], int], skipped: list[str] | None
+    ) -> list[int | None]:
+        """
+        Label id of each row; None for a row that is left out.
+
+        Args:
+            id_of: (name, where, kind of error) -> id. skipped: as in `load_fer2013`.
+        """
+        names = enumerate(self.names or ())
+        known = {value: id_of(name, self.where, DataError) for value, name in names}
+        ids: list[int | None] = []
+        for row, value in enumerate(self.values):
+            place = self.files[row] if self.files else f"{self.where}, row {row}"
+            try:
+                if value is None:
+                    raise BadRow(f"{place}: the label is missing.")
+                if value not in known and self.names is not None:
+                    raise BadRow(
+                        f"{place}: label {value} has no name; "
+                        f"names are given for 0 to {len(self.names) - 1}."
+                    )
+                if value not in known:
+                    known[value] = id_of(value, place, BadRow)
+                ids.append(known[value])
+            except BadRow as error:
+                note_bad_row(error, skipped)
+                ids.append(None)
+        return ids
+
+
+def read_labels(split: Dataset, where: str, label_names: Sequence[str] | None) -> Labels:
+    """
+    Args:
+        split: with the column `label`, and `file` if messages are to name it.
+        label_names: of `--label_names`.
+
+    Raises:
+        DataError: labels are integers without names.
+    """
+    feature, values = split.features["label"], split.with_format(None)["label"][:]
+    files = split["file"][:] if "file" in split.features else None
+    if isinstance(feature, ClassLabel) and not _are_numbers(feature.names):
+        return Labels(where, values, [name.strip() for name in feature.names], files)
+    if "string" in feature.dtype:
+        if not _are_numbers(split.unique("label")):
+            return Labels(where, values, None, files)
+        values = [None if value is None else int(value) for value in values]
+    if not label_names:
+        raise DataError(
+            f"{where}: labels are integers without names, and copies of FER-2013 order the classes "
+            "differently. Give their names in the order of the ids: "
+            "--label_names angry disgust fear happy sad surprise neutral"
+        )
+    return Labels(where, values, [name.strip() for name in label_names], files)
+
+
+def _are_numbers(names: Sequence[str | None]) -> bool:
+    return all(name is None or str(name).strip().isdigit() for name in names)
+
+
+def own_classes(
+    splits: Mapping[str, Labels], label_names: Sequence[str] | None, source: str
+) -> tuple[str, ...]:
+    """
+    The classes of `--classes any`, in the data's own order: of the ids, or of the alphabet where
+    labels are words or folders; `label_names` gives another.
+
+    Raises:
+        DataError: the splits have different classes, a name is there twice or empty, or there are
+            fewer than 2 or more than `MOST_CLASSES`.
+    """
+    by_split = {name: of.names or sorted(of.words()) for name, of in splits.items()}
+    ordered = [of.names for of in splits.values() if of.names]
+    words = sorted(set().union(*by_split.values()))
+    names = list(label_names or (ordered[0] if ordered else words))
+    if any(other != ordered[0] for other in ordered) or set(words) - set(names):
+        found = "; ".join(f"{name}: {', '.join(of)}" for name, of in by_split.items())
+        expected = f"the classes {', '.join(names)}" if label_names else "the same classes"
+        raise DataError(f"{source}: expected {expected} in every split, but found {found}.")
+    if len(set(names)) < len(names) or not all(names):
+        raise DataError(
+            f"{source}: expected a name for each class, each once, but found {', '.join(names)}."
+        )
+    if not 2 <= len(names) <= MOST_CLASSES:
+        raise DataError(
+            f"{source}: expected 2 to {MOST_CLASSES} classes, but found {len(names)}: "
+            f"{', '.join(names[:8])}{', ...' if len(names) > 8 else ''}."
+        )
+    return tuple(names)
+
+
+def id_among(names: Sequence[str]) -> Callable[[str, str, type], int]:
+    """As `schema.label_id`, for other classes than FER-2013's."""
+
+    def id_of(name: str, where: str, kind: type[DataError] = DataError) -> int:
+        if name.strip() not in names:
+            raise kind(f"{where}: class {name!r} is not one of {', '.join(names)}.")
+        return names.index(name.strip())
+
+    return id_of
