@@ -17,6 +17,12 @@ from panels import Report
 BLUE, ORANGE, GREY = "#3B82F6", "#D9730D", "#8A8A8A"  # a contrast of 3 on white and on black
 COLORS = (BLUE, ORANGE, "#0D9488", "#DB2777", "#8B5CF6", "#6B8E23", "#C2410C", "#0284C7")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "triangle-down", "x")
+NUMBERED = {
+    "tighter": "crop {}% tighter",
+    "looser": "crop {}% looser",
+    "turned": "turned by {}°",
+    "jpeg": "JPEG, quality {}",
+}
 NAMED_CELLS = 12  # classes up to which the cells of a confusion matrix have numbers
 SHARES = [[0, "#14213D"], [0.25, "#1F4E8C"], [1, "#0A7EA4"]]  # white can be read on each
 
@@ -154,9 +160,9 @@ def what_a_treatment_does(found: Mapping) -> Screen:
         return Screen(title, _missing("imbalance.json", "the comparison of treatments"))
     above = [row["treatment"] for row in rows if (row["to_curve"] or 0) > 0]
     words = (
-        f"Plain cross-entropy and {len(rows) - 1} treatments. Higher: more answers are right. "
+        f"Plain cross-entropy and {len(rows) - 1} treatments. Higher: right more often. "
         "Further right: rare classes count as much as common ones. The line needs no training: the "
-        "baseline's answers, with all classes taken to be more and more equally common. "
+        "baseline's answers, more and more as if all classes were equally common. "
     )
     words += (
         f"Better than that: {', '.join(above)}." if above else "No treatment does better than that."
@@ -347,17 +353,17 @@ def how_it_holds(found: Mapping) -> Screen:
     shifts = found.get("shifts")
     if not shifts:
         return Screen(title, _missing("robustness.json", "results under other crops and light"))
-    names = {name: name.replace("_", " ") for name in shifts}
+    names = {name: _shift(name) for name in shifts}
     worst = min(shifts, key=lambda name: shifts[name]["accuracy"])
     words = (
-        f"The same {found['images']:,} {found['split']} images, cut tighter or wider, turned, "
+        f"The same {found['images']:,} {found['split']} images, cut tighter or looser, turned, "
         "blurred or in other light: not every photo is cut as the training images were. "
     )
     if plain := shifts.get("plain"):
         words += f"As they are, {plain['accuracy']:.1%} are right; "
-    words += f"worst, with {names[worst]}, {shifts[worst]['accuracy']:.1%}"
+    words += f"worst ({names[worst]}) {shifts[worst]['accuracy']:.1%}"
     mean = found.get("mean", {}).get("accuracy")
-    words += f", and {mean:.1%} on average." if mean is not None else "."
+    words += f", and {mean:.1%} on the average of all changes." if mean is not None else "."
     data = [
         {
             "type": "scatter",
@@ -389,6 +395,14 @@ def how_it_holds(found: Mapping) -> Screen:
         for name, one in shifts.items()
     ]
     return Screen(title, words, _chart(data, layout), alt, table)
+
+
+def _shift(name: str) -> str:
+    """ "tighter_8" -> "crop 8% tighter", "lower_contrast" -> "lower contrast"."""
+    kind, _, number = name.partition("_")
+    if number.isdecimal() and kind in NUMBERED:
+        return NUMBERED[kind].format(number)
+    return name.replace("_", " ")
 
 
 def _chart(data: list[dict], layout: dict) -> dict:
