@@ -122,20 +122,20 @@ class Metrics:
         with self._one_at_a_time:
             requests, seconds = dict(self.requests), dict(self.seconds)
             totals = dict(self.totals)
-        lines = ["# TYPE faces_requests_total counter"]
+        lines = ["# TYPE space_requests_total counter"]
         lines += [
-            f'faces_requests_total{{request="{request}",outcome="{outcome}"}} {count}'
+            f'space_requests_total{{request="{request}",outcome="{outcome}"}} {count}'
             for (request, outcome), count in sorted(requests.items())
         ]
-        lines.append("# TYPE faces_request_seconds_total counter")
+        lines.append("# TYPE space_request_seconds_total counter")
         lines += [
-            f'faces_request_seconds_total{{request="{request}"}} {spent:.6f}'
+            f'space_request_seconds_total{{request="{request}"}} {spent:.6f}'
             for request, spent in sorted(seconds.items())
         ]
         for name, count in sorted(totals.items()):
-            lines += [f"# TYPE faces_{name}_total counter", f"faces_{name}_total {count}"]
+            lines += [f"# TYPE space_{name}_total counter", f"space_{name}_total {count}"]
         for name, measure in self.gauges.items():
-            lines += [f"# TYPE faces_{name} gauge", f"faces_{name} {measure():g}"]
+            lines += [f"# TYPE space_{name} gauge", f"space_{name} {measure():g}"]
         return "\n".join([*lines, ""])
 
 
