@@ -42,6 +42,7 @@ from answers import FACES, answer  # noqa: E402
 from clips import MAX_SECONDS, MAX_VIDEO_BYTES, check_container, follow_faces  # noqa: E402
 from examples import make_examples  # noqa: E402
 from guard import MAX_UPLOAD, Guard  # noqa: E402
+from live import live_tab  # noqa: E402
 from serving import (  # noqa: E402
     MAX_FACES,
     MAX_PHOTO_BYTES,
@@ -221,6 +222,8 @@ def build(served: Served) -> gr.Blocks:
             _many_tab(page)
         with gr.Tab("Video"):
             _video_tab(page)
+        with gr.Tab("Live"):
+            live_tab(served)
         with gr.Tab("How it was trained"):
             _report_tab(report)
         with gr.Tab("What it is not"):
