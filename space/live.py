@@ -14,7 +14,6 @@ import colorsys
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import gradio as gr
@@ -32,10 +31,18 @@ FACES_FOLLOWED = 8  # of a frame; the largest are kept
 FORGOTTEN_AFTER = 60  # seconds without a frame
 JPEG = "data:image/jpeg;base64,"
 TEMPLATE = """<div class="live">
-<div class="stage"><video playsinline muted aria-hidden="true"></video><div class="boxes"
- aria-hidden="true"></div><p class="invitation">Your camera, looked at live</p></div>
-<div class="side"><div class="controls"><button type="button" class="switch">Start the camera</button>
-<span class="rate"></span></div><p class="words" role="status"></p><div class="people"></div></div>
+<div class="stage">
+<video playsinline muted aria-hidden="true"></video>
+<div class="boxes" aria-hidden="true"></div>
+<p class="invitation">Your camera, looked at live</p>
+</div>
+<div class="side">
+<div class="controls">
+<button type="button" class="switch">Start the camera</button><span class="rate"></span>
+</div>
+<p class="words" role="status"></p>
+<div class="people"></div>
+</div>
 </div>"""
 PROMISE = (
     "Frames are looked at in memory, one at a time, and forgotten with the next one. The camera is "
@@ -45,19 +52,11 @@ PROMISE = (
 )
 
 
-@dataclass
-class Visitor:
-    """What is remembered of a visitor between two frames."""
-
-    follower: Follower
-    started: float = field(default_factory=time.monotonic)
-
-
-def look(served: Served, frame: str, visitor: Visitor | None) -> tuple[str, Visitor]:
+def look(served: Served, frame: str, follower: Follower | None, now: float) -> tuple[str, Follower]:
     """
     Args:
-        frame: a JPEG file as data URL.
-        visitor: of the frame before; None at the first.
+        frame: a JPEG file as data URL. now: seconds, of any clock.
+        follower: all that is remembered of the frames before; None at the first.
 
     Returns:
         JSON of the frame's size (width, height) and of the faces followed: person, box (left, top,
@@ -66,18 +65,18 @@ def look(served: Served, frame: str, visitor: Visitor | None) -> tuple[str, Visi
     Raises:
         gr.Error: it is no frame of the page's own.
     """
-    visitor = visitor or Visitor(Follower(served.config.uncertain_below))
+    follower = follower or Follower(served.config.uncertain_below)
     try:
         photo = _photo(served, frame)
     except InputRefused as error:
         raise gr.Error(str(error), print_exception=False) from None
     (faces,) = served.faces([photo], live=True, most=FACES_FOLLOWED, on_error="skip")
-    people = visitor.follower.follow(faces or [], time.monotonic() - visitor.started)
+    people = follower.follow(faces or [], now)
     found = {
         "size": [photo.shape[1], photo.shape[0]],
         "faces": [_described(person, served.labels) for person in people],
     }
-    return json.dumps(found), visitor
+    return json.dumps(found), follower
 
 
 def _photo(served: Served, frame: str):
@@ -127,11 +126,11 @@ def live_tab(served: Served) -> None:
         side=FRAME_SIDE,
     )
     gr.Markdown(PROMISE, elem_classes="hint")
-    visitor = gr.State(time_to_live=FORGOTTEN_AFTER)
+    follower = gr.State(time_to_live=FORGOTTEN_AFTER)
     camera.stream(
-        lambda frame, seen: look(served, frame, seen),
-        [camera, visitor],
-        [camera, visitor],
+        lambda frame, follower: look(served, frame, follower, time.monotonic()),
+        [camera, follower],
+        [camera, follower],
         time_limit=TURN,
         concurrency_id="live",
         concurrency_limit=LIVE_AT_ONCE,
