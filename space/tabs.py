@@ -21,7 +21,7 @@ def photo_tab(page, opening: str, examples: list[Example]) -> None:
     Args:
         opening: HTML of an answered example. examples: offered as buttons.
     """
-    shown = gr.HTML(opening, elem_id="photo-shown")
+    shown = gr.HTML(opening, elem_id="photo-shown", apply_default_css=False)
     with gr.Row(elem_id="send"):
         with gr.Column(scale=2, min_width=260, elem_id="photo-side"):
             photo = PhotoInput(
