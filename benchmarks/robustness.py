@@ -3,7 +3,7 @@ How well saved models classify faces that are cropped, turned, compressed or lit
 FER-2013's: the shifts of benchmarks/shifts.py, each over a whole split.
 
     python benchmarks/robustness.py model --dataset fer2013.csv        # table, picture and figures
-    python benchmarks/robustness.py runs/8_soup runs/9_robust --dataset fer2013.csv --images 1000
+    python benchmarks/robustness.py model runs/robust --dataset fer2013.csv --images 1000
     python benchmarks/robustness.py model --dataset fer2013.csv --write_to_model    # for its card
 """
 

@@ -1,10 +1,10 @@
 """The model behind the page: loaded once, warm, shared by all who wait."""
 
 import math
-import os
 import re
 import sys
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,9 +18,11 @@ from transformers import pipeline
 
 MAX_PHOTO_BYTES = 20 * 2**20
 MAX_PHOTO_PIXELS = 25_000_000
+MAX_PHOTOS = 50  # at a time
 MAX_FACES = 50  # of a photo; the largest are kept
 MAX_BATCH = 16  # waiting photos that share a pass through the network
-REPORT_FILES = ["README.md", "all_results.json", "test_results.json", "*.png"]
+LIVE_WAITS = 0.5  # seconds that live frames let photos go first
+REPORT_FILES = ["README.md", "*_results.json", "data_report.json", "robustness.json", "*.png"]
 
 
 class InputRefused(ValueError):
@@ -31,18 +33,21 @@ class InputRefused(ValueError):
 class _Job:
     photo: np.ndarray
     options: dict
+    live: bool = False
     answer: Future = field(default_factory=Future)
+    since: float = field(default_factory=time.monotonic)
 
 
 class Served:
     """
-    One pipeline and as many workers as cores. Photos that wait with the same options are done
+    One pipeline and some workers. Photos that wait with the same options are done
     together, shared out evenly among the workers: a pass of eight faces costs half as much
-    for each.
+    for each. Live frames come after the photos, except those that have waited for long.
 
     Args:
         source: a local folder, or a Hub id. revision: the commit of a Hub id, 40 hex digits.
         detector_path: a local YuNet file; default: from the Hub, or else OpenCV's own detector.
+        workers: threads that run the pipeline. threads: PyTorch's, of each.
 
     Attributes:
         name: the Hub id, or the folder's name. revision: "" for a folder.
@@ -52,7 +57,15 @@ class Served:
         SystemExit: the code of a Hub model is not pinned to a commit.
     """
 
-    def __init__(self, source: str, revision: str = "", detector_path: str | None = None):
+    def __init__(
+        self,
+        source: str,
+        revision: str = "",
+        detector_path: str | None = None,
+        *,
+        workers: int = 2,
+        threads: int = 1,
+    ):
         self.report, where = Path(source), {}
         self.name, self.revision = self.report.resolve().name, ""
         if not self.report.is_dir():
@@ -64,9 +77,8 @@ class Served:
                 )
             self.name, self.revision, where = source, revision, {"revision": revision}
             self.report = Path(snapshot_download(source, allow_patterns=REPORT_FILES, **where))
-        cores = os.cpu_count() or 1
-        self.workers = min(cores, 4)
-        torch.set_num_threads(max(1, cores // self.workers))
+        self.workers = workers
+        torch.set_num_threads(threads)
         cv2.setNumThreads(1)
         find = pipeline(
             "facial-emotion",
@@ -85,9 +97,16 @@ class Served:
         self._changed = threading.Condition()
         for options in ({}, {"detector": "none", "explain": True}):  # warm
             find(np.zeros((96, 96, 3), np.uint8), **options)
-        for _ in range(self.workers):
-            threading.Thread(target=self._work, args=(find,), daemon=True).start()
+        self._threads = [
+            threading.Thread(target=self._work, args=(find,), daemon=True) for _ in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
         self.detector = next(iter(find._detectors.values())).kind
+
+    def alive(self) -> bool:
+        """Whether all workers run."""
+        return all(thread.is_alive() for thread in self._threads)
 
     def read(self, content: bytes, name: str) -> np.ndarray:
         """
@@ -105,19 +124,24 @@ class Served:
         except self._photo_error as error:
             raise InputRefused(str(error)) from None
 
-    def faces(self, photos: list[np.ndarray], **options) -> list[list[dict]]:
+    def faces(
+        self, photos: list[np.ndarray], live: bool = False, most: int = MAX_FACES, **options
+    ) -> list[list[dict]]:
         """
-        The pipeline's answers, each of at most `MAX_FACES` faces: the largest.
+        The pipeline's answers, each of at most `most` faces: the largest.
+
+        Args:
+            live: frames of a camera, which let photos go first.
 
         Raises:
             InputRefused: the detector fails on a photo. With on_error="skip", its answer is None.
         """
-        jobs = [_Job(photo, options) for photo in photos]
+        jobs = [_Job(photo, options, live) for photo in photos]
         with self._changed:
             self._jobs.extend(jobs)
             self._changed.notify(len(jobs))
         try:
-            return [_largest(job.answer.result()) for job in jobs]
+            return [_largest(job.answer.result(), most) for job in jobs]
         except self._photo_error as error:
             raise InputRefused(str(error)) from None
 
@@ -129,12 +153,19 @@ class Served:
         """A worker's share of those who wait with the same options."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs)
-            share = min(MAX_BATCH, math.ceil(len(self._jobs) / self.workers))
-            options = self._jobs[0].options
-            taken = [job for job in self._jobs if job.options == options][:share]
+            jobs = self._next()
+            share = min(MAX_BATCH, math.ceil(len(jobs) / self.workers))
+            taken = [job for job in jobs if job.options == jobs[0].options][:share]
             for job in taken:
                 self._jobs.remove(job)
             return taken
+
+    def _next(self) -> list[_Job]:
+        """The photos that wait, or the live frames where their turn has come."""
+        photos = [job for job in self._jobs if not job.live]
+        live = [job for job in self._jobs if job.live]
+        overdue = live and time.monotonic() - live[0].since > LIVE_WAITS
+        return photos if photos and not overdue else live
 
 
 def _answer(find, jobs: list[_Job]) -> None:
@@ -150,10 +181,10 @@ def _answer(find, jobs: list[_Job]) -> None:
             job.answer.set_result(answer)
 
 
-def _largest(faces: list[dict] | None) -> list[dict] | None:
-    """At most `MAX_FACES`, still from left to right."""
+def _largest(faces: list[dict] | None, most: int = MAX_FACES) -> list[dict] | None:
+    """At most `most`, still from left to right."""
     if faces is None:
         return None
     widths = [face["box"]["xmax"] - face["box"]["xmin"] for face in faces]
-    kept = sorted(range(len(faces)), key=lambda i: -widths[i])[:MAX_FACES]
+    kept = sorted(range(len(faces)), key=lambda i: -widths[i])[:most]
     return [faces[i] for i in sorted(kept)]
