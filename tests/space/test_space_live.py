@@ -71,6 +71,7 @@ def open_live(browser, space):
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(30_000)
+        expect.set_options(timeout=30_000)
         page.on("pageerror", lambda error: failures.append(str(error)))
         page.add_init_script(REMEMBER_TRACKS)
         page.goto(space.url)
