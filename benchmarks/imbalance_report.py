@@ -1,5 +1,6 @@
 """Tables, pictures and conclusions from the runs of benchmarks/imbalance.py."""
 
+import json
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import imbalance_pictures as pictures
-from benchmarks.imbalance_statistics import Bootstrap, Estimate, above_curve, holm, shifted
+from benchmarks.imbalance_statistics import TAUS, Bootstrap, Estimate, above_curve, holm, shifted
 from benchmarks.runner import RESULTS, read_runs
 from training.data import LABELS
 from training.report import markdown_table
@@ -129,6 +130,47 @@ def write_comparison(folder: Path, runs: Runs, trials: Runs) -> None:
     text = f"{excerpt}\n\n{advice(found, differences, curve, tau)}\n"
     (folder / "imbalance_excerpt.md").write_text(text)
     pictures.plot_curve(folder / "imbalance_official.png", runs, found, curve, title)
+    points = {"images": len(labels), "seeds": len(seeds)} | comparison_points(
+        found, differences, curve, settings
+    )
+    (folder / "imbalance_official.json").write_text(json.dumps(points, indent=1) + "\n")
+
+
+def comparison_points(
+    found: Found,
+    differences: Differences,
+    curve: Mapping[str, np.ndarray],
+    settings: Mapping[str, str],
+) -> dict:
+    """
+    What the Space's page draws, rounded to four digits.
+
+    Returns:
+        `treatments`: a row for each treatment, the baseline first: name, setting, and of accuracy
+        and balanced accuracy the value, the 95 % interval and the difference to the baseline as a
+        text. `to_curve` is its balanced accuracy less what the prior shift reaches at the same
+        accuracy, null where that is chance and for rows on the curve. `prior_shift`: the curve.
+    """
+    above, real = against_curve(found, curve, "balanced_accuracy")
+    rows = []
+    for name, one in found.items():
+        row: dict = {"treatment": title(name), "setting": settings[name].strip("`")}
+        for measure in ("accuracy", "balanced_accuracy"):
+            difference = differences[measure].get(name)
+            change = signed(difference) if difference else "no difference"
+            row[measure] = {
+                "value": round(one[measure].value, 4),
+                "ci95": [round(end, 4) for end in one[measure].interval],
+                "change": "" if name == BASELINE else change,
+            }
+        row["to_curve"] = round(above[name].value, 4) if real.get(name) else None
+        rows.append(row)
+    shift = [
+        {"tau": round(float(tau), 4)}
+        | {name: round(float(curve[name][at, 0]), 4) for name in ("accuracy", "balanced_accuracy")}
+        for at, tau in enumerate(TAUS)
+    ]
+    return {"treatments": rows, "prior_shift": shift}
 
 
 def setting(name: str, run: dict) -> str:

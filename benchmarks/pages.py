@@ -32,8 +32,9 @@ def main() -> None:
     for page in (README, RESULTS_PAGE):
         for name, text in tables().items():
             page.write_text(fill(page, name, text))
-    for made in RESULTS.glob("imbalance_official.*"):
-        shutil.copyfile(made, ROOT / "space" / f"imbalance{made.suffix}")
+    for suffix in (".md", ".json"):
+        made = RESULTS / f"imbalance_official{suffix}"
+        shutil.copyfile(made, ROOT / "space" / f"imbalance{suffix}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The Space: its folder without caches and hidden files, links replaced by what they point to."""
+"""
+The Space: its folder without caches, hidden files and Dockerfile, links replaced by what they point
+to.
+"""
 
 import re
 import shutil
@@ -45,5 +48,5 @@ def stage_space(source: Path, folder: Path, *, say: Callable[[str], None]) -> No
     ]
     if unpinned:
         say(f"{source}/requirements.txt pins no version of: {', '.join(unpinned)}")
-    ignored = shutil.ignore_patterns("__pycache__", ".*")
+    ignored = shutil.ignore_patterns("__pycache__", ".*", "Dockerfile")  # for a clone
     shutil.copytree(source, folder, dirs_exist_ok=True, ignore=ignored)

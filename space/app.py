@@ -5,7 +5,8 @@ The Space: facial expressions in photos and videos, as a page and as an API.
 
 Variables: MODEL_ID (a folder or a Hub id; default: ../model), MODEL_REVISION (of a Hub id: the
 commit, since the model's code is run), DETECTOR_PATH (a local YuNet file; default: from the Hub, or
-OpenCV's own detector without network), GRADIO_SERVER_NAME, GRADIO_SERVER_PORT.
+OpenCV's own detector without network), GRADIO_SERVER_NAME, GRADIO_SERVER_PORT; limits and metrics
+are in operations.py.
 """
 
 import atexit
@@ -37,12 +38,15 @@ os.environ |= {
 
 import gradio as gr  # noqa: E402
 import numpy as np  # noqa: E402
+import operations  # noqa: E402
 import panels  # noqa: E402
+import story  # noqa: E402
 from answers import FACES, answer  # noqa: E402
 from clips import MAX_SECONDS, MAX_VIDEO_BYTES, check_container, follow_faces  # noqa: E402
 from examples import make_examples  # noqa: E402
 from guard import MAX_UPLOAD, Guard  # noqa: E402
 from live import live_tab  # noqa: E402
+from operations import note, observed  # noqa: E402
 from serving import (  # noqa: E402
     MAX_FACES,
     MAX_PHOTO_BYTES,
@@ -57,9 +61,8 @@ from prediction.output import CsvWriter, describe_box  # noqa: E402
 
 MAX_PHOTOS = 50  # at a time
 PHOTOS_TOGETHER, BYTES_TOGETHER = 8, 2**25  # of one request, unpacked at a time
-PHOTOS_AT_ONCE = 32  # requests in work; those beyond wait in the queue
+LIMITS = operations.Limits.of(os.environ, operations.cores(), operations.memory_mb())
 VIDEOS_AT_ONCE = 1
-QUEUE = 256  # requests that may wait; more are told to come later
 DELETE_AFTER_USE, DELETE_AT_AGE = 60, 600  # seconds
 SESSIONS = 200  # whose pages Gradio remembers
 PRIORS = [("training", "train"), ("uniform", "uniform")]
@@ -92,6 +95,7 @@ class Page:
         except FileNotFoundError:
             raise InputRefused(f"{Path(path).name}: no longer here. Send it again.") from None
 
+    @observed("photo")
     def show(self, path: str | None) -> str:
         if not path:
             return panels.WAITING
@@ -102,9 +106,12 @@ class Page:
                 for _, prior in PRIORS
             }
         except InputRefused as error:
+            note(outcome="refused")
             return panels.message(str(error))
+        note(photos=1, faces=len(next(iter(by_prior.values()))))
         return panels.result(photo, by_prior, self.report.certainty())
 
+    @observed("photos")
     def show_many(self, paths: list[str] | None, prior: str) -> tuple:
         """Gallery, table, CSV and a sentence."""
         if not paths:
@@ -134,9 +141,11 @@ class Page:
                      "uncertain" if face["uncertain"] else "", describe_box(face["box"])]
                     for number, face in enumerate(faces, 1)
                 ]  # fmt: skip
+        note(photos=len(pictures), faces=count)
         words = f"{len(pictures)} photos, {count} faces."
         return pictures, rows, str(folder / "faces.csv"), "\n".join([words, "", *refused])
 
+    @observed("video")
     def show_video(self, path: str | None, progress=gr.Progress()) -> tuple:  # noqa: B008
         """Clip, timeline's plot and CSV, and a sentence."""
         if not path:
@@ -146,14 +155,17 @@ class Page:
             folder = Path(tempfile.mkdtemp(dir=UPLOADS))
             clip, plot, table, words = follow_faces(self.served, path, folder, progress)
         except InputRefused as error:
+            note(outcome="refused")
             return None, None, None, str(error)
         return str(clip), str(plot), str(table), words
 
     # The API
 
+    @observed("predict")
     def predict(self, image: str | None, prior: str) -> list[dict]:
         return self.answers([image], prior)[0]
 
+    @observed("predict_batch")
     def predict_batch(self, images: list[str] | None, prior: str) -> list[list[dict]]:
         return self.answers(images or [], prior)
 
@@ -163,13 +175,15 @@ class Page:
         if len(paths) > MAX_PHOTOS:
             raise gr.Error(TOO_MANY.format(len(paths)), print_exception=False)
         try:
-            return [
+            answers = [
                 faces
                 for photos in self.a_few_at_a_time(paths)
                 for faces in self.served.faces(photos, prior=prior)
             ]
         except InputRefused as error:
             raise gr.Error(str(error), print_exception=False) from None
+        note(photos=len(answers), faces=sum(map(len, answers)))
+        return answers
 
     def a_few_at_a_time(self, paths: list[str]) -> Iterator[list[np.ndarray]]:
         """Up to `PHOTOS_TOGETHER` photos, or fewer large ones; they are forgotten one by one."""
@@ -183,6 +197,7 @@ class Page:
         if photos:
             yield photos
 
+    @observed("info")
     def info(self) -> dict:
         return {
             "model_id": self.served.name,
@@ -225,11 +240,11 @@ def build(served: Served) -> gr.Blocks:
         with gr.Tab("Live"):
             live_tab(served)
         with gr.Tab("How it was trained"):
-            _report_tab(report)
+            story.show(report, served.labels, HERE)
         with gr.Tab("What it is not"):
             _limits_tab(report)
         _api(page)
-    return demo.queue(max_size=QUEUE, default_concurrency_limit=PHOTOS_AT_ONCE)
+    return demo.queue(max_size=LIMITS.queue, default_concurrency_limit=LIMITS.photos_at_once)
 
 
 def _prior_choice(page: Page, **where) -> gr.Radio:
@@ -343,25 +358,6 @@ def _video_tab(page: Page) -> None:
     )  # fmt: skip
 
 
-def _report_tab(report: panels.Report) -> None:
-    comparison, chart = HERE / "imbalance.md", HERE / "imbalance.png"
-    if comparison.is_file():
-        gr.Markdown(f"## Treatments of class imbalance, side by side\n\n{comparison.read_text()}")
-        _picture(chart, "One dot for each run of each treatment, a bar for the mean")
-    gr.Markdown(f"## Results of this model\n\n{report.section('Results')}")
-    for path, words in report.pictures().items():
-        _picture(path, words)
-    gr.Markdown(f"## How it was trained\n\n{report.section('Training')}")
-
-
-def _picture(path: Path, words: str) -> None:
-    gr.set_static_paths([str(path)])
-    gr.Image(
-        str(path), show_label=False, alt_text=words, interactive=False, buttons=["fullscreen"],
-        elem_classes="report",
-    )  # fmt: skip
-
-
 def _limits_tab(report: panels.Report) -> None:
     for title in ("What it is bad at", "What it must not be used for"):
         if text := report.section(title):
@@ -370,6 +366,8 @@ def _limits_tab(report: panels.Report) -> None:
 
 
 def _api(page: Page) -> None:
+    with gr.Accordion("From a program", open=False):
+        gr.Markdown(panels.sections((HERE / "README.md").read_text()).get("From a program", ""))
     with gr.Column(visible=False):
         image = PhotoInput(label="Image: an upload")
         images = FileInput(
@@ -420,19 +418,32 @@ def main() -> None:
             "MODEL_REVISION to a commit of the Hub id."
         )
     served = Served(
-        source, os.environ.get("MODEL_REVISION", ""), os.environ.get("DETECTOR_PATH") or None
+        source,
+        os.environ.get("MODEL_REVISION", ""),
+        os.environ.get("DETECTOR_PATH") or None,
+        workers=LIMITS.workers,
+        threads=LIMITS.threads,
     )
-    build(served).launch(
+    demo = build(served)
+    operations.METRICS.gauges |= {
+        "waiting_requests": lambda: len(demo._queue),
+        "waiting_photos": lambda: len(served._jobs),
+    }
+    operations.serve_metrics(LIMITS.metrics_port)
+    demo.launch(
         theme=theme(),
-        head=panels.STYLE,
-        max_threads=2 * PHOTOS_AT_ONCE,
+        head=panels.STYLE + story.STYLE,
+        max_threads=2 * LIMITS.photos_at_once,
         max_file_size=MAX_VIDEO_BYTES,
         footer_links=["api", "settings"],
         run_history=False,
         ssr_mode=False,
         share=False,
         state_session_capacity=SESSIONS,
-        app_kwargs={"middleware": [Middleware(Guard, uploads=UPLOADS)]},
+        app_kwargs={
+            "middleware": [Middleware(Guard, uploads=UPLOADS)],
+            "routes": [operations.health(served.alive)],
+        },
     )
 
 

@@ -134,9 +134,15 @@ def _img(picture: np.ndarray, alt: str) -> str:
     return f'<img src="data:image/jpeg;base64,{data}" alt="{html.escape(alt, quote=True)}">'
 
 
+def sections(text: str) -> dict[str, str]:
+    """Of a card or README: heading -> Markdown, without the header between lines of ---."""
+    parts = re.split(r"(?m)^## ", re.sub(r"(?s)\A---\n.*?\n---\n", "", text))
+    return {part.split("\n")[0]: part.split("\n", 1)[1] for part in parts[1:]}
+
+
 class Report:
     """
-    The model's own report, as train.py wrote it: card, figures, pictures.
+    The model's own report, as train.py wrote it: card and figures.
 
     Attributes:
         figures: of the training. test_figures: of the test split, {} unless the card quotes them.
@@ -150,22 +156,11 @@ class Report:
         self.figures = json.loads(results.read_text()) if results.is_file() else {}
         quoted = test.is_file() and f"`{test.name}`" in text
         self.test_figures = json.loads(test.read_text()) if quoted else {}
-        parts = re.split(r"(?m)^## ", re.sub(r"(?s)\A---\n.*?\n---\n", "", text))
-        self._sections = {part.split("\n")[0]: part.split("\n", 1)[1] for part in parts[1:]}
+        self._sections = sections(text)
 
     def section(self, title: str) -> str:
         """Of the card, as Markdown, without pictures: the page has them beside it. "" without."""
         return re.sub(r"(?m)^!\[.*\)\s*$", "", self._sections.get(title, "")).strip()
-
-    def pictures(self) -> dict[Path, str]:
-        """Those that are there, and what they show."""
-        names = {
-            "confusion_matrix.png": "Confusion matrix: which label is taken for which",
-            "class_distribution.png": "Class distribution of the training images",
-            "training_curves.png": "Training curves",
-        }
-        found = {self.folder / name: words for name, words in names.items()}
-        return {path: words for path, words in found.items() if path.is_file()}
 
     def certainty(self) -> str:
         """What "uncertain" means, in the report's figures."""

@@ -1,7 +1,6 @@
 """The model behind the page: loaded once, warm, shared by all who wait."""
 
 import math
-import os
 import re
 import sys
 import threading
@@ -22,7 +21,7 @@ MAX_PHOTO_PIXELS = 25_000_000
 MAX_FACES = 50  # of a photo; the largest are kept
 MAX_BATCH = 16  # waiting photos that share a pass through the network
 LIVE_WAITS = 1.0  # seconds that live frames let photos go first
-REPORT_FILES = ["README.md", "all_results.json", "test_results.json", "*.png"]
+REPORT_FILES = ["README.md", "*_results.json", "data_report.json", "robustness.json", "*.png"]
 
 
 class InputRefused(ValueError):
@@ -40,13 +39,14 @@ class _Job:
 
 class Served:
     """
-    One pipeline and as many workers as cores. Photos that wait with the same options are done
+    One pipeline and some workers. Photos that wait with the same options are done
     together, shared out evenly among the workers: a pass of eight faces costs half as much
     for each. Live frames come after the photos, except those that have waited for long.
 
     Args:
         source: a local folder, or a Hub id. revision: the commit of a Hub id, 40 hex digits.
         detector_path: a local YuNet file; default: from the Hub, or else OpenCV's own detector.
+        workers: threads that run the pipeline. threads: PyTorch's, of each.
 
     Attributes:
         name: the Hub id, or the folder's name. revision: "" for a folder.
@@ -56,7 +56,15 @@ class Served:
         SystemExit: the code of a Hub model is not pinned to a commit.
     """
 
-    def __init__(self, source: str, revision: str = "", detector_path: str | None = None):
+    def __init__(
+        self,
+        source: str,
+        revision: str = "",
+        detector_path: str | None = None,
+        *,
+        workers: int = 2,
+        threads: int = 1,
+    ):
         self.report, where = Path(source), {}
         self.name, self.revision = self.report.resolve().name, ""
         if not self.report.is_dir():
@@ -68,9 +76,8 @@ class Served:
                 )
             self.name, self.revision, where = source, revision, {"revision": revision}
             self.report = Path(snapshot_download(source, allow_patterns=REPORT_FILES, **where))
-        cores = os.cpu_count() or 1
-        self.workers = min(cores, 4)
-        torch.set_num_threads(max(1, cores // self.workers))
+        self.workers = workers
+        torch.set_num_threads(threads)
         cv2.setNumThreads(1)
         find = pipeline(
             "facial-emotion",
@@ -89,9 +96,16 @@ class Served:
         self._changed = threading.Condition()
         for options in ({}, {"detector": "none", "explain": True}):  # warm
             find(np.zeros((96, 96, 3), np.uint8), **options)
-        for _ in range(self.workers):
-            threading.Thread(target=self._work, args=(find,), daemon=True).start()
+        self._threads = [
+            threading.Thread(target=self._work, args=(find,), daemon=True) for _ in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
         self.detector = next(iter(find._detectors.values())).kind
+
+    def alive(self) -> bool:
+        """Whether all workers run."""
+        return all(thread.is_alive() for thread in self._threads)
 
     def read(self, content: bytes, name: str) -> np.ndarray:
         """

@@ -35,6 +35,8 @@ class FerMetrics(evaluate.Metric):
     - `classwise_ece_<class>`: the same gap of the class's probability, over all images, and the
       share of them that are of the class; `classwise_ece`: mean over the C classes (Kull et al.,
       NeurIPS 2019; the static calibration error of Nixon et al., CVPR workshops 2019)
+    - `reliability`: of each of the bins of `ece` that holds an image, lowest first, `confidence`
+      (mean top probability), `accuracy` and `count`: the points of a reliability diagram
     - `mean_probability_<class>`: of the class over all images, and `share_<class>`, the share of
       them that are of the class
     - `mean_score_<class>`: mean top probability of the images that are predicted as the class, 0
@@ -136,16 +138,39 @@ def expected_calibration_error(
 
 def _calibration_error(said: np.ndarray, occurred: np.ndarray, bins: int) -> float:
     """(N,) probabilities of an event, and (N,) bool whether it occurred."""
-    which = np.clip(np.ceil(said * bins).astype(int) - 1, 0, bins - 1)
-    gap = np.bincount(which, weights=occurred - said, minlength=bins)
+    gap = np.bincount(_bin_of(said, bins), weights=occurred - said, minlength=bins)
     return float(np.abs(gap).sum() / len(said))
+
+
+def _bin_of(said: np.ndarray, bins: int) -> np.ndarray:
+    """(N,) probabilities -> (N,) which of equal-width bins, (0, 1/bins], ..., each lies in."""
+    return np.clip(np.ceil(said * bins).astype(int) - 1, 0, bins - 1)
+
+
+def reliability(
+    probabilities: np.ndarray, references: np.ndarray, bins: int = ECE_BINS
+) -> list[dict[str, float]]:
+    """Of each bin of confidence with an image: `confidence`, `accuracy` and `count`."""
+    said, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == references
+    which = _bin_of(said, bins)
+    return [
+        {
+            "confidence": float(said[which == one].mean()),
+            "accuracy": float(correct[which == one].mean()),
+            "count": int((which == one).sum()),
+        }
+        for one in np.unique(which)
+    ]
 
 
 def _calibration(
     probabilities: np.ndarray, references: np.ndarray, label_names: Sequence[str]
-) -> dict[str, float]:
+) -> dict:
     predicted = probabilities.argmax(axis=1)
-    result = {"ece": expected_calibration_error(probabilities, references)}
+    result: dict = {
+        "ece": expected_calibration_error(probabilities, references),
+        "reliability": reliability(probabilities, references),
+    }
     for i, name in enumerate(label_names):
         said, occurred, scores = probabilities[:, i], references == i, probabilities[predicted == i]
         result |= {

@@ -11,7 +11,12 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
-from training.evaluation.metrics import FerMetrics, bootstrap_intervals, expected_calibration_error
+from training.evaluation.metrics import (
+    FerMetrics,
+    bootstrap_intervals,
+    expected_calibration_error,
+    reliability,
+)
 
 NAMES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 C = len(NAMES)
@@ -76,6 +81,8 @@ def test_logits_and_probabilities_give_the_same_figures():
     logits, references = random_scores()
     of_logits = compute(logits, references, bootstrap=20)
     of_probabilities = compute(softmax(logits), references, bootstrap=20)
+    for one, other in zip(of_logits.pop("reliability"), of_probabilities.pop("reliability")):
+        assert one == pytest.approx(other, abs=1e-6)
     for name in calibration(of_logits):
         assert of_logits.pop(name) == pytest.approx(of_probabilities.pop(name), abs=1e-6)
     assert of_logits == of_probabilities
@@ -84,7 +91,7 @@ def test_logits_and_probabilities_give_the_same_figures():
 def test_class_ids_give_the_same_figures_without_calibration():
     logits, references = random_scores()
     of_logits = compute(logits, references, bootstrap=20)
-    for name in calibration(of_logits):
+    for name in [*calibration(of_logits), "reliability"]:
         del of_logits[name]
     assert compute(logits.argmax(axis=1), references, bootstrap=20) == of_logits
 
@@ -120,6 +127,19 @@ def test_calibration_error_by_hand():
     references = np.array([0, 1, 1])
     expected = (abs(1 + 0 - 0.90 - 0.91) + abs(1 - 0.55)) / 3
     assert expected_calibration_error(probabilities, references) == pytest.approx(expected)
+    lower, upper = reliability(probabilities, references)
+    assert lower == pytest.approx({"confidence": 0.55, "accuracy": 1, "count": 1})
+    assert upper == pytest.approx({"confidence": 0.905, "accuracy": 0.5, "count": 2})
+
+
+def test_the_points_of_a_reliability_diagram_give_the_calibration_error():
+    logits, references = random_scores()
+    result = compute(logits, references)
+    points = result["reliability"]
+    assert sum(point["count"] for point in points) == len(references)
+    gaps = [abs(point["confidence"] - point["accuracy"]) * point["count"] for point in points]
+    assert sum(gaps) / len(references) == pytest.approx(result["ece"])
+    assert points == sorted(points, key=lambda point: point["confidence"]) and len(points) > 3
 
 
 def test_calibration_error_weighs_bins_by_their_size():

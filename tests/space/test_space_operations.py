@@ -1,0 +1,217 @@
+"""What whoever runs the Space needs: curl as printed, health, logs, metrics, limits, Dockerfile."""
+
+import inspect
+import json
+import re
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import gradio
+import httpx
+import pytest
+import yaml
+from space_client import astronaut, predict, saved
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+ROOT = Path(__file__).parents[2]
+SPACE = ROOT / "space"
+README = (SPACE / "README.md").read_text()
+
+
+@pytest.fixture
+def operations(monkeypatch):
+    """The module, with counts of its own."""
+    monkeypatch.syspath_prepend(str(SPACE))
+    import operations
+
+    monkeypatch.setattr(operations, "METRICS", operations.Metrics())
+    return operations
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+def test_curl_as_the_page_prints_it(space, tmp_path):
+    (printed,) = re.findall(r"```bash\n(SPACE=.*?)```", README, flags=re.DOTALL)
+    first, *rest = printed.splitlines()
+    assert first.startswith("SPACE=http://127.0.0.1:7860 ")
+    (tmp_path / "photo.jpg").write_bytes(saved(astronaut(), "JPEG"))
+    script = "\n".join(["set -euo pipefail", f"SPACE={space.url}", *rest])
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    event, data = done.stdout.strip().split("\n")
+    assert event == "event: complete"
+    ((face,),) = json.loads(data.removeprefix("data: "))
+    assert face["label"] == "happy" and len(face["scores"]) == 7
+
+
+def test_the_page_prints_what_the_readme_says(space):
+    config = httpx.get(f"{space.url}/config").json()
+    assert any("curl -sS $SPACE" in json.dumps(one["props"]) for one in config["components"])
+
+
+def test_each_request_is_a_line_without_photo_name_or_address(space):
+    before = len(space.log.read_text())
+    assert predict(space.url, saved(astronaut()), name="anna_in_her_garden.png")
+    assert "not an image" in predict(space.url, b"no picture", name="broken_by_anna.png")
+    written = space.log.read_text()[before:]
+    answered, refused = (json.loads(line) for line in written.splitlines() if line[0] == "{")
+    assert answered.pop("time").endswith("+00:00") and answered.pop("seconds") > 0
+    assert answered == {"request": "predict", "outcome": "ok", "photos": 1, "faces": 1}
+    assert (refused["request"], refused["outcome"]) == ("predict", "refused")
+    for private in ("anna", "127.0.0.1", "/tmp", "png"):
+        assert private not in written
+
+
+def test_health(space, operations):
+    answer = httpx.get(f"{space.url}/healthz")
+    assert answer.status_code == 200 and answer.json() == {"status": "ok"}
+    client = TestClient(Starlette(routes=[operations.health(lambda: False)]))
+    assert client.get("/healthz").status_code == 503
+
+
+def test_the_model_is_alive_while_its_workers_are(operations):
+    import serving
+
+    served, end = object.__new__(serving.Served), threading.Event()
+    served._threads = [threading.Thread(target=end.wait)]
+    served._threads[0].start()
+    assert served.alive()
+    end.set()
+    served._threads[0].join()
+    assert not served.alive()
+
+
+def test_what_happens_to_a_request_is_counted_and_written(operations, capsys):
+    @operations.observed("photo")
+    def answer(photos, progress=gradio.Progress()):  # noqa: B008
+        operations.note(photos=1)
+        operations.note(photos=1, faces=photos)
+        if photos > 3:
+            raise gradio.Error("too many")
+        return 12 // photos
+
+    operations.note(photos=100)  # of no request
+    assert isinstance(inspect.signature(answer).parameters["progress"].default, gradio.Progress)
+    assert answer(3) == 4
+    with pytest.raises(gradio.Error):
+        answer(4)
+    with pytest.raises(ZeroDivisionError):
+        answer(0)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["outcome"] for line in lines] == ["ok", "refused", "failed"]
+    assert lines[0] | {"time": 0, "seconds": 0} == {
+        "time": 0, "request": "photo", "outcome": "ok", "seconds": 0, "photos": 2, "faces": 3,
+    }  # fmt: skip
+    assert operations.METRICS.requests["photo", "ok"] == 1
+    assert operations.METRICS.totals == {"photos": 6, "faces": 7}
+
+
+def test_metrics_are_off_unless_a_port_is_given(operations, monkeypatch):
+    assert operations.Limits.of({}, 2, 16_000).metrics_port is None
+    monkeypatch.setattr(operations, "ThreadingHTTPServer", lambda *_: pytest.fail("it listens"))
+    assert operations.serve_metrics(None) is None
+
+
+def test_metrics_are_read_from_this_machine_alone(operations):
+    operations.METRICS.add("photo", "ok", 0.25, {"photos": 1, "faces": 3})
+    operations.METRICS.add("photo", "refused", 0.25, {})
+    operations.METRICS.gauges["waiting_requests"] = lambda: 7
+    server = operations.serve_metrics(0)  # any free port
+    try:
+        host, port = server.server_address
+        assert host == "127.0.0.1"
+        answer = httpx.get(f"http://127.0.0.1:{port}/metrics")
+        assert httpx.get(f"http://127.0.0.1:{port}/").status_code == 404
+        with pytest.raises(SystemExit, match=f"FACES_METRICS_PORT={port}: Address already in use"):
+            operations.serve_metrics(port)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = answer.text.splitlines()
+    assert {
+        'space_requests_total{request="photo",outcome="ok"} 1',
+        'space_requests_total{request="photo",outcome="refused"} 1',
+        'space_request_seconds_total{request="photo"} 0.500000',
+        "space_photos_total 1",
+        "space_faces_total 3",
+        "space_waiting_requests 7",
+    } <= set(lines)
+
+
+@pytest.mark.parametrize(
+    "env, cores, memory_mb, expected",
+    [
+        ({}, 1, 2_000, (1, 1, 7, 56)),  # memory for 7 requests of 128 MB
+        ({}, 2, 16_000, (2, 1, 32, 256)),
+        ({}, 16, 64_000, (4, 4, 250, 2000)),
+        ({}, 2, 100, (2, 1, 1, 8)),
+        ({"FACES_WORKERS": "1", "FACES_MEMORY_MB": "512"}, 4, 64_000, (1, 4, 4, 32)),
+        ({"FACES_THREADS": "3", "FACES_PHOTOS_AT_ONCE": "5"}, 2, 16_000, (2, 3, 5, 40)),
+        ({"FACES_QUEUE": "9", "FACES_WORKERS": ""}, 2, 16_000, (2, 1, 32, 9)),
+    ],
+)
+def test_limits_by_the_size_of_the_machine(operations, env, cores, memory_mb, expected):
+    limits = operations.Limits.of(env, cores, memory_mb)
+    found = limits.workers, limits.threads, limits.photos_at_once, limits.queue
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", ["WORKERS", "THREADS", "MEMORY_MB", "PHOTOS_AT_ONCE", "QUEUE",
+                                  "METRICS_PORT"])  # fmt: skip
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
+def test_a_limit_that_is_none_is_told(operations, name, text):
+    with pytest.raises(SystemExit, match=f"FACES_{name}: expected a whole number of at least 1, "
+                                         f"but found '{text}'"):  # fmt: skip
+        operations.Limits.of({f"FACES_{name}": text}, 2, 16_000)
+    assert f"`FACES_{name}`" in README and f"| FACES_{name} |" in operations.__doc__
+
+
+@pytest.mark.parametrize(
+    "quota, allowed, expected",
+    [("150000 100000", 8, 2), ("max 100000", 8, 8), ("50000 100000", 8, 1), (None, 3, 3),
+     ("400000 100000", 2, 2)],
+)  # fmt: skip
+def test_cores_are_those_of_the_container(
+    operations, monkeypatch, tmp_path, quota, allowed, expected
+):
+    monkeypatch.setattr(operations, "CGROUP", tmp_path)
+    monkeypatch.setattr(operations.os, "sched_getaffinity", lambda _: range(allowed))
+    if quota:
+        (tmp_path / "cpu.max").write_text(quota + "\n")
+    assert operations.cores() == expected
+
+
+def test_memory_is_that_of_the_container(operations, monkeypatch, tmp_path):
+    monkeypatch.setattr(operations, "CGROUP", tmp_path)
+    whole = operations.memory_mb()
+    assert whole > 100
+    (tmp_path / "memory.max").write_text("max\n")
+    assert operations.memory_mb() == whole
+    (tmp_path / "memory.max").write_text(f"{64 * 2**20}\n")
+    assert operations.memory_mb() == 64
+
+
+def test_the_dockerfile_takes_all_that_the_page_needs(tmp_path):
+    """Its steps by hand: what it copies holds the page, the model and what their links name."""
+    lines = (SPACE / "Dockerfile").read_text().splitlines()
+    steps = dict(line.split(maxsplit=1) for line in lines if re.match("(FROM|CMD|USER)", line))
+    header = yaml.safe_load(README.split("---\n")[1])
+    assert steps["FROM"] == f"python:{header['python_version']}-slim"
+    image = SimpleNamespace(root=tmp_path)
+    for line in lines:
+        if match := re.match(r"COPY (\S+) /(faces/\S+)$", line):
+            source, target = match.groups()
+            shutil.copytree(ROOT / source, image.root / target, symlinks=True)
+    (program, script) = json.loads(steps["CMD"])
+    assert program == "python" and (image.root / script.lstrip("/")).is_file()
+    links = [path for path in image.root.rglob("*") if path.is_symlink()]
+    assert len(links) > 5 and all(
+        path.resolve().exists() and path.resolve().is_relative_to(image.root) for path in links
+    )
+    assert (image.root / "faces/model/model.safetensors").is_file()
+    checks = [line for line in lines if "/healthz" in line]
+    assert len(checks) == 1 and int(steps["USER"]) > 0
