@@ -1,6 +1,6 @@
 """
 The tab Live: the frames of a visitor's camera come one by one, faces are followed from one to the
-next, and nothing is kept but where they were a second ago.
+next, and nothing is kept but where they were a moment ago.
 
 Gradio's streaming carries the frames: it holds the newest frame of each visitor and forgets those
 before it, gives out places, and ends turns. The camera itself is in live.js: Gradio's own sends
@@ -28,6 +28,7 @@ TURN = 60  # seconds of the server's time, after which those who wait come first
 FRAME_SIDE = 480  # pixels of a frame's longer side
 FRAME_BYTES = 2**18
 FACES_FOLLOWED = 8  # of a frame; the largest are kept
+PATIENCE = 3  # seconds a person may be out of sight; a busy server answers a frame a second
 FORGOTTEN_AFTER = 60  # seconds without a frame
 JPEG = "data:image/jpeg;base64,"
 TEMPLATE = """<div class="live">
@@ -65,7 +66,7 @@ def look(served: Served, frame: str, follower: Follower | None, now: float) -> t
     Raises:
         gr.Error: it is no frame of the page's own.
     """
-    follower = follower or Follower(served.config.uncertain_below)
+    follower = follower or Follower(served.config.uncertain_below, PATIENCE)
     try:
         photo = _photo(served, frame)
     except InputRefused as error:

@@ -214,10 +214,10 @@ def test_a_face_keeps_its_number_and_its_shares_are_smoothed(modules, served):
     happy, sad = {"happy": 1.0, "sad": 0.0}, {"happy": 0.0, "sad": 1.0}
     served.found = [[face_at(0, **happy)], [face_at(10, **sad)], [face_at(20, **happy)]]
     follower, told = None, []
-    for now in (0.0, 0.5, 2.0):
+    for now in (0.0, 0.5, 4.0):
         answer, follower = live.look(served, live.JPEG, follower, now)
         told.append(json.loads(answer))
-    assert [found["faces"][0]["person"] for found in told] == [1, 1, 2]  # out of sight: 1.5 s
+    assert [found["faces"][0]["person"] for found in told] == [1, 1, 2]  # out of sight for 3.5 s
     left = round(float(np.exp(-1)), 3)  # after one time constant
     assert told[1]["faces"][0] == {
         "person": 1, "label": "sad", "uncertain": True, "box": [10, 0, 110, 100],
