@@ -240,15 +240,17 @@ class Follower:
 
     Args:
         uncertain_below: the config's, applied to smoothed scores; None: no face is uncertain.
+        patience: seconds a person may be out of sight.
     """
 
     uncertain_below: float | None
+    patience: float = PATIENCE
     people: list[Person] = field(default_factory=list)
     known: int = 0
 
     def follow(self, faces: Sequence[dict], now: float) -> list[dict]:
         """Faces of the pipeline -> the same with `person`, and label and scores smoothed."""
-        self.people = [person for person in self.people if now - person.time <= PATIENCE]
+        self.people = [person for person in self.people if now - person.time <= self.patience]
         pairs = sorted(
             ((overlap(person.box, face["box"]), i, j)
              for i, person in enumerate(self.people) for j, face in enumerate(faces)),
