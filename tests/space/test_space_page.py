@@ -281,21 +281,6 @@ def test_a_video_and_what_is_none(open_page, clip, tmp_path):
     expect(page.get_by_alt_text("Probabilities of each person over time")).to_be_visible()
 
 
-def test_how_it_was_trained_is_the_report(open_page, space):
-    page = open_page()
-    page.get_by_role("tab", name="How it was trained").click()
-    for results in (TEST, RESULTS):
-        figure = f"{results['eval_accuracy']:.4f} ["
-        expect(page.get_by_role("cell", name=figure)).to_be_visible()
-    for words in ("Confusion matrix: which label", "Class distribution of"):
-        picture = page.get_by_alt_text(words)
-        picture.scroll_into_view_if_needed()
-        picture.evaluate("node => node.decode()")
-        assert picture.evaluate("node => node.naturalWidth") > 300
-    curves = (MODEL / "training_curves.png").exists()  # of a last stage that was trained
-    expect(page.get_by_alt_text("Training curves")).to_have_count(int(curves))
-
-
 def test_what_it_is_not(open_page):
     page = open_page()
     page.get_by_role("tab", name="What it is not").click()
