@@ -9,9 +9,10 @@ Facial expressions in photos and videos, from the shell; installed, its name is 
   python predict.py rtsp://camera/stream              a stream; tried again when it drops
   python predict.py --webcam 0                        until Ctrl-C; no picture is kept
   python predict.py face.png --detector none          the picture is one tight face
+  python predict.py photos/ --crops crops/            faces cut out, to train on: docs/own_data.md
 
-The labels are seven words that people put on pictures of faces. They describe an expression, not
-what a person feels. Status: 0; 1 if a file could not be read (the others are done); 2 for a wrong
+The labels are the model's: words that people put on pictures of faces. They describe an expression,
+not what a person feels. Status: 0; 1 if a file could not be read (the others are done); 2 for a wrong
 command.
 """
 
@@ -40,6 +41,7 @@ try:
         from .modeling.face_detection import DETECTORS
         from .modeling.photo_reading import PhotoError, read_photo
         from .prediction.annotation import annotate, free_path, heat_picture
+        from .prediction.crops import CropWriter, check_folder
         from .prediction.inputs import InputError, collect, describe_passed_over
         from .prediction.output import CsvWriter, JsonLinesWriter, JsonWriter, readable, table_lines
         from .prediction.video import Follower, Timeline, Video, VideoError, VideoFile
@@ -48,6 +50,7 @@ try:
         from modeling.face_detection import DETECTORS
         from modeling.photo_reading import PhotoError, read_photo
         from prediction.annotation import annotate, free_path, heat_picture
+        from prediction.crops import CropWriter, check_folder
         from prediction.inputs import InputError, collect, describe_passed_over
         from prediction.output import CsvWriter, JsonLinesWriter, JsonWriter, readable, table_lines
         from prediction.video import Follower, Timeline, Video, VideoError, VideoFile
@@ -81,6 +84,8 @@ def make_parser() -> argparse.ArgumentParser:
     add(
         "--explain", type=Path, metavar="DIR", help="write a heat map of each face in a photo there"
     )
+    add("--crops", type=Path, metavar="DIR",
+        help="write each face of a photo there, cut out as training wants it")  # fmt: skip
     add("--every", type=int, metavar="N", help="look at every Nth frame of a video (default: 5)")
     add("--timeline", type=Path, default=Path(), metavar="DIR", help="of videos (default: here)")
     add("--disable_tqdm", type=string_to_bool, nargs="?", const=True, default=False,
@@ -113,6 +118,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("only one of --json, --jsonl and --csv can go to the screen.")
     if len({*map(os.path.abspath, files)}) < len(files):
         parser.error("--json, --jsonl and --csv need a file each.")
+    if args.crops and args.webcam is not None:
+        parser.error("--crops is of photos, not of a webcam.")
     if args.every is not None and not args.inputs:
         parser.error("--every is of a video file; a webcam is looked at as fast as it goes.")
     args.every = 5 if args.every is None else args.every
@@ -215,13 +222,20 @@ def do_photos(args: argparse.Namespace, find, photos: list[str], writers: list) 
     """Counts of photos, faces and failures."""
     counts = {"photos": 0, "faces": 0, "failed": 0}
     width = max(len(readable(name)) for name in photos)
-    found = find(iter(photos), on_error="skip", explain=args.explain is not None)
+    kept = {"explain": args.explain is not None, "crop": args.crops is not None}
+    found = find(iter(photos), on_error="skip", **kept)
+    crops = CropWriter(args.crops, args.inputs, photos) if args.crops else None
     bar = tqdm(found, total=len(photos), unit="photo",
                disable=args.disable_tqdm or len(photos) < 2)  # fmt: skip
     with logging_redirect_tqdm():  # what the pipeline says does not break the bar
         for name, faces in zip(photos, bar):
             if args.explain:
                 write_heat_maps(args.explain, name, faces or [])
+            if crops:
+                crops.write(name, faces or [])
+            for face in faces or []:  # what is no text
+                face.pop("crop", None)
+                face.pop("heatmap", None)
             for writer in writers:
                 writer.write(name, faces)
             if faces is None:  # the pipeline has said why
@@ -240,15 +254,16 @@ def do_photos(args: argparse.Namespace, find, photos: list[str], writers: list) 
                     continue
                 path = free_path(args.annotate, Path(name).stem[:100], ".png")
                 Image.fromarray(drawn).save(path)
+    if crops and (words := crops.described()):
+        print(words, file=sys.stderr)
     return counts
 
 
 def write_heat_maps(folder: Path, name: str, faces: list[dict]) -> None:
-    """A picture for each face of a photo; takes what it is made of out of the faces."""
+    """A picture for each face of a photo."""
     for number, face in enumerate(faces, 1):
         stem = f"{Path(name).stem[:100]}_{number}_{face['label']}"
         Image.fromarray(heat_picture(face)).save(free_path(folder, stem, ".png"))
-        del face["heatmap"], face["crop"]
 
 
 def do_video(args: argparse.Namespace, find, video: Video, every: int) -> list[Path]:
@@ -340,8 +355,14 @@ def command(argv: list[str] | None) -> int:
                 "--json, --jsonl and --csv are of photos, and there is none; a video's faces are "
                 "in its timeline, in the folder of --timeline."
             )
-        if args.explain and not photos:
-            raise InputError("--explain is of photos, and there is none.")
+        for flag in ("explain", "crops"):
+            if getattr(args, flag) and not photos:
+                raise InputError(f"--{flag} is of photos, and there is none.")
+        if args.crops:
+            check_folder(args.crops)
+            if videos:
+                print(f"--crops is of photos; passed over: {', '.join(videos)}", file=sys.stderr)
+                videos = []
         find = build_pipeline(args)
     except SafetensorError as error:
         print(f"predict.py: --model {args.model}: model.safetensors is broken ({error}). Fetch or "
@@ -366,7 +387,8 @@ def look(
         missing = f"; {failed} could not be read" if failed else ""
         say(f"{counts['photos']} photos, {counts['faces']} faces, {rate:.1f} photos/s{missing}")
         written += [Path(name) for name in outputs if name != "-"]
-        written += [folder for folder in (args.annotate, args.explain) if folder]
+        folders = args.annotate, args.explain, args.crops
+        written += [folder for folder in folders if folder and folder.exists()]
     sources = [(source, args.every) for source in videos]
     sources += [] if args.webcam is None else [(args.webcam, 1)]
     for source, every in sources:

@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
-from prediction.annotation import COLORS, annotate  # noqa: E402
+from prediction.annotation import annotate, colors  # noqa: E402
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
     left.set_title("box, label, score", fontsize=9)
     places = np.arange(len(face["scores"]))
     for shares, color, name, shift in (
-        (face["scores"], [COLORS[label] for label in face["scores"]], 'prior="train"', -0.2),
+        (face["scores"], [*colors(face["scores"]).values()], 'prior="train"', -0.2),
         (uniform["scores"], "#333333", 'prior="uniform"', 0.2),
     ):
         middle.barh(

@@ -148,6 +148,8 @@ class FerEfficientNetConfig(PreTrainedConfig):
         return super().from_dict(config_dict, **(first | kwargs))
 
     def __setattr__(self, name: str, value: Any):
+        if name == "id2label" and value:  # transformers' example gives the ids as strings
+            value = {int(i): label for i, label in value.items()}
         if self.id2label and name == "prior":
             value = checked_prior(value, self.num_labels)
         elif self.id2label and name in DISTRIBUTIONS and value is not None:
@@ -161,10 +163,14 @@ class FerEfficientNetConfig(PreTrainedConfig):
         """What the calibration belongs to; None while the config is being made."""
         if not self.id2label or "uncertain_below" not in self.__dict__:  # the last of the fields
             return None
-        return self.num_labels, self.backbone, [*self.head_hidden_sizes], self.cosine_scale
+        classes = sorted(self.id2label.items())
+        return classes, self.backbone, [*self.head_hidden_sizes], self.cosine_scale
 
     def forget_calibration(self) -> None:
-        """Temperature, threshold and class shares are those of a trained head: another has none."""
+        """
+        Temperature, threshold and class shares are those of a trained head: another, or one whose
+        classes have other names, has none.
+        """
         self.temperature, self.uncertain_below, self.prior = 1.0, None, "learned"
         self.learned_distribution = self.train_distribution = None
 

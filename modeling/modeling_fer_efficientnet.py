@@ -19,6 +19,7 @@ from .configuration_fer_efficientnet import FerEfficientNetConfig
 if TYPE_CHECKING:  # transformers saves and loads what is imported in a file, be it never run
     from .pipeline_facial_emotion import FacialEmotionPipeline  # noqa: F401
 
+LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as of the image processor
 CUSTOM_PIPELINES = {  # as transformers' Pipeline.save_pretrained writes it
     "facial-emotion": {
         "impl": "pipeline_facial_emotion.FacialEmotionPipeline",
@@ -236,7 +237,8 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
         """
         Args:
             pixel_values (`torch.Tensor` of shape `(N, num_channels, image_size, image_size)`):
-                Normalised images, as [`FerEfficientNetImageProcessor`] makes them.
+                Normalised images, as [`FerEfficientNetImageProcessor`] makes them. A grey network
+                makes RGB grey, as transforms from elsewhere may give it.
             labels (`torch.Tensor`, *optional*): What the config's `problem_type` says, as in
                 transformers' own classifiers: class ids of shape `(N,)` (cross-entropy), or floats
                 of shape `(N, num_labels)` (binary cross-entropy of multi-label classification, or
@@ -256,6 +258,9 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
 
+        if self.config.num_channels == 1 and pixel_values.shape[1] == 3:
+            luma = torch.tensor(LUMA, dtype=pixel_values.dtype, device=pixel_values.device)
+            pixel_values = (pixel_values * luma.view(3, 1, 1)).sum(1, keepdim=True)  # (N, 1, H, W)
         hidden_states = None
         frozen = self.backbone_frozen and self.training  # Grad-CAM needs the gradient of maps
         with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):

@@ -31,6 +31,7 @@ DEFAULTS = {
     "prior": None,
     "tta": False,
     "explain": False,
+    "crop": False,
     "on_error": "raise",
     "allow_private_urls": True,
 }
@@ -42,7 +43,7 @@ class _Photo:
 
     failed: bool = False
     faces: list[dict] = field(default_factory=list)
-    crops: list[np.ndarray] = field(default_factory=list)  # only to explain
+    crops: list[np.ndarray] = field(default_factory=list)  # only where asked for
     pixels: list[torch.Tensor] = field(default_factory=list)  # (1, C, H, W) each
 
 
@@ -69,11 +70,12 @@ class FacialEmotionPipeline(Pipeline):
             by tile. Without it, YuNet finds faces from 1/80 of a large photo's longer side (75 px
             of 6000), and Haar from 1/27.
         batch_size (`int`, defaults to 32): faces a pass through the network, of several photos.
-        prior (`str` or 7 numbers, *optional*): the class distribution to assume: `"learned"` (as
+        prior (`str` or `list[float]`, *optional*): the class distribution to assume: `"learned"` (as
             the network has learned it), `"train"` (the training set's), `"uniform"`, or shares in
             the order of the classes. Default: the config's `prior`.
         tta (`bool`, defaults to `False`): average the probabilities with the mirrored face's.
         explain (`bool`, defaults to `False`): add `heatmap` and `crop`.
+        crop (`bool`, defaults to `False`): add `crop`.
         on_error (`str`, defaults to `"raise"`): `"skip"` gives None for a photo that cannot be
             read or on which the detector fails, with a warning that names it.
         allow_private_urls (`bool`, defaults to `True`): whether the URL of a photo may lead to an
@@ -118,8 +120,9 @@ class FacialEmotionPipeline(Pipeline):
               detector
             - `label`, its probability `score`, and `scores`, the probability of each class
             - `uncertain`: whether `score` is below the config's `uncertain_below`
-            - to explain, `heatmap`: float32 (side, side) in [0, 1], Grad-CAM of `label`, and
-              `crop`: uint8 (side, side, 3), the upright face that was classified
+            - if asked for, `crop`: uint8 (side, side, 3), the upright face that was classified, in
+              the photo's resolution; to explain, with `heatmap`: float32 (side, side) in [0, 1],
+              Grad-CAM of `label`
 
         Raises:
             PhotoError: a photo cannot be read or searched; the message names it.
@@ -145,7 +148,7 @@ class FacialEmotionPipeline(Pipeline):
             "min_face_size": (_within(given["min_face_size"], 0, math.inf), "at least 0"),
             "on_error": (given["on_error"] in ("raise", "skip"), "raise or skip"),
         }
-        for name in ("tiles", "tta", "explain", "allow_private_urls"):
+        for name in ("tiles", "tta", "explain", "crop", "allow_private_urls"):
             checks[name] = (isinstance(given[name], (bool, np.bool_)), "True or False")
         for name, (valid, what) in checks.items():
             if not valid:
@@ -187,7 +190,7 @@ class FacialEmotionPipeline(Pipeline):
             tensor = self.image_processor.to_uint8(crop, "channels_last")[None]
             photo.pixels.append(self.image_processor.resize_batch(tensor))
             photo.faces.append(_describe(face, array.shape))
-            if options["explain"]:
+            if options["explain"] or options["crop"]:
                 photo.crops.append(crop)
         return photo
 
@@ -245,9 +248,10 @@ class FacialEmotionPipeline(Pipeline):
                 "scores": {config.id2label[i]: share for i, share in enumerate(shares)},
                 "uncertain": shares[best] < (config.uncertain_below or 0),
             }
+            if photo.crops:
+                face["crop"] = photo.crops[number]
             if heatmap:
-                crop = photo.crops[number]
-                face |= {"heatmap": _resize(heatmap[0], crop.shape[:2]), "crop": crop}
+                face["heatmap"] = _resize(heatmap[0], face["crop"].shape[:2])
         return photo.faces
 
 

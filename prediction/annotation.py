@@ -1,7 +1,9 @@
 """Boxes, labels and probabilities drawn into a picture, legible on any background."""
 
+import colorsys
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -17,6 +19,46 @@ COLORS = {  # Okabe & Ito: told apart by colour-blind readers too; the word stan
     "surprise": "#E69F00",
     "neutral": "#FFFFFF",
 }
+
+
+def colors(labels: Iterable[str]) -> dict[str, str]:
+    """
+    A colour for each class, legible on the captions' dark field: those of `COLORS`, and for other
+    names what is left of these, then whatever differs most from the colours before it.
+
+    Args:
+        labels: all classes of a model, in their order; a face's `scores` have them.
+    """
+    return _colors(tuple(labels))
+
+
+@functools.lru_cache
+def _colors(labels: tuple[str, ...]) -> dict[str, str]:
+    found = {label: COLORS[label] for label in labels if label in COLORS}
+    free = [color for color in COLORS.values() if color not in (*found.values(), "#FFFFFF")]
+    for label in labels:
+        if label not in found:
+            found[label] = free.pop(0) if free else _farthest(found.values())
+    return {label: found[label] for label in labels}
+
+
+def _farthest(taken: Iterable[str]) -> str:
+    """Of all hues in four lightnesses, the one whose nearest of `taken` is farthest off, in Lab."""
+    hues = [
+        colorsys.hls_to_rgb(hue / 24, lightness, 0.9)
+        for hue in range(24)
+        for lightness in (0.4, 0.55, 0.7, 0.85)
+    ]
+    hexes = ["#" + "".join(f"{round(255 * part):02X}" for part in rgb) for rgb in hues]
+    lab, others = _lab(hexes), _lab([*taken])
+    distance = np.linalg.norm(lab[:, None] - others, axis=2).min(axis=1)
+    return hexes[int(np.where(lab[:, 0] >= 55, distance, 0).argmax())]  # 5 : 1 on the dark field
+
+
+def _lab(hexes: Sequence[str]) -> np.ndarray:
+    """(N, 3): CIE L*a*b*, L* in [0, 100]."""
+    rgb = np.array([list(bytes.fromhex(color[1:])) for color in hexes], np.float32) / 255
+    return cv2.cvtColor(rgb[None], cv2.COLOR_RGB2LAB)[0]
 
 
 def annotate(photo: np.ndarray, faces: Sequence[dict], numbers: bool = False) -> np.ndarray:
@@ -36,7 +78,7 @@ def annotate(photo: np.ndarray, faces: Sequence[dict], numbers: bool = False) ->
         side = max(box["xmax"] - box["xmin"], box["ymax"] - box["ymin"])
         size = int(min(max(14, side / 7), max(14, image.height / 12)))
         width = max(2, size // 9)
-        color = COLORS.get(face["label"], "#FFFFFF")
+        color = colors(face["scores"])[face["label"]]
         edges = [box[edge] for edge in ("xmin", "ymin", "xmax", "ymax")]
         draw.rectangle([e + d * width for e, d in zip(edges, (-1, -1, 1, 1))], None, "black", width)
         draw.rectangle(edges, None, color, width)

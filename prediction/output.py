@@ -18,8 +18,9 @@ def table_lines(name: str, faces: Sequence[dict], width: int = 0) -> list[str]:
     name = name.ljust(width)
     if not faces:
         return [f"{name}   -  no face"]
+    longest = max(map(len, faces[0]["scores"]))
     return [
-        f"{name}  {number:>2}  {face['label']:<8}  {face['score']:.2f}  "
+        f"{name}  {number:>2}  {face['label']:<{longest}}  {face['score']:.2f}  "
         f"{'uncertain' if face['uncertain'] else '':<9}  at {describe_box(face['box'])}"
         for number, face in enumerate(faces, 1)
     ]

@@ -22,7 +22,7 @@ from transformers.utils import logging  # noqa: E402
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-from .annotation import COLORS  # noqa: E402
+from .annotation import colors  # noqa: E402
 from .output import BOX, csv_cell, readable  # noqa: E402
 
 logger = logging.get_logger(__name__)
@@ -376,12 +376,15 @@ class Timeline:
         )  # fmt: skip
         for axes, person in zip(panels[:, 0], sorted(people)):
             times, shares = zip(*self.curves[person])
-            colors = [COLORS.get(label, "#888888") for label in self.labels]
-            colors = ["#BBBBBB" if color == "#FFFFFF" else color for color in colors]
-            axes.stackplot(times, np.transpose(shares), labels=self.labels, colors=colors)
+            fills = colors(self.labels).values()
+            fills = ["#BBBBBB" if color == "#FFFFFF" else color for color in fills]
+            axes.stackplot(times, np.transpose(shares), labels=self.labels, colors=fills)
             axes.set(ylabel=f"person {person}", ylim=(0, 1))
         if people:
-            panels[0, 0].legend(ncols=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8)
+            panels[0, 0].legend(
+                ncols=min(8, len(self.labels)), loc="lower center", bbox_to_anchor=(0.5, 1.0),
+                fontsize=8,
+            )  # fmt: skip
         else:
             panels[0, 0].text(0.5, 0.5, "no face", ha="center", transform=panels[0, 0].transAxes)
         panels[-1, 0].set_xlabel("seconds")

@@ -45,6 +45,7 @@ from answers import FACES, answer  # noqa: E402
 from clips import MAX_SECONDS, MAX_VIDEO_BYTES, check_container, follow_faces  # noqa: E402
 from examples import make_examples  # noqa: E402
 from guard import MAX_UPLOAD, Guard  # noqa: E402
+from live import live_tab  # noqa: E402
 from operations import note, observed  # noqa: E402
 from serving import (  # noqa: E402
     MAX_FACES,
@@ -236,6 +237,8 @@ def build(served: Served) -> gr.Blocks:
             _many_tab(page)
         with gr.Tab("Video"):
             _video_tab(page)
+        with gr.Tab("Live"):
+            live_tab(served)
         with gr.Tab("How it was trained"):
             story.show(report, served.labels, HERE)
         with gr.Tab("What it is not"):

@@ -35,7 +35,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        if any(door in scope["path"] for door in SHUT):
+        if any(door in scope["path"] for door in SHUT) and not _is_frame(scope):
             return await PlainTextResponse("Not here.", 404)(scope, receive, send)
         is_upload = scope["path"].rstrip("/").endswith("/upload")
         if is_upload and shutil.disk_usage(self.uploads).free < LEAST_FREE:
@@ -65,3 +65,8 @@ class Guard:
                 raise
         if got > limit:
             await too_large(scope, receive, send)
+
+
+def _is_frame(scope: Scope) -> bool:
+    """Whether it is a live camera's; `/stream/` is otherwise that of kept files."""
+    return scope["method"] == "POST" and "/stream/" in scope["path"]

@@ -4,6 +4,7 @@ import math
 import re
 import sys
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ MAX_PHOTO_BYTES = 20 * 2**20
 MAX_PHOTO_PIXELS = 25_000_000
 MAX_FACES = 50  # of a photo; the largest are kept
 MAX_BATCH = 16  # waiting photos that share a pass through the network
+LIVE_WAITS = 0.5  # seconds that live frames let photos go first
 REPORT_FILES = ["README.md", "*_results.json", "data_report.json", "robustness.json", "*.png"]
 
 
@@ -30,14 +32,16 @@ class InputRefused(ValueError):
 class _Job:
     photo: np.ndarray
     options: dict
+    live: bool = False
     answer: Future = field(default_factory=Future)
+    since: float = field(default_factory=time.monotonic)
 
 
 class Served:
     """
     One pipeline and some workers. Photos that wait with the same options are done
     together, shared out evenly among the workers: a pass of eight faces costs half as much
-    for each.
+    for each. Live frames come after the photos, except those that have waited for long.
 
     Args:
         source: a local folder, or a Hub id. revision: the commit of a Hub id, 40 hex digits.
@@ -119,19 +123,24 @@ class Served:
         except self._photo_error as error:
             raise InputRefused(str(error)) from None
 
-    def faces(self, photos: list[np.ndarray], **options) -> list[list[dict]]:
+    def faces(
+        self, photos: list[np.ndarray], live: bool = False, most: int = MAX_FACES, **options
+    ) -> list[list[dict]]:
         """
-        The pipeline's answers, each of at most `MAX_FACES` faces: the largest.
+        The pipeline's answers, each of at most `most` faces: the largest.
+
+        Args:
+            live: frames of a camera, which let photos go first.
 
         Raises:
             InputRefused: the detector fails on a photo. With on_error="skip", its answer is None.
         """
-        jobs = [_Job(photo, options) for photo in photos]
+        jobs = [_Job(photo, options, live) for photo in photos]
         with self._changed:
             self._jobs.extend(jobs)
             self._changed.notify(len(jobs))
         try:
-            return [_largest(job.answer.result()) for job in jobs]
+            return [_largest(job.answer.result(), most) for job in jobs]
         except self._photo_error as error:
             raise InputRefused(str(error)) from None
 
@@ -143,12 +152,19 @@ class Served:
         """A worker's share of those who wait with the same options."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs)
-            share = min(MAX_BATCH, math.ceil(len(self._jobs) / self.workers))
-            options = self._jobs[0].options
-            taken = [job for job in self._jobs if job.options == options][:share]
+            jobs = self._next()
+            share = min(MAX_BATCH, math.ceil(len(jobs) / self.workers))
+            taken = [job for job in jobs if job.options == jobs[0].options][:share]
             for job in taken:
                 self._jobs.remove(job)
             return taken
+
+    def _next(self) -> list[_Job]:
+        """The photos that wait, or the live frames where their turn has come."""
+        photos = [job for job in self._jobs if not job.live]
+        live = [job for job in self._jobs if job.live]
+        overdue = live and time.monotonic() - live[0].since > LIVE_WAITS
+        return photos if photos and not overdue else live
 
 
 def _answer(find, jobs: list[_Job]) -> None:
@@ -164,10 +180,10 @@ def _answer(find, jobs: list[_Job]) -> None:
             job.answer.set_result(answer)
 
 
-def _largest(faces: list[dict] | None) -> list[dict] | None:
-    """At most `MAX_FACES`, still from left to right."""
+def _largest(faces: list[dict] | None, most: int = MAX_FACES) -> list[dict] | None:
+    """At most `most`, still from left to right."""
     if faces is None:
         return None
     widths = [face["box"]["xmax"] - face["box"]["xmin"] for face in faces]
-    kept = sorted(range(len(faces)), key=lambda i: -widths[i])[:MAX_FACES]
+    kept = sorted(range(len(faces)), key=lambda i: -widths[i])[:most]
     return [faces[i] for i in sorted(kept)]

@@ -1,0 +1,274 @@
+"""The tab Live: in Chromium with a camera that plays a drawn face, and by what it streams."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import time
+from collections import deque
+from pathlib import Path
+from types import SimpleNamespace
+
+import gradio
+import httpx
+import numpy as np
+import pytest
+from drawn_face import drawn_face, write_camera
+from playwright.sync_api import expect, sync_playwright
+from space_client import LiveVisitor, frame_of
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+]
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+REMEMBER_TRACKS = """
+    window.tracks = [];
+    const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    navigator.mediaDevices.getUserMedia = async wanted => {
+        const stream = await ask(wanted);
+        tracks.push(...stream.getTracks());
+        return stream;
+    };
+"""
+WALL = np.full((360, 480, 3), (120, 140, 150), np.uint8)
+SPACE = Path(__file__).parents[2] / "space"
+
+
+@pytest.fixture
+def modules(monkeypatch):
+    """Imports of space/'s own modules."""
+    monkeypatch.syspath_prepend(str(SPACE))
+    return __import__
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if not CHROMIUM:
+        pytest.skip("needs Chromium: apt-get install chromium, or Google's Chrome")
+    camera = write_camera(tmp_path_factory.mktemp("camera") / "face.mjpeg")
+    flags = [*FLAGS, f"--use-file-for-fake-video-capture={camera}"]
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def open_live(browser, space):
+    """viewport, colour scheme -> the page with the tab open; at the end no script has failed."""
+    contexts, failures = [], []
+
+    def open(viewport, scheme="light", permissions=("camera",)):
+        context = browser.new_context(
+            viewport=viewport, color_scheme=scheme, permissions=permissions
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        page.add_init_script(REMEMBER_TRACKS)
+        page.goto(space.url)
+        show_tab(page, "Live")
+        return page
+
+    yield open
+    for context in contexts:
+        context.close()
+    assert failures == []
+
+
+def show_tab(page, name):
+    page.wait_for_function(CLICK_TAB, arg=name, polling=200)
+
+
+CLICK_TAB = """name => {
+    const seen = [...document.querySelectorAll("[role=tab], .overflow-dropdown button")]
+        .filter(tab => tab.checkVisibility({visibilityProperty: true}))
+        .find(tab => tab.textContent.trim() === name);
+    if (!seen) document.querySelector("[aria-label='More tabs']")?.click();
+    seen?.click();
+    return Boolean(seen);
+}"""  # tabs that have no room are behind a button
+
+
+@pytest.fixture
+def screenshot(tmp_path):
+    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
+    return lambda page, name: page.screenshot(path=folder / f"space_{name}.png")
+
+
+STRIP = """picture => {
+    const {data} = picture.getContext("2d").getImageData(0, 0, picture.width, picture.height);
+    return data.filter((value, place) => place % 4 === 3 && value === 255).length > picture.height;
+}"""  # the shares add up to the whole height
+
+
+@pytest.mark.parametrize(
+    ("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"]
+)
+def test_a_face_is_followed_until_the_camera_is_released(open_live, screenshot, viewport, scheme):
+    page = open_live(viewport, scheme)
+    live = page.locator("#live")
+    start, stop = (live.get_by_role("button", name=name) for name in ("Start the camera", "Stop"))
+    start.click()
+    person = live.locator(".person").first
+    expect(person.get_by_role("heading")).to_have_text(re.compile(r"Person 1 · \w+ \d+%"))
+    assert len(person.locator(".row").all()) == 7
+    stage, box = live.locator(".stage"), live.locator(".boxes div").first
+    expect(box).to_have_text(re.compile(r"1\s+\w+ \d+%"))
+    around, inside = stage.bounding_box(), box.bounding_box()
+    middle = (inside["x"] + inside["width"] / 2 - around["x"]) / around["width"]
+    assert 0.65 < middle < 0.85  # in the left half of the camera's picture, mirrored
+    expect(live.locator(".rate")).to_have_text(re.compile(r"\d+ frames a second"))
+    expect(live.get_by_role("img", name="Person 1, the last 30 seconds")).to_be_visible()
+    page.wait_for_function(f"({STRIP})(document.querySelector('#live canvas'))")
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    screenshot(page, f"live_{'phone' if viewport == PHONE else 'desktop'}")
+    assert page.evaluate("tracks.map(track => track.readyState)") == ["live"]
+    stop.click()
+    assert page.evaluate("tracks.map(track => track.readyState)") == ["ended"]
+    expect(live.locator(".boxes div")).to_have_count(0)
+    start.click()
+    expect(box).to_be_visible()
+    show_tab(page, "What it is not")
+    page.wait_for_function("tracks.every(track => track.readyState === 'ended')")
+
+
+def test_a_camera_that_is_refused_is_a_sentence(open_live):
+    page = open_live(DESKTOP)
+    refuse = "throw new DOMException('no', 'NotAllowedError')"
+    page.evaluate(f"void (navigator.mediaDevices.getUserMedia = async () => {{ {refuse} }})")
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.locator("#live [role=status]")).to_contain_text("The camera was not allowed.")
+    expect(page.get_by_role("button", name="Start the camera")).to_be_enabled()
+
+
+def test_places_are_limited_and_of_waiting_frames_the_newest_counts(space):
+    face, wall = WALL.copy(), frame_of(WALL)
+    face[60:300, 100:340] = drawn_face()
+    seated = [LiveVisitor(space.url, f"seated {number}") for number in range(4)]
+    for visitor in seated:
+        visitor.send(frame_of(face))
+        assert [found["person"] for found in visitor.answer()["faces"]] == [1]
+    waiting = LiveVisitor(space.url, "waiting")
+    waiting.send(wall)
+    place = next(told for told in waiting.messages() if told["msg"] == "estimation")
+    assert place["rank"] == 0
+    waiting.send(wall)
+    waiting.send(frame_of(face))
+    seated.pop().leave()
+    answer = waiting.answer()
+    assert answer["size"] == [480, 360] and len(answer["faces"]) == 1
+    for visitor in (*seated, waiting):
+        visitor.leave()
+
+
+def test_nothing_of_a_stream_is_kept(space):
+    def files():
+        return {path for path in space.folder.parent.glob("space-*/**/*") if path.is_file()}
+
+    before, visitor = files(), LiveVisitor(space.url, "nobody")
+    for _ in range(3):
+        visitor.send(frame_of(drawn_face()))
+        visitor.answer()
+    visitor.leave()
+    assert files() <= before
+    kept = httpx.get(f"{space.url}/gradio_api/stream/nobody/1/1/playlist.m3u8", timeout=60)
+    assert (kept.status_code, kept.text) == (404, "Not here.")
+
+
+def face_at(left, **scores):
+    box = {"xmin": left, "ymin": 0, "xmax": left + 100, "ymax": 100}
+    best = max(scores, key=scores.get)
+    return {"box": box, "label": best, "score": scores[best], "scores": scores, "uncertain": False}
+
+
+@pytest.fixture
+def served():
+    """Answers what `found` says; reads frames of 64 x 48."""
+    asked = []
+
+    def faces(photos, **options):
+        asked.append(options)
+        return [served.found.pop(0)]
+
+    served = SimpleNamespace(
+        labels=["happy", "sad"],
+        config=SimpleNamespace(uncertain_below=0.9),
+        read=lambda content, name: np.zeros((48, 64, 3), np.uint8),
+        faces=faces,
+        asked=asked,
+    )
+    return served
+
+
+def test_a_face_keeps_its_number_and_its_shares_are_smoothed(modules, served):
+    live = modules("live")
+    happy, sad = {"happy": 1.0, "sad": 0.0}, {"happy": 0.0, "sad": 1.0}
+    served.found = [[face_at(0, **happy)], [face_at(10, **sad)], [face_at(20, **happy)]]
+    follower, told = None, []
+    for now in (0.0, 0.5, 2.0):
+        answer, follower = live.look(served, live.JPEG, follower, now)
+        told.append(json.loads(answer))
+    assert [found["faces"][0]["person"] for found in told] == [1, 1, 2]  # out of sight: 1.5 s
+    left = round(float(np.exp(-1)), 3)  # after one time constant
+    assert told[1]["faces"][0] == {
+        "person": 1, "label": "sad", "uncertain": True, "box": [10, 0, 110, 100],
+        "score": round(1 - left, 3), "shares": [left, round(1 - left, 3)],
+    }  # fmt: skip
+    assert told[0]["size"] == [64, 48]
+    assert all(asked["live"] and asked["most"] == live.FACES_FOLLOWED for asked in served.asked)
+    assert len(follower.people) == 1  # those gone are forgotten
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        (None, "Expected a JPEG frame"),
+        ("https://example.org/face.jpg", "Expected a JPEG frame"),
+        ("data:image/jpeg;base64,####", "Expected a frame in base64"),
+        ("data:image/jpeg;base64," + "A" * 2**18, "at most 256 KB"),
+        ("data:image/jpeg;base64," + base64.b64encode(b"text").decode(), "no image"),
+        ("data:image/jpeg;base64,AAAA", "at most 480 pixels"),
+    ],
+)
+def test_what_is_no_frame_is_refused(modules, served, frame, words):
+    live, serving = modules("live"), modules("serving")
+
+    def read(content, name):
+        if content == b"text":
+            raise serving.InputRefused("no image")
+        return np.zeros((481, 10, 3), np.uint8)
+
+    served.read = read
+    with pytest.raises(gradio.Error, match=words):
+        live.look(served, frame, None, 0.0)
+    assert served.asked == []
+
+
+def test_photos_go_before_live_frames_that_have_not_waited_long(modules):
+    serving = modules("serving")
+    served = object.__new__(serving.Served)
+    now = time.monotonic()
+    frame, photo = (serving._Job(None, {}, live, since=now + 9) for live in (True, False))
+    served._jobs = deque([frame, photo])
+    assert served._next() == [photo]
+    served._jobs.remove(photo)
+    assert served._next() == [frame]
+    frame.since = now - 2 * serving.LIVE_WAITS
+    served._jobs.append(photo)
+    assert served._next() == [frame]
+
+
+def test_every_class_has_a_colour_of_its_own(modules):
+    live = modules("live")
+    labels = ["happy", "neutral", *(f"class {number}" for number in range(62))]
+    found = live.colors(labels)
+    assert len(set(found)) == 64
+    assert all(re.fullmatch("#[0-9A-F]{6}", color) for color in found)
