@@ -8,7 +8,7 @@ const STRIP_EVERY = 100, DRAWN_EVERY = 250;  // ms
 const PEOPLE = 4, BARS = 8;  // most that are shown
 
 const part = name => element.querySelector(name);
-const [stage, video, boxes, button] = [".stage", "video", ".boxes", ".switch"].map(part);
+const [scene, video, boxes, button] = [".scene", "video", ".boxes", ".switch"].map(part);
 const canvas = document.createElement("canvas");
 const REFUSED = {
     NotAllowedError: "The camera was not allowed. Allow it beside the page's address, then start.",
@@ -40,8 +40,8 @@ async function start() {
     camera.getVideoTracks()[0].onended = () => stop("The camera has gone.");
     video.srcObject = camera;
     await video.play();
-    stage.style.setProperty("--ratio", video.videoWidth / video.videoHeight);
-    stage.classList.add("on");
+    scene.style.setProperty("--ratio", video.videoWidth / video.videoHeight);
+    scene.classList.add("on");
     button.disabled = false;
     button.textContent = "Stop";
     frames = [];
@@ -59,7 +59,7 @@ function stop(words = "") {
     trigger("close_stream");
     props.value = "";
     boxes.replaceChildren();
-    stage.classList.remove("on");
+    scene.classList.remove("on");
     button.textContent = "Start the camera";
     part(".rate").textContent = "";
     say(words);
@@ -167,7 +167,7 @@ function newCard(id) {
     const picture = make("canvas");
     picture.setAttribute("role", "img");
     span.append(make("span", "", "30 s ago"), make("span", "", "now"));
-    card.append(make("h3"), make("div", "bars"), picture, span);
+    card.append(make("h2"), make("div", "bars"), picture, span);
     card.dataset.id = id;
     part(".people").append(card);
     return card;
@@ -177,8 +177,8 @@ function fill(card, id, {face, seen, points}, now) {
     const gone = now - seen > 1000;
     card.classList.toggle("gone", gone);
     const words = gone ? "out of sight" : `${face.label} ${percent(face.score)}`;
-    card.querySelector("h3").textContent = `Person ${id} · ${words}`;
-    if (face.uncertain && !gone) card.querySelector("h3").append(make("em", "unsure", "uncertain"));
+    card.querySelector("h2").textContent = `Person ${id} · ${words}`;
+    if (face.uncertain && !gone) card.querySelector("h2").append(make("em", "unsure", "uncertain"));
     const shown = [...props.labels.keys()]
         .sort((a, b) => face.shares[b] - face.shares[a]).slice(0, BARS).sort((a, b) => a - b);
     card.querySelector(".bars").replaceChildren(...shown.map(label => bar(label, face)));

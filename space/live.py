@@ -10,16 +10,16 @@ camera on.
 
 import base64
 import binascii
-import colorsys
 import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
+from operations import METRICS
 from serving import InputRefused, Served
 
-from prediction.annotation import COLORS
+from prediction.annotation import colors
 from prediction.video import Follower
 
 HERE = Path(__file__).resolve().parent
@@ -31,7 +31,7 @@ FACES_FOLLOWED = 8  # of a frame; the largest are kept
 FORGOTTEN_AFTER = 60  # seconds without a frame
 JPEG = "data:image/jpeg;base64,"
 TEMPLATE = """<div class="live">
-<div class="stage">
+<div class="scene">
 <video playsinline muted aria-hidden="true"></video>
 <div class="boxes" aria-hidden="true"></div>
 <p class="invitation">Your camera, looked at live</p>
@@ -99,21 +99,16 @@ def _described(face: dict, labels: Sequence[str]) -> dict:
     return named | {"box": edges, "score": round(face["score"], 3), "shares": shares}
 
 
-def colors(labels: Sequence[str]) -> list[str]:
-    """Of each class; those without a colour of their own are spread around the wheel."""
-    known = COLORS | {"neutral": "#8A8A8A"}
-    return [
-        known.get(label) or _hex(colorsys.hls_to_rgb(number / len(labels), 0.5, 0.6))
-        for number, label in enumerate(labels)
-    ]
-
-
-def _hex(rgb: Sequence[float]) -> str:
-    return "#" + "".join(f"{round(255 * part):02X}" for part in rgb)
-
-
 def live_tab(served: Served) -> None:
     """Into the tab that is open."""
+    shades = colors(served.labels)
+
+    def answer(frame: str, follower: Follower | None) -> tuple[str, Follower]:
+        started = time.monotonic()
+        told, follower = look(served, frame, follower, started)
+        METRICS.add("live_frame", "ok", time.monotonic() - started, {})
+        return told, follower
+
     camera = gr.HTML(
         "",
         html_template=TEMPLATE,
@@ -121,14 +116,16 @@ def live_tab(served: Served) -> None:
         js_on_load=(HERE / "live.js").read_text(),
         elem_id="live",
         labels=served.labels,
-        colors=colors(served.labels),
+        colors=[
+            {"#FFFFFF": "#8A8A8A"}.get(shades[label], shades[label]) for label in served.labels
+        ],
         most=LIVE_AT_ONCE,
         side=FRAME_SIDE,
     )
     gr.Markdown(PROMISE, elem_classes="hint")
     follower = gr.State(time_to_live=FORGOTTEN_AFTER)
     camera.stream(
-        lambda frame, follower: look(served, frame, follower, time.monotonic()),
+        answer,
         [camera, follower],
         [camera, follower],
         time_limit=TURN,

@@ -20,7 +20,7 @@ MAX_PHOTO_BYTES = 20 * 2**20
 MAX_PHOTO_PIXELS = 25_000_000
 MAX_FACES = 50  # of a photo; the largest are kept
 MAX_BATCH = 16  # waiting photos that share a pass through the network
-LIVE_WAITS = 0.5  # seconds that live frames let photos go first
+LIVE_WAITS = 1.0  # seconds that live frames let photos go first
 REPORT_FILES = ["README.md", "*_results.json", "data_report.json", "robustness.json", "*.png"]
 
 

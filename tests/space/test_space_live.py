@@ -71,6 +71,7 @@ def open_live(browser, space):
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(30_000)
+        expect.set_options(timeout=30_000)
         page.on("pageerror", lambda error: failures.append(str(error)))
         page.add_init_script(REMEMBER_TRACKS)
         page.goto(space.url)
@@ -120,9 +121,9 @@ def test_a_face_is_followed_until_the_camera_is_released(open_live, screenshot, 
     person = live.locator(".person").first
     expect(person.get_by_role("heading")).to_have_text(re.compile(r"Person 1 · \w+ \d+%"))
     assert len(person.locator(".row").all()) == 7
-    stage, box = live.locator(".stage"), live.locator(".boxes div").first
+    scene, box = live.locator(".scene"), live.locator(".boxes div").first
     expect(box).to_have_text(re.compile(r"1\s+\w+ \d+%"))
-    around, inside = stage.bounding_box(), box.bounding_box()
+    around, inside = scene.bounding_box(), box.bounding_box()
     middle = (inside["x"] + inside["width"] / 2 - around["x"]) / around["width"]
     assert 0.65 < middle < 0.85  # in the left half of the camera's picture, mirrored
     expect(live.locator(".rate")).to_have_text(re.compile(r"\d+ frames a second"))
@@ -264,11 +265,3 @@ def test_photos_go_before_live_frames_that_have_not_waited_long(modules):
     frame.since = now - 2 * serving.LIVE_WAITS
     served._jobs.append(photo)
     assert served._next() == [frame]
-
-
-def test_every_class_has_a_colour_of_its_own(modules):
-    live = modules("live")
-    labels = ["happy", "neutral", *(f"class {number}" for number in range(62))]
-    found = live.colors(labels)
-    assert len(set(found)) == 64
-    assert all(re.fullmatch("#[0-9A-F]{6}", color) for color in found)
