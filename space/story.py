@@ -375,7 +375,8 @@ def how_it_holds(found: Mapping) -> Screen:
             "x": [one[measure] for one in shifts.values()],
             "y": list(names.values()),
             "marker": {"size": 12, "color": color, "symbol": symbol},
-            "hovertemplate": f"%{{y}}: {words_of} %{{x:.1%}}<extra></extra>",
+            "customdata": [one.get("title", names[name]) for name, one in shifts.items()],
+            "hovertemplate": f"%{{customdata}}: {words_of} %{{x:.1%}}<extra></extra>",
         }
         for measure, words_of, color, symbol in (
             ("accuracy", "accuracy", BLUE, "circle"),
