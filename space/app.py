@@ -51,27 +51,24 @@ from serving import (  # noqa: E402
     MAX_FACES,
     MAX_PHOTO_BYTES,
     MAX_PHOTO_PIXELS,
+    MAX_PHOTOS,
     InputRefused,
     Served,
 )
+from sharing import TITLE, Sharing, picture  # noqa: E402
 from starlette.middleware import Middleware  # noqa: E402
-from uploads import FileInput, PhotoInput, Uploads, VideoInput  # noqa: E402
+from tabs import limits_tab, many_tab, photo_tab, video_tab  # noqa: E402
+from uploads import FileInput, PhotoInput, Uploads  # noqa: E402
 
-from prediction.output import CsvWriter, describe_box  # noqa: E402
+from prediction.output import CsvWriter  # noqa: E402
 
-MAX_PHOTOS = 50  # at a time
 PHOTOS_TOGETHER, BYTES_TOGETHER = 8, 2**25  # of one request, unpacked at a time
 LIMITS = operations.Limits.of(os.environ, operations.cores(), operations.memory_mb())
 VIDEOS_AT_ONCE = 1
 DELETE_AFTER_USE, DELETE_AT_AGE = 60, 600  # seconds
 SESSIONS = 200  # whose pages Gradio remembers
-PRIORS = [("training", "train"), ("uniform", "uniform")]
+API_PRIORS = [("training", "train"), ("uniform", "uniform")]
 TOO_MANY = f"At most {MAX_PHOTOS} photos at a time, but these are {{}}."
-TO_THE_FACES = """() => {
-    const faces = document.querySelector("#photo-shown .result, #photo-shown .message");
-    if (innerWidth <= 640 && document.querySelector("#photo-shown img"))
-        faces.scrollIntoView({behavior: "smooth"});
-}"""  # on a phone they are below
 PRIVACY = (
     "Photos and videos are read, answered and forgotten: an upload is deleted about a minute after "
     "its use, the clip and the tables that are made from it within ten minutes. No photo, name or "
@@ -84,6 +81,7 @@ class Page:
 
     def __init__(self, served: Served, report: panels.Report):
         self.served, self.report = served, report
+        self.priors = ["train", "uniform"] if served.config.train_distribution else []
         self.uploads = Uploads(UPLOADS, DELETE_AFTER_USE, DELETE_AT_AGE)
 
     def photo(self, path: str) -> np.ndarray:
@@ -96,68 +94,73 @@ class Page:
             raise InputRefused(f"{Path(path).name}: no longer here. Send it again.") from None
 
     @observed("photo")
-    def show(self, path: str | None) -> str:
-        if not path:
-            return panels.WAITING
+    def show(self, path: str) -> tuple[str, None]:
+        """HTML, and nothing in place of the photo: it stands in the HTML."""
         try:
-            photo = self.photo(path)
-            by_prior = {
-                prior: self.served.faces([photo], prior=prior, explain=True)[0]
-                for _, prior in PRIORS
-            }
+            return self.answered(path), None
         except InputRefused as error:
             note(outcome="refused")
-            return panels.message(str(error))
+            return panels.message(str(error)), None
+
+    def answered(self, path: str) -> str:
+        photo = self.photo(path)
+        by_prior = {
+            prior: self.served.faces([photo], explain=True, **self.assuming(prior))[0]
+            for prior in self.priors or ["train"]
+        }
         note(photos=1, faces=len(next(iter(by_prior.values()))))
         return panels.result(photo, by_prior, self.report.certainty())
 
+    def assuming(self, prior: str) -> dict[str, str]:
+        """An option of the pipeline; none for a model that does not know the training's shares."""
+        return {"prior": prior} if self.priors else {}
+
     @observed("photos")
-    def show_many(self, paths: list[str] | None, prior: str) -> tuple:
-        """Gallery, table, CSV and a sentence."""
+    def show_many(self, paths: list[str] | None, prior: str, progress=gr.Progress()) -> tuple:  # noqa: B008
+        """HTML, CSV and a sentence."""
         if not paths:
-            return [], [], None, ""
+            return "", gr.DownloadButton(value=None, interactive=False), ""
         if len(paths) > MAX_PHOTOS:
-            return [], [], None, TOO_MANY.format(len(paths))
+            return "", gr.DownloadButton(value=None, interactive=False), TOO_MANY.format(len(paths))
         folder = Path(tempfile.mkdtemp(dir=UPLOADS))
-        pictures, rows, refused, count = [], [], [], 0
+        figures, found, refused = [], [], []
         with (folder / "faces.csv").open("w", newline="") as file:
             writer = CsvWriter(file, self.served.labels)
-            for path in paths:
+            for number, path in enumerate(paths):
+                progress((number, len(paths)), unit="photos")
                 name = Path(path).name
                 try:
                     photo = self.photo(path)
                 except InputRefused as error:
                     refused.append(f"- Left out: {error}")
                     continue
-                (faces,) = self.served.faces([photo], prior=prior, on_error="skip")
+                (faces,) = self.served.faces([photo], on_error="skip", **self.assuming(prior))
                 if faces is None:
                     refused.append(f"- Left out: {name}: the face detector fails on it.")
                     continue
                 writer.write(name, faces)
-                count += len(faces)
-                pictures.append((panels.draw(photo, faces, 640), f"{name}: {_words(faces)}"))
-                rows += [
-                    [name, number, face["label"], f"{face['score']:.2f}",
-                     "uncertain" if face["uncertain"] else "", describe_box(face["box"])]
-                    for number, face in enumerate(faces, 1)
-                ]  # fmt: skip
-        note(photos=len(pictures), faces=count)
-        words = f"{len(pictures)} photos, {count} faces."
-        return pictures, rows, str(folder / "faces.csv"), "\n".join([words, "", *refused])
+                figures.append(panels.figure(name, photo, faces))
+                found.append((name, faces))
+        count = sum(len(faces) for _, faces in found)
+        note(photos=len(found), faces=count)
+        words = f"{len(found)} photos, {count} faces."
+        table = gr.DownloadButton(value=str(folder / "faces.csv"), interactive=True)
+        return panels.photos(figures, found), table, "\n".join([words, "", *refused])
 
     @observed("video")
     def show_video(self, path: str | None, progress=gr.Progress()) -> tuple:  # noqa: B008
         """Clip, timeline's plot and CSV, and a sentence."""
+        nothing = gr.DownloadButton(value=None, interactive=False)
         if not path:
-            return None, None, None, ""
+            return None, None, nothing, ""
         try:
             check_container(self.content(path, 12), Path(path).name)
             folder = Path(tempfile.mkdtemp(dir=UPLOADS))
             clip, plot, table, words = follow_faces(self.served, path, folder, progress)
         except InputRefused as error:
             note(outcome="refused")
-            return None, None, None, str(error)
-        return str(clip), str(plot), str(table), words
+            return None, None, nothing, str(error)
+        return str(clip), str(plot), gr.DownloadButton(value=str(table), interactive=True), words
 
     # The API
 
@@ -178,7 +181,7 @@ class Page:
             answers = [
                 faces
                 for photos in self.a_few_at_a_time(paths)
-                for faces in self.served.faces(photos, prior=prior)
+                for faces in self.served.faces(photos, **self.assuming(prior))
             ]
         except InputRefused as error:
             raise gr.Error(str(error), print_exception=False) from None
@@ -218,151 +221,32 @@ class Page:
         }
 
 
-def _words(faces: list[dict]) -> str:
-    return ", ".join(f"{face['label']} {face['score']:.0%}" for face in faces) or "no face"
-
-
 def build(served: Served) -> gr.Blocks:
     report = panels.Report(served.report)
     page = Page(served, report)
-    with gr.Blocks(title="Facial expressions", analytics_enabled=False) as demo:
+    examples = make_examples(EXAMPLES)
+    gr.set_static_paths([str(EXAMPLES)])
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
         gr.Markdown(
-            "# Which expression does a face show?\n"
-            f"Drop a photo: each face gets a probability for {len(served.labels)} words. "
-            "They describe an expression, not what a person feels."
+            f"# {TITLE}\nDrop a photo: each face gets a probability for {len(served.labels)} "
+            "words. They describe an expression, not what a person feels.",
+            elem_id="title",
         )
-        with gr.Tab("One photo"):
-            _photo_tab(page)
-        with gr.Tab("Many photos"):
-            _many_tab(page)
-        with gr.Tab("Video"):
-            _video_tab(page)
-        with gr.Tab("Live"):
-            live_tab(served)
-        with gr.Tab("How it was trained"):
-            story.show(report, served.labels, HERE)
-        with gr.Tab("What it is not"):
-            _limits_tab(report)
+        with gr.Tabs(overflow_behavior="wrap"):
+            with gr.Tab("One photo"):
+                photo_tab(page, page.answered(str(examples[0].path)), examples)
+            with gr.Tab("Many photos"):
+                many_tab(page)
+            with gr.Tab("Video"):
+                video_tab(page, VIDEOS_AT_ONCE)
+            with gr.Tab("Live"):
+                live_tab(served)
+            with gr.Tab("How it was trained"):
+                story.show(report, served.labels, HERE)
+            with gr.Tab("What it is not"):
+                limits_tab(report, PRIVACY)
         _api(page)
     return demo.queue(max_size=LIMITS.queue, default_concurrency_limit=LIMITS.photos_at_once)
-
-
-def _prior_choice(page: Page, **where) -> gr.Radio:
-    shares = dict(zip(page.served.labels, page.served.config.train_distribution or []))
-    rare, common = (pick(shares, key=shares.get, default="") for pick in (min, max))
-    words = "Uniform: all seven equally likely, which finds more of the rare ones."
-    if shares:
-        words = (
-            f"Training: {shares[common]:.0%} {common} and {shares[rare]:.1%} {rare}, as in the "
-            f"training images. {words}"
-        )
-    return gr.Radio(
-        PRIORS,
-        value="train",
-        label="Assume the classes to be spread as",
-        info=words,
-        interactive=True,
-        **where,
-    )
-
-
-def _photo_tab(page: Page) -> None:
-    with gr.Row(elem_id="photo-row"):
-        with gr.Column(scale=2, min_width=280, elem_id="photo-side"):
-            photo = PhotoInput(
-                label="Photo",
-                sources=["upload", "webcam", "clipboard"],
-                height=200,
-                buttons=[],
-                placeholder="Drop a photo here\nor click to choose one",
-                alt_text="The photo you sent",
-            )
-            examples = make_examples(EXAMPLES)
-            gr.set_static_paths([str(path) for path in examples])
-            gr.Examples(
-                [str(path) for path in examples],
-                photo,
-                label="Or take one of these",
-                example_labels=list(examples.values()),
-                api_visibility="private",
-            )
-            with gr.Group(elem_id="options"):
-                gr.Checkbox(
-                    label="Heat map",
-                    info="Which parts of a face spoke for its label.",
-                    elem_id="heat",
-                    interactive=True,
-                )
-                _prior_choice(page, elem_id="prior")
-        with gr.Column(scale=5, min_width=320, elem_id="photo-shown"):
-            shown = gr.HTML(panels.WAITING)
-    photo.change(
-        page.show,
-        photo,
-        shown,
-        api_visibility="private",
-        concurrency_id="photos",
-        trigger_mode="always_last",
-    ).then(None, js=TO_THE_FACES)
-
-
-def _many_tab(page: Page) -> None:
-    with gr.Row():
-        with gr.Column(scale=2, min_width=280):
-            photos = FileInput(
-                label=f"Photos, up to {MAX_PHOTOS} and {MAX_UPLOAD >> 20} MB together",
-                file_count="multiple",
-                file_types=["image"],
-                height=200,
-            )
-            prior = _prior_choice(page)
-            table_file = gr.DownloadButton("Download the table as CSV")
-        with gr.Column(scale=5, min_width=320):
-            words = gr.Markdown(elem_id="many-words")
-            gallery = gr.Gallery(show_label=False, columns=3, format="jpeg", buttons=["fullscreen"])
-            table = gr.Dataframe(
-                headers=["file", "face", "label", "score", "note", "box"],
-                label="Faces",
-                interactive=False,
-                wrap=True,
-            )
-    gr.on(
-        [photos.change, prior.input], page.show_many, [photos, prior],
-        [gallery, table, table_file, words], api_visibility="private", concurrency_id="photos",
-        trigger_mode="always_last",
-    )  # fmt: skip
-
-
-def _video_tab(page: Page) -> None:
-    with gr.Row():
-        with gr.Column(scale=2, min_width=280):
-            video = VideoInput(
-                label=f"Video, up to {MAX_SECONDS} seconds and {MAX_VIDEO_BYTES >> 20} MB",
-                sources=["upload", "webcam"],
-                height=200,
-                buttons=[],
-            )
-            table_file = gr.DownloadButton("Download the timeline as CSV")
-        with gr.Column(scale=5, min_width=320):
-            words = gr.Markdown(elem_id="video-words")
-            clip = gr.Video(label="Faces followed", interactive=False, buttons=["download"])
-            plot = gr.Image(
-                label="Timeline",
-                interactive=False,
-                buttons=["download"],
-                alt_text="Probabilities of each person over time",
-            )
-    video.change(
-        page.show_video, video, [clip, plot, table_file, words], api_visibility="private",
-        concurrency_id="videos", concurrency_limit=VIDEOS_AT_ONCE, trigger_mode="always_last",
-    )  # fmt: skip
-
-
-def _limits_tab(report: panels.Report) -> None:
-    for title in ("What it is bad at", "What it must not be used for"):
-        if text := report.section(title):
-            gr.Markdown(f"## {title}\n\n{text}")
-    gr.Markdown(f"## Your photo\n\n{PRIVACY}")
 
 
 def _api(page: Page) -> None:
@@ -373,7 +257,7 @@ def _api(page: Page) -> None:
         images = FileInput(
             label=f"Images: up to {MAX_PHOTOS} uploaded files", file_count="multiple"
         )
-        prior = gr.Radio(PRIORS, value="train", label="Class distribution to assume")
+        prior = gr.Radio(API_PRIORS, value="train", label="Class distribution to assume")
         faces = answer(FACES, "faces")
         many = answer({"type": "array", "items": FACES}, "faces of each image")
         about = answer({"type": "object"}, "about")
@@ -432,7 +316,7 @@ def main() -> None:
     operations.serve_metrics(LIMITS.metrics_port)
     demo.launch(
         theme=theme(),
-        head=panels.STYLE + story.STYLE,
+        head=panels.HEAD + story.STYLE,
         max_threads=2 * LIMITS.photos_at_once,
         max_file_size=MAX_VIDEO_BYTES,
         footer_links=["api", "settings"],
@@ -441,8 +325,8 @@ def main() -> None:
         share=False,
         state_session_capacity=SESSIONS,
         app_kwargs={
-            "middleware": [Middleware(Guard, uploads=UPLOADS)],
-            "routes": [operations.health(served.alive)],
+            "middleware": [Middleware(Sharing), Middleware(Guard, uploads=UPLOADS)],
+            "routes": [operations.health(served.alive), picture()],
         },
     )
 

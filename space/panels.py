@@ -1,4 +1,4 @@
-"""What the page shows, as HTML and Markdown: faces with their bars, the report."""
+"""What the page shows, as HTML and Markdown: photos, faces with their bars, the report."""
 
 import base64
 import html
@@ -12,110 +12,182 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from prediction.annotation import COLORS, annotate, heat_picture
+from prediction.annotation import colors, heat_picture
 
-SHOWN_SIDE = 1000  # pixels of the longer side of a picture in the page
-
+HERE = Path(__file__).resolve().parent
+SHOWN_SIDE = 1000  # pixels of the longer side of the picture in the page
+THUMBNAIL = 640  # the same, of one of many photos
+COMPACT = 4  # faces from which their cards are small
+LARGE = 0.05  # probability from which a class is not folded
 # Both priors and the heat maps are in the page from the start, so that switching needs no photo.
-STYLE = """<style>
-.result {display: flex; flex-wrap: wrap; gap: 16px; align-items: flex-start}
-.result figure {flex: 3 1 280px; margin: 0}
-.result figure img {width: 100%; border-radius: 8px; display: block}
-.result .side {flex: 2 1 230px}
-.result .faces {display: grid; gap: 12px; max-height: 72vh; overflow-y: auto}
-.face {border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 8px 12px}
-.result .face h3 {margin: 0 0 4px !important; font-size: 1.1em}
-.face .unsure {font-weight: 400; font-style: normal; border: 1px dashed currentColor;
-               border-radius: 6px; padding: 0 6px; margin-left: 6px; font-size: .8em}
-.face .row {display: grid; grid-template-columns: 5.2em 1fr 2.8em; gap: 8px; align-items: center;
-            font-size: .9em; line-height: 1.45}
-.face .bar {height: .75em; border-radius: 4px; background: var(--border-color-primary);
-            overflow: hidden}
-.face .bar i {display: block; height: 100%}
-.face .share {text-align: right; font-variant-numeric: tabular-nums}
-.face .heat img {width: 100%; max-width: 200px; border-radius: 6px; margin: 8px 0 2px}
-.hint {font-size: .85em; color: var(--body-text-color-subdued); margin: 8px 0 0 !important}
-.message {padding: 14px; border-radius: 8px; border: 1px solid var(--border-color-primary)}
-.message + figure {margin: 12px 0 0} .message + figure img {max-width: 100%; border-radius: 8px}
-.face, .face h3, .face .row span, .message {color: var(--body-text-color)}
-.heat, body:has(#prior input[value=uniform]:checked) .prior-train,
-body:not(:has(#prior input[value=uniform]:checked)) .prior-uniform {display: none}
-body:has(#heat input:checked) .heat {display: block}
-.report img {background: white; border-radius: 8px}
-@media (max-width: 640px) {
-.result .faces {max-height: none}
-#photo-side {display: contents} #photo-shown {order: 2} #options {order: 3}
-h1 {font-size: 1.4em !important}
-}
-</style>"""
-
-WAITING = '<p class="message">The faces of your photo, and seven bars for each, will be here.</p>'
+HEAD = (
+    f"<style>{(HERE / 'page.css').read_text()}</style>"
+    f"<script>{(HERE / 'page.js').read_text()}</script>"
+)
+NO_FACE = (
+    "No face was found. A face should be at least 16 pixels wide and mostly visible: turned far "
+    "aside, covered, or behind dark glasses it is easily missed."
+)
+HAAR = (
+    "Faces are found by OpenCV's simple detector (Haar), since YuNet could not be loaded here: it "
+    "misses more of those that are turned, covered or behind glasses."
+)
 
 
 def message(text: str) -> str:
     return f'<p class="message" role="status">{html.escape(text)}</p>'
 
 
-def result(photo: np.ndarray, by_prior: Mapping[str, Sequence[dict]], hint: str) -> str:
+def result(photo: np.ndarray, by_prior: Mapping[str, Sequence[dict]], certainty: str) -> str:
     """
     Args:
         photo: uint8 (H, W, 3). by_prior: faces of the pipeline, explained, under each prior.
-        hint: a sentence under the bars.
+        certainty: a sentence on what an uncertain label is.
 
     Returns:
         HTML that holds the pictures in itself: none is stored.
     """
-    if not any(by_prior.values()):
-        words = "No face was found. A face should be at least 16 pixels wide and mostly visible."
-        return message(words) + f"<figure>{_img(fit(photo), 'The photo without a face')}</figure>"
-    variants = "".join(
-        f'<div class="result prior-{prior}"><figure>{_annotated(photo, faces)}</figure>'
-        f'<div class="side"><div class="faces" role="list" aria-label="Faces" tabindex="0">'
-        f"{''.join(_card(number, face) for number, face in enumerate(faces, 1))}</div>"
-        f'<p class="hint">{html.escape(hint)}</p></div></div>'
+    count = len(next(iter(by_prior.values())))
+    if not count:
+        return message(NO_FACE) + stage(photo, {}, "The photo without a face")
+    cards = "".join(
+        f'<div class="faces prior-{prior}" role="list" aria-label="Faces">'
+        f"{''.join(_card(number, face, count, certainty) for number, face in enumerate(faces, 1))}"
+        "</div>"
         for prior, faces in by_prior.items()
     )
-    return f'<div role="status">{variants}</div>'
-
-
-def _annotated(photo: np.ndarray, faces: Sequence[dict]) -> str:
-    words = "; ".join(
-        f"{number}: {face['label']} {face['score']:.0%}" for number, face in enumerate(faces, 1)
+    spoken = "".join(
+        f'<p class="unseen prior-{prior}">{html.escape(described(faces))}</p>'
+        for prior, faces in by_prior.items()
     )
-    alt = f"The photo with {len(faces)} numbered face{'s' * (len(faces) > 1)}. {words}"
-    return _img(draw(photo, faces), alt)
+    alt = f"The photo with {count} marked face{'s' * (count > 1)}"
+    return (
+        f'<div class="result{" many" * (count >= COMPACT)}"><div role="status">{spoken}</div>'
+        f'<div class="picture">{stage(photo, by_prior, alt)}</div>'
+        f'<div class="side">{cards}<div class="tools">'
+        '<button type="button" data-do="save">Save the picture</button>'
+        '<button type="button" data-do="copy">Copy as JSON</button></div></div>'
+        f'<script type="application/json" class="answer">{_answer(by_prior)}</script></div>'
+    )
 
 
-def draw(photo: np.ndarray, faces: Sequence[dict], side: int = SHOWN_SIDE) -> np.ndarray:
-    """The photo with numbered boxes, at the size at which it is shown."""
-    small = fit(photo, side)
-    scale = small.shape[1] / photo.shape[1]
-    scaled = [
-        face | {"box": {edge: round(at * scale) for edge, at in face["box"].items()}}
-        for face in faces
+def described(faces: Sequence[dict]) -> str:
+    """Their labels in one line."""
+    several = len(faces) > 1
+    words = [
+        f"{f'{number} ' * several}{face['label']} {face['score']:.0%}"
+        f"{' (uncertain)' * bool(face['uncertain'])}"
+        for number, face in enumerate(faces, 1)
     ]
-    return annotate(small, scaled, numbers=True)
+    return ", ".join(words) or "no face"
 
 
-def _card(number: int, face: dict) -> str:
-    label = html.escape(face["label"])
-    unsure = '<em class="unsure">uncertain</em>' if face["uncertain"] else ""
-    rows = "".join(_bar(name, share) for name, share in face["scores"].items())
-    alt = f"Heat map of {face['label']} on face {number}"
+def stage(
+    photo: np.ndarray,
+    by_prior: Mapping[str, Sequence[dict]],
+    alt: str,
+    side: int = SHOWN_SIDE,
+) -> str:
+    """The photo, at most `side` pixels large, and over it the boxes of its faces."""
+    boxes = "".join(
+        f'<div class="prior-{prior}">'
+        + "".join(
+            _box(number, face, photo.shape, len(faces)) for number, face in enumerate(faces, 1)
+        )
+        + "</div>"
+        for prior, faces in by_prior.items()
+    )
+    return f'<div class="stage">{_img(fit(photo, side), alt)}{boxes}</div>'
+
+
+def figure(name: str, photo: np.ndarray, faces: Sequence[dict]) -> str:
+    """One of many photos."""
+    words = f"<b>{html.escape(name)}</b>: {html.escape(described(faces))}"
     return (
-        f'<section class="face" role="listitem"><h3>{number} · {label} {face["score"]:.0%}{unsure}'
-        f'</h3>{rows}<div class="heat">{_img(heat_picture(face), alt)}'
-        f'<p class="hint">Bright: what spoke for {label}</p></div></section>'
+        f'<figure class="many">{stage(photo, {"": faces}, name, THUMBNAIL)}'
+        f"<figcaption>{words}</figcaption></figure>"
     )
 
 
-def _bar(label: str, share: float) -> str:
-    color = {"neutral": "#8A8A8A"}.get(label, COLORS.get(label, "#8A8A8A"))
+def photos(figures: Sequence[str], faces: Sequence[tuple[str, Sequence[dict]]]) -> str:
+    """
+    Args:
+        figures: HTML of each photo. faces: its name and its faces.
+    """
+    rows = "".join(
+        f"<tr><td>{html.escape(name)}</td><td>{number}</td><td>{html.escape(face['label'])}</td>"
+        f"<td>{face['score']:.0%}{' (uncertain)' * bool(face['uncertain'])}</td></tr>"
+        for name, found in faces
+        for number, face in enumerate(found, 1)
+    )
+    header = "".join(f"<th>{word}</th>" for word in ("photo", "face", "label", "probability"))
     return (
-        f'<div class="row"><span>{html.escape(label)}</span><span class="bar" aria-hidden="true">'
-        f'<i style="width:{share:.1%};background:{color}"></i></span>'
+        f'<div class="photos">{"".join(figures)}</div><details class="table"><summary>As a table'
+        f"</summary><table><thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table></details>"
+    )
+
+
+def _box(number: int, face: dict, shape: Sequence[int], count: int) -> str:
+    height, width = shape[:2]
+    left, top, right, bottom = (face["box"][edge] for edge in ("xmin", "ymin", "xmax", "ymax"))
+    style = (
+        f"left:{left / width:.2%};top:{top / height:.2%};width:{(right - left) / width:.2%};"
+        f"height:{(bottom - top) / height:.2%};--own:{colors(face['scores'])[face['label']]}"
+    )
+    places = " low" * (top < 0.1 * height) + " left" * (left > 0.7 * width)
+    words = f"{face['label']} {face['score']:.0%}"
+    name = html.escape(f"Face {number}: {words}", quote=True)
+    shown = f"{f'{number} ' * (count > 1)}<span class=words>{html.escape(words)}</span>"
+    return (
+        f'<button type="button" class="box{places}" data-face="{number}" style="{style}" '
+        f'aria-label="{name}"><span class="tag">{shown}</span></button>'
+    )
+
+
+def _card(number: int, face: dict, count: int, certainty: str) -> str:
+    label, known = html.escape(face["label"]), html.escape(certainty or "The model hesitates.")
+    title = f"{number} · " * (count > 1) + f"{label} {face['score']:.0%}"
+    badge = f'<details class="unsure"><summary>uncertain</summary><p>{known}</p></details>'
+    crop = _img(face["crop"], f"Face {number}", "crop")
+    heat = _img(heat_picture(face), f"Heat map of {face['label']} on face {number}")
+    return (
+        f'<section class="face" role="listitem" data-face="{number}"><div class="head">{crop}'
+        f"<div><h2>{title}</h2>{badge * bool(face['uncertain'])}</div></div>"
+        f'{_bars(face["scores"], count)}<div class="heat">{heat}'
+        f'<p class="hint">Bright: what the model looked at for {label}. It does not show what the '
+        "person feels, nor that the label is right.</p></div></section>"
+    )
+
+
+def _bars(scores: Mapping[str, float], count: int) -> str:
+    """Classes in the order of their probability; the small ones are folded."""
+    ranked = sorted(scores.items(), key=lambda score: -score[1])
+    own = colors(scores)
+    rows = [_bar(name, share, own[name], i == 0) for i, (name, share) in enumerate(ranked)]
+    large = 0 if count >= COMPACT else max(1, sum(share >= LARGE for _, share in ranked))
+    rest = sum(share for _, share in ranked[large:])
+    words = f"{len(rows) - large} more, together {rest:.0%}" if large else "all classes"
+    folded = f'<details class="rest"><summary>{words}</summary>{"".join(rows[large:])}</details>'
+    return f'<div class="bars">{"".join(rows[:large])}</div>{folded * (large < len(rows))}'
+
+
+def _bar(label: str, share: float, color: str, first: bool) -> str:
+    fill = f'<i style="width:{share:.1%};background:{color}"></i>' * (share >= 0.005)
+    return (
+        f'<div class="row{" first" * first}"><span>{html.escape(label)}</span>'
+        f'<span class="bar" aria-hidden="true">{fill}</span>'
         f'<span class="share">{share:.0%}</span></div>'
     )
+
+
+def _answer(by_prior: Mapping[str, Sequence[dict]]) -> str:
+    """What the API answers, as JSON that may stand in HTML."""
+    pictures = ("crop", "heatmap")
+    plain = {
+        prior: [{name: face[name] for name in face if name not in pictures} for face in faces]
+        for prior, faces in by_prior.items()
+    }
+    return json.dumps(plain).replace("<", "\\u003c")
 
 
 def fit(photo: np.ndarray, side: int = SHOWN_SIDE) -> np.ndarray:
@@ -127,11 +199,13 @@ def fit(photo: np.ndarray, side: int = SHOWN_SIDE) -> np.ndarray:
     return cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
 
 
-def _img(picture: np.ndarray, alt: str) -> str:
+def _img(picture: np.ndarray, alt: str, name: str = "") -> str:
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=88)
     data = base64.b64encode(file.getvalue()).decode()
-    return f'<img src="data:image/jpeg;base64,{data}" alt="{html.escape(alt, quote=True)}">'
+    kind = f' class="{name}"' * bool(name)
+    alt = html.escape(alt, quote=True)
+    return f'<img{kind} src="data:image/jpeg;base64,{data}" alt="{alt}">'
 
 
 def sections(text: str) -> dict[str, str]:
@@ -163,14 +237,12 @@ class Report:
         return re.sub(r"(?m)^!\[.*\)\s*$", "", self._sections.get(title, "")).strip()
 
     def certainty(self) -> str:
-        """What "uncertain" means, in the report's figures."""
+        """What "uncertain" means, in one sentence with the report's figures; "" without them."""
         figures = self.test_figures or self.figures
         if not figures.get("eval_certain_accuracy"):
             return ""
-        learned_another = "eval_train_prior_accuracy" in figures
         return (
-            f"Uncertain: under {figures['uncertain_below']:.0%}. Of the labels over it "
-            f"{figures['eval_certain_accuracy']:.0%} were right on FER-2013's "
-            f"{figures['eval_split']} split, under the "
-            f"{'distribution that the network learned' if learned_another else 'training prior'}."
+            f"The most probable label has less than {figures['uncertain_below']:.0%}; of those "
+            f"that have more, {figures['eval_certain_accuracy']:.0%} were right on the "
+            f"{figures['eval_split']} split."
         )

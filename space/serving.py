@@ -18,6 +18,7 @@ from transformers import pipeline
 
 MAX_PHOTO_BYTES = 20 * 2**20
 MAX_PHOTO_PIXELS = 25_000_000
+MAX_PHOTOS = 50  # at a time
 MAX_FACES = 50  # of a photo; the largest are kept
 MAX_BATCH = 16  # waiting photos that share a pass through the network
 LIVE_WAITS = 1.0  # seconds that live frames let photos go first

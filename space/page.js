@@ -1,0 +1,94 @@
+// What the page does by itself: faces and their boxes mark each other, the marked picture is saved,
+// the answer is copied, and a photo may be dropped on the one that is shown.
+
+(() => {
+const within = (event, selector) => event.target.closest?.(selector);
+
+function mark(result, number) {
+    for (const node of result.querySelectorAll("[data-face]"))
+        node.classList.toggle("marked", node.dataset.face === number);
+}
+
+for (const name of ["pointerover", "focusin"])
+    document.addEventListener(name, event => {
+        const face = within(event, ".result [data-face]");
+        if (face) mark(face.closest(".result"), face.dataset.face);
+    });
+
+document.addEventListener("pointerout", event => {
+    const result = within(event, ".result");
+    const away = !event.relatedTarget?.closest?.("[data-face]");
+    if (result && away && event.pointerType === "mouse") mark(result, null);
+});
+
+document.addEventListener("click", event => {
+    const box = within(event, ".result button.box");
+    if (box) {
+        const card = [...box.closest(".result").querySelectorAll(`.face[data-face="${box.dataset.face}"]`)]
+            .find(node => node.offsetParent);
+        card?.scrollIntoView({block: "nearest", behavior: "smooth"});
+    }
+    const button = within(event, ".result [data-do]");
+    if (button) ({save, copy})[button.dataset.do](button);
+    within(event, ".photos .stage")?.closest("figure").classList.toggle("large");
+});
+
+const shown = (result, selector) =>
+    [...result.querySelectorAll(selector)].filter(node => node.offsetParent);
+
+async function copy(button) {
+    const answer = JSON.parse(button.closest(".result").querySelector(".answer").textContent);
+    const uniform = document.querySelector("#prior input[value=uniform]:checked");
+    const text = JSON.stringify(answer[uniform ? "uniform" : "train"], null, 1);
+    try {
+        await navigator.clipboard.writeText(text);
+        say(button, "Copied");
+    } catch {
+        say(button, "Not allowed to copy");
+    }
+}
+
+function say(button, words) {
+    const before = button.dataset.words ??= button.textContent;
+    button.textContent = words;
+    setTimeout(() => button.textContent = before, 1500);
+}
+
+function save(button) {
+    const result = button.closest(".result"), photo = result.querySelector(".stage > img");
+    const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
+    [canvas.width, canvas.height] = [photo.naturalWidth, photo.naturalHeight];
+    context.drawImage(photo, 0, 0);
+    const scale = canvas.width / photo.clientWidth;
+    for (const box of shown(result, "button.box")) drawBox(context, box, canvas, Math.max(1, scale));
+    const link = document.createElement("a");
+    link.download = "faces.jpg";
+    link.href = canvas.toDataURL("image/jpeg", 0.92);
+    link.click();
+}
+
+function drawBox(context, box, {width, height}, scale) {
+    const [left, top, wide, high] = ["left", "top", "width", "height"].map(
+        (edge, i) => parseFloat(box.style[edge]) / 100 * (i % 2 ? height : width));
+    const size = 14 * scale, pad = 5 * scale, text = box.querySelector("span").textContent;
+    for (const [color, line] of [["#101010", 5], [getComputedStyle(box).borderColor, 3]])
+        Object.assign(context, {strokeStyle: color, lineWidth: line * scale}),
+        context.strokeRect(left, top, wide, high);
+    context.font = `600 ${size}px system-ui`;
+    const long = context.measureText(text).width + 2 * pad, tall = size + 2 * pad;
+    const x = Math.max(0, Math.min(left, width - long)), y = top > tall ? top - tall : top;
+    context.fillStyle = "#101010";
+    context.fillRect(x, y, long, tall);
+    context.fillStyle = "#fff";
+    context.fillText(text, x + pad, y + pad + 0.85 * size);
+}
+
+document.addEventListener("dragover", event => within(event, "#photo-shown") && event.preventDefault());
+document.addEventListener("drop", event => {
+    const input = document.querySelector("#photo-side input[type=file]");
+    if (!within(event, "#photo-shown") || !event.dataTransfer.files.length || !input) return;
+    event.preventDefault();
+    input.files = event.dataTransfer.files;
+    input.dispatchEvent(new Event("change", {bubbles: true}));
+});
+})();
