@@ -6,6 +6,7 @@ and page; what a file lacks is left out, and the screen says so.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,8 +33,10 @@ STYLE = """<style>
 .story .js-plotly-plot .main-svg {background: transparent !important}
 .story g:is(.xtick, .ytick, .legend, .infolayer, .annotation) text
     {fill: var(--body-text-color) !important}
-.story-table {overflow-x: auto}
-.story-table td, .story-table th {white-space: nowrap}
+.wide {overflow-x: auto}
+.wide td, .wide th {min-width: 5em; overflow-wrap: normal; word-break: normal}
+.prose code .token {color: inherit !important}
+.prose pre, .prose pre code {white-space: pre-wrap !important; overflow-wrap: anywhere}
 </style>"""
 
 
@@ -76,7 +79,7 @@ def show(report: Report, labels: Sequence[str], here: Path) -> None:
                 gr.Plot(value, label=screen.alt, show_label=False, container=False)
             if screen.table:
                 with gr.Accordion("The same as a table", open=False):
-                    gr.Markdown(_markdown(screen.table), elem_classes="story-table")
+                    gr.Markdown(wide(_markdown(screen.table)))
     folded = {
         "All results of this model": report.section("Results"),
         "How this model was trained, in full": report.section("Training"),
@@ -86,7 +89,7 @@ def show(report: Report, labels: Sequence[str], here: Path) -> None:
         for title, text in folded.items():
             if text:
                 with gr.Accordion(title, open=False):
-                    gr.Markdown(text, elem_classes="story-table")
+                    gr.Markdown(wide(text))
         curves = report.folder / "training_curves.png"
         if curves.is_file():
             gr.set_static_paths([str(curves)])
@@ -372,7 +375,8 @@ def how_it_holds(found: Mapping) -> Screen:
             "x": [one[measure] for one in shifts.values()],
             "y": list(names.values()),
             "marker": {"size": 12, "color": color, "symbol": symbol},
-            "hovertemplate": f"%{{y}}: {words_of} %{{x:.1%}}<extra></extra>",
+            "customdata": [one.get("title", names[name]) for name, one in shifts.items()],
+            "hovertemplate": f"%{{customdata}}: {words_of} %{{x:.1%}}<extra></extra>",
         }
         for measure, words_of, color, symbol in (
             ("accuracy", "accuracy", BLUE, "circle"),
@@ -432,6 +436,13 @@ def _markdown(rows: list[Sequence[str]]) -> str:
     header, *rest = rows
     lines = [header, ["---"] * len(header), *rest]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def wide(markdown: str) -> str:
+    """Its tables scroll sideways by themselves, by keyboard too."""
+    table = r"(?m)((?:^\|.*\n?)+)"
+    frame = r'<div class="wide" tabindex="0">\n\n\1\n\n</div>\n'
+    return re.sub(table, frame, markdown)
 
 
 def _read(file: Path) -> dict:

@@ -69,6 +69,19 @@ def test_the_report_names_differences_and_calls_chance_none(made):
         assert (made / f"imbalance_official{suffix}").stat().st_size > 10_000
     assert "For accuracy" in (made / "imbalance_excerpt.md").read_text()
     assert (made / "imbalance_official_recalls.md").read_text().count("[") == 4 * 7
+    points = json.loads((made / "imbalance_official.json").read_text())
+    assert points["images"] == IMAGES and points["seeds"] == SEEDS
+    baseline, shift, *others = points["treatments"]
+    assert [one["treatment"] for one in others] == ["class-balanced loss", "focal loss"]
+    assert baseline["accuracy"]["change"] == "" and shift["to_curve"] is None
+    for one in others:
+        accuracy = one["accuracy"]
+        cell = f"{accuracy['value']:.3f} ({accuracy['change']})"
+        assert cell == rows[one["treatment"]][2] and len(accuracy["ci95"]) == 2
+    of_the_line = points["prior_shift"][0]
+    assert of_the_line == {"tau": 0} | {
+        measure: baseline[measure]["value"] for measure in ("accuracy", "balanced_accuracy")
+    }
 
 
 def test_a_row_without_the_baselines_seeds_is_left_out(made):

@@ -315,7 +315,8 @@ def test_space_is_pinned_to_the_models_commit(at_hub, hub, run, tmp_path):
     (tmp_path / "space" / "app.py").touch()
     (tmp_path / "space" / "requirements.txt").write_text("gradio\ntorch==2.15.0\n")
     (tmp_path / "space" / "README.md").write_text("---\ntitle: Faces\nsdk: gradio\n---\n")
-    (tmp_path / "space" / ".env").touch()
+    for name in (".env", "Dockerfile"):
+        (tmp_path / "space" / name).touch()
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "video.py").write_text("FRAMES = 1")
     (tmp_path / "space" / "prediction").symlink_to("../shared")
@@ -323,7 +324,7 @@ def test_space_is_pinned_to_the_models_commit(at_hub, hub, run, tmp_path):
     done = at_hub("push_to_hub.py", *space, "--model_id", "me/faces")
     assert done.returncode == 0, done.stderr
     repository = hub.repositories["spaces/me/demo"]
-    assert len(repository.commits) == 2 and ".env" not in repository.tree
+    assert len(repository.commits) == 2 and not {".env", "Dockerfile"} & set(repository.tree)
     assert repository.tree["prediction/video.py"] == b"FRAMES = 1"  # not a link
     assert repository.tree["app.py"] == b"" and "pins no version of: gradio\n" in done.stdout
     commit = hub.repositories["models/me/faces"].branches["main"]

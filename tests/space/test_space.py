@@ -317,7 +317,7 @@ def test_the_header_is_a_spaces():
 
 def test_the_comparison_of_treatments_is_the_benchmarks():
     results = ROOT / "benchmarks" / "results"
-    for suffix in (".md", ".png"):
+    for suffix in (".md", ".json"):
         made = results / f"imbalance_official{suffix}"
         shown = ROOT / "space" / f"imbalance{suffix}"
         assert made.exists() == shown.exists(), "run python benchmarks/pages.py"

@@ -36,7 +36,7 @@ def operations(monkeypatch):
 def test_curl_as_the_page_prints_it(space, tmp_path):
     (printed,) = re.findall(r"```bash\n(SPACE=.*?)```", README, flags=re.DOTALL)
     first, *rest = printed.splitlines()
-    assert first.startswith("SPACE=http://127.0.0.1:7860 ")
+    assert first == "SPACE=http://127.0.0.1:7860"
     (tmp_path / "photo.jpg").write_bytes(saved(astronaut(), "JPEG"))
     script = "\n".join(["set -euo pipefail", f"SPACE={space.url}", *rest])
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)

@@ -114,12 +114,14 @@ def test_the_worst_of_other_crops_is_named(made):
         },
         "mean": {"accuracy": 0.625, "balanced_accuracy": 0.525},
     }
+    found["shifts"]["lower_contrast"]["title"] = "contrast times 0.4"
     holds = made(LABELS, robustness=found)[4]
     assert "As they are, 70.0% are right; worst (crop 8% tighter) 60.0%" in holds.words
     assert "62.5% on the average" in holds.words
     accuracy, balanced = holds.chart["data"]
     assert accuracy["y"] == ["plain", "crop 8% tighter", "lower contrast"]
     assert balanced["x"] == pytest.approx([0.6, 0.5, 0.55])
+    assert balanced["customdata"] == ["plain", "crop 8% tighter", "contrast times 0.4"]
 
 
 def test_the_comparison_that_ships_is_shown_with_its_line(made):
