@@ -118,6 +118,15 @@ def make_parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--label_names", nargs="+", metavar="NAME", help="of integer labels, in their order"
     )
+    one.add_argument(
+        "--classes",
+        choices=("fer2013", "any"),
+        default="fer2013",
+        help="any: those that the data have, which then need --dataset_name (default: fer2013)",
+    )
+    one.add_argument(
+        "--dataset_name", default="", metavar="WORDS", help="what the card calls other data"
+    )
     one.add_argument("--public", action="store_true", help="make a new repository public")
     one.add_argument(
         "--right_to_publish",
@@ -174,9 +183,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
             error(f"--{name} must be USER/NAME, but it is {value!r}")
     if args.kind == "dataset" and args.public and not args.right_to_publish:
         error(
-            "--public needs --right_to_publish '...': FER-2013's pictures are other people's; say "
+            "--public needs --right_to_publish '...': pictures of faces are other people's; say "
             "on what right you publish them"
         )
+    if args.kind == "dataset" and (args.classes == "any") != bool(args.dataset_name):
+        error("--classes any needs --dataset_name '...', and FER-2013 has its name")
     if args.create_pr and (args.tag or args.revision or args.parent_commit):
         error(
             "--create_pr proposes a change to main: it goes without --tag, --revision and "
@@ -226,14 +237,16 @@ def stage(args: argparse.Namespace, folder: Path) -> tuple[Target, str]:
             repo_id=args.repo_id,
             ferplus_csv=args.ferplus_csv,
             label_names=args.label_names,
+            classes=args.classes,
+            dataset_name=args.dataset_name,
             statement=args.right_to_publish,
         )
         print(summary)
-        message = "FER-2013 with its flaws marked"
+        message = f"{args.dataset_name or 'FER-2013'} with its flaws marked"
     elif args.kind == "space":
         from publishing.space import stage_space
 
-        stage_space(args.source, folder, say=print)
+        stage_space(args.source, folder, repo_id=args.repo_id, model_id=args.model_id, say=print)
         message = "The Space"
     else:
         from publishing.model import stage_model

@@ -1,4 +1,4 @@
-"""FER-2013, from any source, as a plain data entry: parquet, audit columns and a card."""
+"""FER-2013, or other labelled faces, as a plain data entry: parquet, audit columns and a card."""
 
 import json
 from collections import defaultdict
@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from datasets import Dataset, Features, Image, Value
+from datasets import ClassLabel, Dataset, Features, Image, Value
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from modeling import FerEfficientNetImageProcessor
 from training.data import (
-    FEATURES,
     DataArguments,
     audit,
     class_names,
@@ -42,21 +41,30 @@ def stage_dataset(
     repo_id: str,
     ferplus_csv: str | None,
     label_names: list[str] | None,
+    classes: str,
+    dataset_name: str,
     statement: str,
 ) -> str:
     """
     Writes data/<split>.parquet and README.md.
 
     Args:
-        source, label_names: of `load_fer2013`. ferplus_csv: FER+ votes to join.
+        source, label_names, classes: of `load_fer2013`. ferplus_csv: FER+ votes to join.
+        dataset_name: what the card calls data of other classes; "" for FER-2013.
         statement: of the right to publish, for the card; "" for a private entry.
 
     Returns:
         The audit in one line.
     """
     splits = load_splits(
-        DataArguments(dataset=source, label_names=label_names or [], ferplus_csv=ferplus_csv)
+        DataArguments(
+            dataset=source,
+            classes=classes,
+            label_names=label_names or [],
+            ferplus_csv=ferplus_csv,
+        )
     )
+    names = class_names(splits)
     decoded = decode_splits(splits, FerEfficientNetImageProcessor())
     digests = {name: faces.digests for name, faces in decoded.items()}
     groups = _groups(digests)
@@ -70,7 +78,9 @@ def stage_dataset(
             "copy_of_training": _copies(name, digests).tolist(),
             "blank": (flat.amax(1) == flat.amin(1)).tolist(),
         }
-        features = FEATURES | {
+        features = {
+            "image": Image(),
+            "label": ClassLabel(names=list(names)),
             "group": Value("int32"),
             "copy_of_training": Value("bool"),
             "blank": Value("bool"),
@@ -81,10 +91,9 @@ def stage_dataset(
         Dataset.from_dict(columns, features=Features(features)).to_parquet(
             folder / "data" / f"{name}.parquet"
         )
-    names = class_names(splits)
     report = audit(decoded, names)
     votes = any("ferplus_votes" in split.column_names for split in splits.values())
-    _card(report, names, repo_id, statement, votes).save(folder / "README.md")
+    _card(report, names, repo_id, statement, votes, dataset_name).save(folder / "README.md")
     (folder / "data_report.json").write_text(json.dumps(report, indent=1) + "\n")
     return summary_line(report)
 
@@ -117,19 +126,30 @@ def _size_category(images: int) -> str:
 
 
 def _card(
-    report: dict, label_names: Sequence[str], repo_id: str, statement: str, votes: bool
+    report: dict,
+    label_names: Sequence[str],
+    repo_id: str,
+    statement: str,
+    votes: bool,
+    dataset_name: str,
 ) -> DatasetCard:
+    fer2013 = not dataset_name
+    licence = {"license_name": "fer2013-kaggle", "license_link": KAGGLE} if fer2013 else {}
+    title = f"{dataset_name or 'FER-2013'} with its flaws marked"
     columns = dict(AUDIT_COLUMNS)
     if votes:
         columns["ferplus_votes"] = f"FER+'s ten numbers of votes: {', '.join(COLUMNS)}"
     card_data = DatasetCardData(
         license="other",
-        license_name="fer2013-kaggle",
-        license_link=KAGGLE,
+        **licence,
         task_categories=["image-classification"],
         size_categories=[_size_category(sum(s["images"] for s in report["splits"].values()))],
-        tags=["facial-expression-recognition", "fer2013", "class-imbalance"],
-        pretty_name="FER-2013 with its flaws marked",
+        tags=[
+            "facial-expression-recognition",
+            *(["fer2013"] if fer2013 else []),
+            "class-imbalance",
+        ],
+        pretty_name=title,
         configs=[
             {
                 "config_name": "default",
@@ -148,6 +168,9 @@ def _card(
     return DatasetCard.from_template(
         card_data,
         template_path=str(TEMPLATE),
+        title=title,
+        fer2013=fer2013,
+        evaluated=next((name for name in report["splits"] if name != "train"), ""),
         labels=", ".join(f"{i} {label}" for i, label in enumerate(label_names)),
         summary=summary_line(report) + ".",
         counts=markdown_table(

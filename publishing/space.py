@@ -24,9 +24,12 @@ def check_links(folder: Path) -> None:
             )
 
 
-def stage_space(source: Path, folder: Path, *, say: Callable[[str], None]) -> None:
+def stage_space(
+    source: Path, folder: Path, *, repo_id: str, model_id: str, say: Callable[[str], None]
+) -> None:
     """
     Args:
+        repo_id, model_id: of the Space and of its model, for README.md.
         say: is told of requirements that no version is pinned for.
 
     Raises:
@@ -50,3 +53,6 @@ def stage_space(source: Path, folder: Path, *, say: Callable[[str], None]) -> No
         say(f"{source}/requirements.txt pins no version of: {', '.join(unpinned)}")
     ignored = shutil.ignore_patterns("__pycache__", ".*", "Dockerfile")  # for a clone
     shutil.copytree(source, folder, dirs_exist_ok=True, ignore=ignored)
+    readme = folder / "README.md"
+    text = readme.read_text().replace("USER/NAME", repo_id).replace("USER/MODEL", model_id)
+    readme.write_text(text.replace("USER-NAME", re.sub(r"[/._]", "-", repo_id).lower()))

@@ -27,7 +27,14 @@ from publishing import PublishError, onnx_kept
 from publishing.model import _without_folders, without_poor_int8
 from publishing.onnx_export import onnx_faces, quantize
 from tests.publishing.hub_server import HubServer, files_of
-from training.data import LABELS, decode_split, load_fer2013, with_validation
+from training.data import (
+    LABELS,
+    decode_split,
+    draw_faces,
+    encode_png,
+    load_fer2013,
+    with_validation,
+)
 from training.data.splits import paper_split
 from training.report import predict_in_clean_process
 from training.report.card import write_model_card
@@ -309,12 +316,33 @@ def test_data_entry_goes_up_private_and_comes_back(at_hub, hub, tmp_path):
     assert back.returncode == 0, back.stderr
 
 
+def test_a_data_entry_of_other_classes_is_named_and_has_no_word_of_fer2013(at_hub, tmp_path):
+    faces = draw_faces(np.array([0, 1, 1]), ["neutral", "sad"], seed=0)
+    for name, face in zip(("calm/a.png", "sad/b.png", "sad/c.png"), faces):
+        (tmp_path / "faces" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "faces" / name).write_bytes(encode_png(face))
+    entry = ["dataset", str(tmp_path / "faces"), "--repo_id", "me/moods", "--classes", "any"]
+    refused = at_hub("push_to_hub.py", *entry)
+    assert refused.returncode == 2 and "--classes any needs --dataset_name" in refused.stderr
+    look = tmp_path / "look"
+    done = at_hub("push_to_hub.py", *entry, "--dataset_name", "Moods", "--dry_run", str(look))
+    assert done.returncode == 0, done.stderr
+    stored = datasets.Dataset.from_parquet(
+        str(look / "data" / "train.parquet"), cache_dir=str(tmp_path)
+    )
+    assert stored.features["label"].names == ["calm", "sad"] and stored["label"][:] == [0, 1, 1]
+    card = (look / "README.md").read_text()
+    assert "# Moods with its flaws marked" in card and "fer" not in card.lower()
+
+
 def test_space_is_pinned_to_the_models_commit(at_hub, hub, run, tmp_path):
     at_hub("push_to_hub.py", *MODEL, str(run), "--no_onnx")
     (tmp_path / "space").mkdir()
     (tmp_path / "space" / "app.py").touch()
     (tmp_path / "space" / "requirements.txt").write_text("gradio\ntorch==2.15.0\n")
-    (tmp_path / "space" / "README.md").write_text("---\ntitle: Faces\nsdk: gradio\n---\n")
+    (tmp_path / "space" / "README.md").write_text(
+        "---\nsdk: gradio\nmodels:\n  - USER/MODEL\n---\nUSER/NAME at USER-NAME.hf.space\n"
+    )
     for name in (".env", "Dockerfile"):
         (tmp_path / "space" / name).touch()
     (tmp_path / "shared").mkdir()
@@ -327,6 +355,8 @@ def test_space_is_pinned_to_the_models_commit(at_hub, hub, run, tmp_path):
     assert len(repository.commits) == 2 and not {".env", "Dockerfile"} & set(repository.tree)
     assert repository.tree["prediction/video.py"] == b"FRAMES = 1"  # not a link
     assert repository.tree["app.py"] == b"" and "pins no version of: gradio\n" in done.stdout
+    readme = b"---\nsdk: gradio\nmodels:\n  - me/faces\n---\nme/demo at me-demo.hf.space\n"
+    assert repository.tree["README.md"] == readme
     commit = hub.repositories["models/me/faces"].branches["main"]
     assert repository.variables == {"MODEL_ID": "me/faces", "MODEL_REVISION": commit}
     assert f"{hub.url}/spaces/me/demo" in done.stdout
