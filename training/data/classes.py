@@ -48,7 +48,8 @@ class Labels:
                 if value not in known and self.names is not None:
                     raise BadRow(
                         f"{place}: label {value} has no name; "
-                        f"names are given for 0 to {len(self.names) - 1}."
+                        f"names are given for 0 to {len(self.names) - 1}. "
+                        "--label_names takes a name for each integer."
                     )
                 if value not in known:
                     known[value] = id_of(value, place, BadRow)
@@ -77,13 +78,23 @@ def read_labels(split: Dataset, where: str, label_names: Sequence[str] | None) -
             return Labels(where, values, None, files)
         values = [None if value is None else int(value) for value in values]
     if not label_names:
+        found = sorted({int(name) for name in _names_of(split) if name is not None})
         raise DataError(
-            f"{where}: labels are integers without names, and copies of FER-2013 order the classes "
-            "differently. Give their names in the order of the ids: "
+            f"{where}: labels are integers without names ({_listed(found)}), and copies of "
+            "FER-2013 order the classes differently. Give their names in the order of the ids: "
             "--label_names angry disgust fear happy sad surprise neutral, or, with --classes any, "
             "those of your classes."
         )
     return Labels(where, values, [name.strip() for name in label_names], files)
+
+
+def _names_of(split: Dataset) -> Sequence[str | int | None]:
+    feature = split.features["label"]
+    return feature.names if isinstance(feature, ClassLabel) else split.unique("label")
+
+
+def _listed(names: Sequence[str | int], most: int = 8) -> str:
+    return ", ".join([*map(str, names[:most]), *(["..."] if len(names) > most else [])])
 
 
 def _are_numbers(names: Sequence[str | None]) -> bool:
@@ -126,8 +137,9 @@ def own_classes(
         )
     if not 2 <= len(names) <= MOST_CLASSES:
         raise DataError(
-            f"{source}: expected 2 to {MOST_CLASSES} classes, but found {len(names)}: "
-            f"{', '.join(names[:8])}{', ...' if len(names) > 8 else ''}."
+            f"{source}: expected 2 to {MOST_CLASSES} classes, but found {len(names)} "
+            f"({_listed(names)}). A class is a folder of images, or a value of the label column; "
+            f"{'add another' if len(names) < 2 else 'merge some or leave some out'}."
         )
     return tuple(names)
 
