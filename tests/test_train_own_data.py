@@ -1,6 +1,9 @@
 """train.py on somebody's own folder: other classes, no validation split, photos of any size."""
 
 import json
+import re
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +11,10 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 import train
+from training.arguments import parse_arguments
 from training.data.synthetic import draw_faces
 
+DOCS = Path(__file__).parents[1] / "docs" / "own_data.md"
 CLASSES = {"asleep": "neutral", "calm": "happy", "half tense": "surprise"}
 FLAGS = [
     *["--classes", "any", "--backbone", "test_efficientnet", "--image_size", "32", "--seed", "3"],
@@ -77,3 +82,9 @@ def test_evaluating_it_again_makes_the_same_split(trained, faces, tmp_path, caps
         assert again[key] == results[key]
     said = capsys.readouterr().out
     assert "the validation split was made" in said and "no image of asleep" in said
+
+
+def test_the_command_of_the_docs_names_the_data_as_publishing_asks():
+    (line,) = re.findall(r"(?m)^python train\.py .* runs/mine .*$", DOCS.read_text())
+    args = parse_arguments("", shlex.split(line)[2:])
+    assert args.data.dataset_name and args.data.classes == "any"
