@@ -23,7 +23,7 @@ from ..evaluation import copied_splits
 from ..treatments import SAMPLINGS, find_loss
 from ..treatments.register import BASELINE
 from .files import added
-from .lineage import commands, flags_of, is_weights_file, other_data, portable
+from .lineage import commands, flags_of, is_weights_file, of_same_data, other_data, portable
 from .markdown import markdown_table
 from .provenance import Provenance, is_local, provenance, set_dataset_name
 from .quoted import TEST, quoted_results, quoted_robustness
@@ -425,6 +425,8 @@ def _figure(results: Mapping, key: str, suffix: str) -> str:
 
 def _choices(options: Mapping, results: Mapping, stages: Mapping[str, Mapping]) -> str:
     """What was chosen by results on which split, and what that does to them; "" for nothing."""
+    if options["label_source"] != "ferplus":  # whose images are FER-2013's
+        stages = of_same_data(stages)
     several = len(stages) > 1
     chosen = ["epochs"] if several or options["load_best_model_at_end"] else []
     chosen += ["stages"] if several else []

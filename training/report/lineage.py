@@ -184,16 +184,24 @@ def in_full(stages: Mapping[str, Mapping], versions: Mapping) -> dict[str, dict]
 def other_data(stages: Mapping[str, Mapping]) -> bool:
     """Whether a stage before the last was trained on other data, or on other labels of the same."""
     *earlier, last = stages.values()
+    return any(_differ(one, last) for one in earlier)
 
-    def said(stage: Mapping) -> list:
-        flags = _parse(shlex.split(stage["flags"]))
-        return [flags.get(name) for name in ("dataset", "label_source", "label_names", "classes")]
 
+def of_same_data(stages: Mapping[str, Mapping]) -> dict[str, Mapping]:
+    """The stages that were trained on the last's data."""
+    last = [*stages.values()][-1]
+    return {name: one for name, one in stages.items() if not _differ(one, last)}
+
+
+def _said(stage: Mapping) -> dict:
+    flags = _parse(shlex.split(stage["flags"]))
+    names = ("dataset", "label_source", "label_names", "classes")
+    return {name: flags.get(name) for name in names}
+
+
+def _differ(one: Mapping, other: Mapping) -> bool:
     # the fingerprint alone is another one, too, where images are read in colour
-    return any(
-        one["data_fingerprint"] != last["data_fingerprint"] and said(one) != said(last)
-        for one in earlier
-    )
+    return one["data_fingerprint"] != other["data_fingerprint"] and _said(one) != _said(other)
 
 
 def commands(stages: Mapping[str, Mapping]) -> list[str]:

@@ -189,6 +189,19 @@ def test_what_was_chosen_on_which_split_is_what_the_folder_says(folder):
     assert line() == "Epochs were"
 
 
+def test_earlier_stages_on_other_data_chose_nothing_on_these(folder):
+    record = yaml.safe_load((folder / "run.yaml").read_text())
+    del record["averaged_with"]
+    record |= {"data_fingerprint": "0" * 64, "command": "python train.py --dataset crops"}
+    (folder / "run.yaml").write_text(yaml.safe_dump(record, sort_keys=False))
+    change_run(folder, dataset="crops")
+    assert "chosen on the validation split, which" not in write_model_card(folder).read_text()
+    change_run(folder, label_source="ferplus")  # the same images with other labels
+    assert "Epochs and stages were" in write_model_card(folder).read_text()
+    change_run(folder, label_source="dataset", load_best_model_at_end=True)
+    assert "Epochs were chosen on the validation" in write_model_card(folder).read_text()
+
+
 def test_the_card_says_that_the_training_used_votes(folder):
     votes = "The training used the votes of FER+"
     assert votes in write_model_card(folder).read_text()
