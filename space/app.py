@@ -228,8 +228,8 @@ def build(served: Served) -> gr.Blocks:
     gr.set_static_paths([str(EXAMPLES)])
     with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
         gr.Markdown(
-            f"# {TITLE}\nDrop a photo: each face gets a probability for each of "
-            f"{len(served.labels)} expressions. They say what a face shows, not what a person feels.",
+            f"# {TITLE}\nDrop a photo for the probability of {len(served.labels)} expressions: "
+            "what a face shows, not what a person feels.",
             elem_id="title",
         )
         with gr.Tabs(overflow_behavior="wrap"):

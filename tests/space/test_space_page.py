@@ -5,15 +5,19 @@ SCREENSHOTS=DIR (`make screenshots`) keeps the pictures of the README.
 """
 
 import csv
+import io
+import json
 import os
 import re
 import shutil
 from pathlib import Path
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 import skimage.data
+from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 from space_client import astronaut, saved
 
@@ -262,3 +266,25 @@ def test_what_it_is_not(open_page):
     page.get_by_role("tab", name="What it is not").click()
     expect(page.get_by_text("Not for deciding anything about a person")).to_be_visible()
     expect(page.get_by_text("an upload is deleted about a minute after its use")).to_be_visible()
+
+
+def test_the_answer_is_saved_and_copied(open_page):
+    page = open_page()
+    shown(page).locator(".prior-train .face").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the picture").click()
+    assert Image.open(download.value.path()).size == (512, 400)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy as JSON").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    (face,) = json.loads(page.evaluate("navigator.clipboard.readText()"))
+    assert face["label"] == "happy"
+
+
+def test_a_shared_link_has_a_picture_and_words_of_its_own(space):
+    page = httpx.get(space.url).text
+    tags = dict(re.findall(r'<meta property="(og:\w+)" content="([^"]*)"', page))
+    assert tags["og:title"] == "Which expression does a face show?"
+    assert tags["og:description"] and "Gradio" not in tags["og:description"]
+    picture = httpx.get(tags["og:image"])
+    assert Image.open(io.BytesIO(picture.content)).size == (1200, 630)
