@@ -85,7 +85,7 @@ function drawBox(context, box, {width, height}, scale) {
 
 // Gradio names its fields other than they read, and a frame without a role; both confuse readers.
 new MutationObserver(() => {
-    for (const field of document.querySelectorAll("button.upload-container[aria-label]"))
+    for (const field of document.querySelectorAll("button.upload-container[aria-label]:not(.icon-mode)"))
         field.removeAttribute("aria-label");
     for (const frame of document.querySelectorAll(".empty[aria-label]:not([role])"))
         frame.setAttribute("role", "img");

@@ -117,6 +117,8 @@ def test_a_photo_its_box_its_bars_and_its_heat_map(open_page, screenshot):
     expect(heat).to_be_hidden()
     page.get_by_label("Heat map").check()
     expect(heat).to_be_visible()
+    page.mouse.move(0, 0)
+    page.evaluate("scrollTo(0, 0)")
     screenshot(page, "desktop")
     page.get_by_label("Heat map").uncheck()
     expect(heat).to_be_hidden()
