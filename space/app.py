@@ -143,7 +143,7 @@ class Page:
                 found.append((name, faces))
         count = sum(len(faces) for _, faces in found)
         note(photos=len(found), faces=count)
-        words = f"{len(found)} photos, {count} faces."
+        words = f"{len(found)} photo{'s' * (len(found) != 1)}, {count} face{'s' * (count != 1)}."
         table = gr.DownloadButton(value=str(folder / "faces.csv"), interactive=True)
         return panels.photos(figures, found), table, "\n".join([words, "", *refused])
 

@@ -104,7 +104,7 @@ def figure(name: str, photo: np.ndarray, faces: Sequence[dict]) -> str:
     """One of many photos."""
     words = f"<b>{html.escape(name)}</b>: {html.escape(described(faces))}"
     return (
-        f'<figure class="many">{stage(photo, {"": faces}, name, THUMBNAIL)}'
+        f"<figure{' class=many' * (len(faces) > 1)}>{stage(photo, {'': faces}, name, THUMBNAIL)}"
         f"<figcaption>{words}</figcaption></figure>"
     )
 

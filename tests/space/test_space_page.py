@@ -229,7 +229,7 @@ def test_many_photos_a_table_and_a_csv(open_page, tmp_path):
              photo_file(b"no picture", "broken.png")]  # fmt: skip
     page.locator("input[type=file]:not(#photo-side *)").first.set_input_files(files)
     words = page.locator("#many-words")
-    expect(words).to_contain_text("2 photos, 1 faces.")
+    expect(words).to_contain_text("2 photos, 1 face.")
     expect(words).to_contain_text("Left out: broken.png: not an image")
     expect(page.locator("figcaption").nth(0)).to_contain_text("astronaut.png: happy")
     expect(page.locator("figcaption").nth(1)).to_contain_text("cat.png: no face")
