@@ -38,7 +38,7 @@ from training.network import load_saved_model  # noqa: E402
 from training.report import markdown_table, write_json  # noqa: E402
 from training.report.quoted import ROBUSTNESS, weights_sha256  # noqa: E402
 
-RESULTS = Path(__file__).parent / "results"
+OUTPUT = Path(__file__).parents[1] / "runs" / "benchmarks"
 BATCH = 64
 SEED = 0  # of the sample that --images N takes
 FIGURES = ("accuracy", "balanced_accuracy")
@@ -211,7 +211,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default="all",
         help="N takes a sample, stratified by class, the same each time (default: %(default)s)",
     )
-    parser.add_argument("--output_dir", type=Path, default=RESULTS, help="default: %(default)s")
+    parser.add_argument("--output_dir", type=Path, default=OUTPUT, help="default: %(default)s")
     parser.add_argument(
         "--write_to_model",
         action="store_true",

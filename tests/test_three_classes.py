@@ -53,7 +53,7 @@ def test_three_classes_go_the_whole_way(hub, tmp_path, monkeypatch):
     train.main(
         ["--dataset", str(tmp_path / "faces"), "--classes", "any", "--num_train_epochs", "1"]
         + ["--backbone", "test_efficientnet", "--image_size", "32", "--disable_tqdm", "true"]
-        + ["--use_cpu", "--output_dir", str(tmp_path / "run")]
+        + ["--use_cpu", "--output_dir", str(tmp_path / "run"), "--dataset_name", "Moods"]
     )
     environment = {name: value for name, value in os.environ.items() if name[:3] != "HF_"}
     environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")}

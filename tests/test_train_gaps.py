@@ -40,7 +40,7 @@ STEPS = [
         (results_module, "prior_figures"): ("results under other priors", []),
         (run_folder, "_write_predictions"): ("predictions.csv", ["predictions.csv"]),
         **{
-            (run_folder, f"plot_{name}"): (f"{name}.png", [f"{name}.png", f"{name}.svg"])
+            (pictures, f"plot_{name}"): (f"{name}.png", [f"{name}.png", f"{name}.svg"])
             for name in PICTURES
         },
         (train, "summary"): ("summary", []),
@@ -165,7 +165,7 @@ def test_what_was_not_measured_is_measured_by_the_words_that_are_printed_or_by_a
 
 def test_an_evaluation_that_fails_leaves_an_earlier_report_as_it_is(whole, tmp_path, monkeypatch):
     flags = ["--evaluate_only", "--model_name_or_path", str(whole), "--precise_bn", "0"]
-    monkeypatch.setattr(run_folder, "plot_class_distribution", fail)
+    monkeypatch.setattr(pictures, "plot_class_distribution", fail)
     run(tmp_path, *flags)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert "confusion_matrix.png" in before and "class_distribution.png" not in before

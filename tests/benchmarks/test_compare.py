@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks import compare, imbalance, recipe_trials
+from benchmarks import compare, imbalance
 from benchmarks.runner import ROOT, argument_parser
 
 CLASSES = ["calm", "tense", "asleep"]
@@ -109,5 +109,4 @@ def test_a_run_without_predictions_is_refused(make_run, tmp_path):
 
 def test_no_benchmark_writes_into_the_committed_results_by_default():
     assert argument_parser("").get_default("output_dir") == ROOT / "runs" / "benchmarks"
-    for module in (imbalance, recipe_trials):
-        assert module.argument_parser is argument_parser
+    assert imbalance.argument_parser is argument_parser

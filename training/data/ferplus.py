@@ -132,8 +132,9 @@ def majority(votes: np.ndarray) -> np.ndarray:
 
 def vote_shares(votes: np.ndarray) -> np.ndarray:
     """
-    (N, 10) votes -> (N, 8) float64, what the paper calls the probability target: the shares of
-    `FERPLUS_LABELS` among the votes that are not single; each row has a majority.
+    (N, 10) votes -> (N, 8) float64, the target of the paper's cross-entropy: the shares of
+    `FERPLUS_LABELS` among the votes that are not single; each row has a majority. The paper's code
+    also leaves out the smallest shares, once the largest hold 75 % of the votes.
     """
     counted = np.where(votes > 1, votes, 0)[:, OF_FERPLUS_LABELS]
     return counted / counted.sum(axis=1, keepdims=True)
