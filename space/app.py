@@ -143,7 +143,7 @@ class Page:
                 found.append((name, faces))
         count = sum(len(faces) for _, faces in found)
         note(photos=len(found), faces=count)
-        words = f"{len(found)} photos, {count} faces."
+        words = f"{len(found)} photo{'s' * (len(found) != 1)}, {count} face{'s' * (count != 1)}."
         table = gr.DownloadButton(value=str(folder / "faces.csv"), interactive=True)
         return panels.photos(figures, found), table, "\n".join([words, "", *refused])
 
@@ -228,8 +228,8 @@ def build(served: Served) -> gr.Blocks:
     gr.set_static_paths([str(EXAMPLES)])
     with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
         gr.Markdown(
-            f"# {TITLE}\nDrop a photo: each face gets a probability for {len(served.labels)} "
-            "words. They describe an expression, not what a person feels.",
+            f"# {TITLE}\nDrop a photo for the probability of {len(served.labels)} expressions: "
+            "what a face shows, not what a person feels.",
             elem_id="title",
         )
         with gr.Tabs(overflow_behavior="wrap"):

@@ -63,7 +63,7 @@ def make_examples(folder: Path) -> list[Example]:
         "A photo": Image.fromarray(skimage.data.astronaut()[:400]),
         "Drawn: surprise": person("surprise"),
         "Drawn: sadness": person("sad"),
-        "Drawn: group": group(["happy", "angry", "surprise"], ["disgust", "sad"]),
+        "Drawn: group": group(["happy", "sad", "surprise"], ["disgust", "angry"]),
         "No face": Image.fromarray(skimage.data.chelsea()),
     }
     examples = []

@@ -83,6 +83,14 @@ function drawBox(context, box, {width, height}, scale) {
     context.fillText(text, x + pad, y + pad + 0.85 * size);
 }
 
+// Gradio names its fields other than they read, and a frame without a role; both confuse readers.
+new MutationObserver(() => {
+    for (const field of document.querySelectorAll("button.upload-container[aria-label]:not(.icon-mode)"))
+        field.removeAttribute("aria-label");
+    for (const frame of document.querySelectorAll(".empty[aria-label]:not([role])"))
+        frame.setAttribute("role", "img");
+}).observe(document, {childList: true, subtree: true});
+
 document.addEventListener("dragover", event => within(event, "#photo-shown") && event.preventDefault());
 document.addEventListener("drop", event => {
     const input = document.querySelector("#photo-side input[type=file]");

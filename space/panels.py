@@ -104,7 +104,7 @@ def figure(name: str, photo: np.ndarray, faces: Sequence[dict]) -> str:
     """One of many photos."""
     words = f"<b>{html.escape(name)}</b>: {html.escape(described(faces))}"
     return (
-        f'<figure class="many">{stage(photo, {"": faces}, name, THUMBNAIL)}'
+        f"<figure{' class=many' * (len(faces) > 1)}>{stage(photo, {'': faces}, name, THUMBNAIL)}"
         f"<figcaption>{words}</figcaption></figure>"
     )
 
@@ -151,11 +151,11 @@ def _card(number: int, face: dict, count: int, certainty: str) -> str:
     crop = _img(face["crop"], f"Face {number}", "crop")
     heat = _img(heat_picture(face), f"Heat map of {face['label']} on face {number}")
     return (
-        f'<section class="face" role="listitem" data-face="{number}"><div class="head">{crop}'
+        f'<div class="face" role="listitem" data-face="{number}"><div class="head">{crop}'
         f"<div><h2>{title}</h2>{badge * bool(face['uncertain'])}</div></div>"
         f'{_bars(face["scores"], count)}<div class="heat">{heat}'
         f'<p class="hint">Bright: what the model looked at for {label}. It does not show what the '
-        "person feels, nor that the label is right.</p></div></section>"
+        "person feels, nor that the label is right.</p></div></div>"
     )
 
 

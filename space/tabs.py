@@ -78,7 +78,10 @@ def many_tab(page) -> None:
             prior = _prior_choice(page, visible=bool(page.priors))
             table_file = gr.DownloadButton("Download the table as CSV", interactive=False)
         with gr.Column(scale=5, min_width=300):
-            words = gr.Markdown(elem_id="many-words")
+            words = gr.Markdown(
+                "Every photo comes back with its boxes, and all faces in one table.",
+                elem_id="many-words",
+            )
             gallery = gr.HTML(min_height=120, elem_id="many-shown")
     gr.on(
         [photos.change, prior.input], page.show_many, [photos, prior],
@@ -103,25 +106,37 @@ def video_tab(page, at_once: int) -> None:
             )
             table_file = gr.DownloadButton("Download the timeline as CSV", interactive=False)
         with gr.Column(scale=5, min_width=300):
-            words = gr.Markdown(elem_id="video-words")
-            clip = gr.Video(label="Faces followed", interactive=False, buttons=["download"])
+            words = gr.Markdown(
+                "Each person is followed through the video: it comes back with boxes, and with "
+                "the probabilities over time.",
+                min_height=140,
+                elem_id="video-words",
+            )
+            clip = gr.Video(
+                label="Faces followed",
+                interactive=False,
+                buttons=["download"],
+                elem_classes="made",
+            )
             plot = gr.Image(
                 label="Timeline",
                 interactive=False,
                 buttons=["download"],
                 alt_text="Probabilities of each person over time",
+                elem_classes="made",
             )
     video.change(
         page.show_video, video, [clip, plot, table_file, words], api_visibility="private",
         concurrency_id="videos", concurrency_limit=at_once, trigger_mode="always_last",
+        show_progress_on=words,
     )  # fmt: skip
 
 
 def limits_tab(report: panels.Report, privacy: str) -> None:
     for title in ("What it is bad at", "What it must not be used for"):
         if text := report.section(title):
-            gr.Markdown(f"## {title}\n\n{text}")
-    gr.Markdown(f"## Your photo\n\n{privacy}")
+            gr.Markdown(f"## {title}\n\n{text}", elem_classes="plain")
+    gr.Markdown(f"## Your photo\n\n{privacy}", elem_classes="plain")
 
 
 def _prior_choice(page, **where) -> gr.Radio:

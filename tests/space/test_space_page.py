@@ -5,15 +5,19 @@ SCREENSHOTS=DIR (`make screenshots`) keeps the pictures of the README.
 """
 
 import csv
+import io
+import json
 import os
 import re
 import shutil
 from pathlib import Path
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 import skimage.data
+from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 from space_client import astronaut, saved
 
@@ -75,8 +79,12 @@ def photo_file(content=None, name="astronaut.png"):
 
 
 def send(page, file):
-    """To the first tab; its file input appears with the page's scripts."""
+    """To the first tab, until its answer has replaced the one before."""
+    answer = shown(page).locator(".html-container")
+    before = answer.inner_html()
     page.locator("#photo-side input[type=file]").set_input_files(file)
+    expect(answer).not_to_have_js_property("innerHTML", before)
+    expect(page.get_by_text("processing")).to_have_count(0)
 
 
 def shown(page):
@@ -109,6 +117,8 @@ def test_a_photo_its_box_its_bars_and_its_heat_map(open_page, screenshot):
     expect(heat).to_be_hidden()
     page.get_by_label("Heat map").check()
     expect(heat).to_be_visible()
+    page.mouse.move(0, 0)
+    page.evaluate("scrollTo(0, 0)")
     screenshot(page, "desktop")
     page.get_by_label("Heat map").uncheck()
     expect(heat).to_be_hidden()
@@ -158,7 +168,8 @@ def test_a_phone(open_page, screenshot):
     page.get_by_label("Heat map").check()
     expect(page.get_by_alt_text("Heat map of happy on face 1").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    heading.scroll_into_view_if_needed()
+    page.mouse.move(0, 0)
+    page.evaluate("scrollTo(0, 0)")
     screenshot(page, "phone")
 
 
@@ -218,7 +229,7 @@ def test_many_photos_a_table_and_a_csv(open_page, tmp_path):
              photo_file(b"no picture", "broken.png")]  # fmt: skip
     page.locator("input[type=file]:not(#photo-side *)").first.set_input_files(files)
     words = page.locator("#many-words")
-    expect(words).to_contain_text("2 photos, 1 faces.")
+    expect(words).to_contain_text("2 photos, 1 face.")
     expect(words).to_contain_text("Left out: broken.png: not an image")
     expect(page.locator("figcaption").nth(0)).to_contain_text("astronaut.png: happy")
     expect(page.locator("figcaption").nth(1)).to_contain_text("cat.png: no face")
@@ -262,3 +273,25 @@ def test_what_it_is_not(open_page):
     page.get_by_role("tab", name="What it is not").click()
     expect(page.get_by_text("Not for deciding anything about a person")).to_be_visible()
     expect(page.get_by_text("an upload is deleted about a minute after its use")).to_be_visible()
+
+
+def test_the_answer_is_saved_and_copied(open_page):
+    page = open_page()
+    shown(page).locator(".prior-train .face").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the picture").click()
+    assert Image.open(download.value.path()).size == (512, 400)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy as JSON").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    (face,) = json.loads(page.evaluate("navigator.clipboard.readText()"))
+    assert face["label"] == "happy"
+
+
+def test_a_shared_link_has_a_picture_and_words_of_its_own(space):
+    page = httpx.get(space.url).text
+    tags = dict(re.findall(r'<meta property="(og:\w+)" content="([^"]*)"', page))
+    assert tags["og:title"] == "Which expression does a face show?"
+    assert tags["og:description"] and "Gradio" not in tags["og:description"]
+    picture = httpx.get(tags["og:image"])
+    assert Image.open(io.BytesIO(picture.content)).size == (1200, 630)

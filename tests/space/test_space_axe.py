@@ -1,0 +1,43 @@
+"""
+The Space's tabs under axe-core, which looks for what keeps people out: AXE_CORE=axe.min.js, from
+`npm pack axe-core`.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+AXE = os.environ.get("AXE_CORE")
+SIZES = {
+    "light": {"width": 1280, "height": 800},
+    "dark": {"width": 390, "height": 844},
+}
+VIOLATIONS = """async () => (await axe.run()).violations
+    .filter(found => ["serious", "critical"].includes(found.impact))
+    .map(found => [found.id, ...found.nodes.map(node => node.html)])"""
+
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and AXE), reason="needs Chromium, and axe.min.js at AXE_CORE"
+)
+
+
+@pytest.mark.parametrize("scheme", SIZES)
+def test_no_tab_has_a_serious_violation(space, scheme):
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport=SIZES[scheme], color_scheme=scheme)
+        page.goto(space.url)
+        page.get_by_role("tab").first.wait_for()
+        page.evaluate(Path(AXE).read_text())
+        found = {}
+        for tab in page.get_by_role("tab").all():
+            tab.click()
+            page.get_by_role("tabpanel").filter(visible=True).wait_for()
+            found[tab.inner_text()] = page.evaluate(VIOLATIONS)
+        browser.close()
+    assert len(found) == 6
+    assert found == dict.fromkeys(found, [])
