@@ -207,6 +207,8 @@ def faces_until(ending, photos):
 def test_output_that_is_stopped_is_whole_up_to_there(tmp_path, monkeypatch, capsys, sent, status):
     for number in range(5):
         (tmp_path / f"{number}.png").touch()
+    # a suite that a shell started with & ignores Ctrl-C
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     find = faces_until(lambda: os.kill(os.getpid(), sent), 3)
     monkeypatch.setattr(predict, "build_pipeline", lambda args: find)
     handler = signal.getsignal(signal.SIGTERM)
@@ -215,6 +217,8 @@ def test_output_that_is_stopped_is_whole_up_to_there(tmp_path, monkeypatch, caps
         done = run(tmp_path, *words)
     except SystemExit as ended:
         done = ended.code
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert done == status and signal.getsignal(signal.SIGTERM) is handler
     names = [str(tmp_path / f"{number}.png") for number in range(3)]
     listed = json.loads((tmp_path / "json").read_text())
