@@ -133,8 +133,12 @@ def majority(votes: np.ndarray) -> np.ndarray:
 def vote_shares(votes: np.ndarray) -> np.ndarray:
     """
     (N, 10) votes -> (N, 8) float64, the target of the paper's cross-entropy: the shares of
-    `FERPLUS_LABELS` among the votes that are not single; each row has a majority. The paper's code
-    also leaves out the smallest shares, once the largest hold 75 % of the votes.
+    `FERPLUS_LABELS` among the votes that are not single. A label with 75 % of all such votes, those
+    of "unknown" and "no face" too, stands alone. Each row has a majority.
     """
-    counted = np.where(votes > 1, votes, 0)[:, OF_FERPLUS_LABELS]
-    return counted / counted.sum(axis=1, keepdims=True)
+    counted = np.where(votes > 1, votes, 0)
+    labels = counted[:, OF_FERPLUS_LABELS]
+    best = labels.max(axis=1, keepdims=True)
+    alone = best >= 0.75 * counted.sum(axis=1, keepdims=True)
+    labels = np.where(alone & (labels < best), 0, labels)
+    return labels / labels.sum(axis=1, keepdims=True)

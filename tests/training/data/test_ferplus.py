@@ -142,8 +142,9 @@ def make_rows():
 
 def counted_by_the_published_rules(votes):
     """
-    One image's label and shares by name, in plain loops as FERPlus' ferplus.py (its mode
-    "majority") goes about it; None where it has no majority, or one for no expression.
+    One image's label and shares by name, in plain loops as FERPlus' ferplus.py (its modes
+    "majority" and "crossentropy") goes about it; None where it has no majority, or one for no
+    expression.
     """
     votes = [0 if count == 1 else count for count in votes]  # single votes are outliers
     largest = max(votes)
@@ -152,7 +153,11 @@ def counted_by_the_published_rules(votes):
     winner = votes.index(largest)
     if winner in (8, 9):  # unknown, no face
         return None
-    expressions = votes[:8]
+    kept = [0] * 10
+    for number in sorted({*votes}, reverse=True):  # the largest, until they hold 75 %
+        if sum(kept) < 0.75 * sum(votes):
+            kept = [count if count == number else k for count, k in zip(votes, kept)]
+    expressions = kept[:8]
     shares = {name: count / sum(expressions) for name, count in zip(COLUMNS, expressions)}
     return COLUMNS[winner], shares
 
