@@ -37,14 +37,7 @@ from transformers import set_seed
 
 from training.arguments import Arguments, parse_arguments
 from training.checkpoints import TrainingError
-from training.data import (
-    DataError,
-    RunData,
-    class_names,
-    load_splits,
-    prepare_splits,
-    split_data,
-)
+from training.data import DataError, RunData, class_names, load_splits, prepare_splits, split_data
 from training.evaluation import evaluate, summary
 from training.gaps import Gaps
 from training.gpu import hold_images
@@ -125,9 +118,10 @@ def load_data(
     weight, label_source = args.targets.ferplus_weight, args.data.label_source
     data.train = with_votes(data.train, weight, source, label_source)
     data = apply_sampling(data, args.treatment.sampling, args.treatment.undersample, seed=seed)
+    seen = ", ".join(f"{name} {n:.0f}" for name, n in zip(data.label_names, data.drawn_counts))
     say(
         f"Training on {len(data.train)} images, {args.training.world_size} process(es); "
-        f"class counts that the loss sees: {data.drawn_counts.int().tolist()}"
+        f"the loss sees, by class: {seen}"
     )
     return data, audit_report
 

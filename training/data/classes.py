@@ -80,10 +80,10 @@ def read_labels(split: Dataset, where: str, label_names: Sequence[str] | None) -
     if not label_names:
         found = sorted({int(name) for name in _names_of(split) if name is not None})
         raise DataError(
-            f"{where}: labels are integers without names ({_listed(found)}), and copies of "
-            "FER-2013 order the classes differently. Give their names in the order of the ids: "
-            "--label_names angry disgust fear happy sad surprise neutral, or, with --classes any, "
-            "those of your classes."
+            f"{where}: labels are integers without names ({_listed(found)}). Give the names in the "
+            "order of the ids: --label_names and, with --classes any, those of your classes; for "
+            "FER-2013, whose copies order them differently, Kaggle's order is angry disgust fear "
+            "happy sad surprise neutral."
         )
     return Labels(where, values, [name.strip() for name in label_names], files)
 

@@ -9,6 +9,7 @@ from scipy.special import log_softmax, softmax
 from .metrics import classification_metrics, expected_calibration_error
 
 CERTAIN_ACCURACY = 0.8  # of the predictions that count as certain
+TEMPERATURES = (0.05, 20.0)
 
 
 def fit_temperature(
@@ -27,7 +28,7 @@ def fit_temperature(
     def loss(log_t: float) -> float:
         return -log_softmax(logits / np.exp(log_t) + shift, axis=1)[rows, labels].mean()
 
-    bounds = (np.log(0.05), np.log(20))
+    bounds = np.log(TEMPERATURES)
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 

@@ -20,6 +20,7 @@ from safetensors import safe_open
 
 from ..data import summary_line
 from ..evaluation import copied_splits
+from ..evaluation.calibration import TEMPERATURES
 from ..treatments import SAMPLINGS, find_loss
 from ..treatments.register import BASELINE
 from .files import added
@@ -478,6 +479,11 @@ def _calibration(quoted: Mapping[str, Mapping]) -> str:
     )
     if "eval_train_prior_ece" in results:
         text += f" Under the default, the learned distribution, it is {results['eval_ece']:.4f}."
+    if not 1.01 * TEMPERATURES[0] < results["temperature"] < 0.99 * TEMPERATURES[1]:
+        text += (
+            " The temperature is at the end of the range that is searched: the images are too few, "
+            "or all right or all wrong, and scores are no probabilities."
+        )
     if "eval_certain_accuracy" not in results:
         return text
     if results["eval_certain_accuracy"] is None:
@@ -487,6 +493,9 @@ def _calibration(quoted: Mapping[str, Mapping]) -> str:
         f"{results['eval_certain_share']:.1%} of the {split} images, and "
         f"{results['eval_certain_accuracy']:.1%} of those are right. The others get "
         "`uncertain: True`."
+        if results["uncertain_below"]
+        else f" Every prediction counts as certain: {results['eval_certain_accuracy']:.1%} of the "
+        f"{split} images are right, so `uncertain` is always false."
     )
     test = quoted.get(TEST, {})
     if test.get("eval_certain_accuracy") is not None:

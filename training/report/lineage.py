@@ -18,6 +18,7 @@ LINKS = {
     "average_with": "averaged_with",
     "teachers": "taught_by",
 }
+LABELS_OF = {"classes": "fer2013", "label_names": [], "label_source": "dataset"}  # the defaults
 OF_ONE_MACHINE = ("output_dir", "resume_from_checkpoint", "overwrite", "disable_tqdm")
 FILE_FLAGS = ("pretrained", "ferplus_csv")  # what has a slash there is never a Hub id
 HUB_ID = re.compile(r"[\w.-]*\w/[\w.-]+")
@@ -74,6 +75,8 @@ def short(run: Mapping) -> dict:
         flags["dataset"] = [portable(options["dataset"])]
     stage = {"recipe": recipe, "flags": "", "seed": run["seed"]}
     stage["data_fingerprint"] = run["data_fingerprint"]
+    given = {name: options.get(name, default) for name, default in LABELS_OF.items()}
+    stage |= {name: value for name, value in given.items() if value != LABELS_OF[name]}
     for flag, key in LINKS.items():
         given = words(options.get(flag))
         if names := run.get(key):
@@ -194,9 +197,8 @@ def of_same_data(stages: Mapping[str, Mapping]) -> dict[str, Mapping]:
 
 
 def _said(stage: Mapping) -> dict:
-    flags = _parse(shlex.split(stage["flags"]))
-    names = ("dataset", "label_source", "label_names", "classes")
-    return {name: flags.get(name) for name in names}
+    dataset = _parse(shlex.split(stage["flags"])).get("dataset")
+    return {"dataset": dataset} | {name: stage.get(name) for name in LABELS_OF}
 
 
 def _differ(one: Mapping, other: Mapping) -> bool:

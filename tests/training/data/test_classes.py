@@ -101,8 +101,8 @@ def test_numbers_take_their_names_from_the_flag(tmp_path, make):
         assert splits["train"]["label"][:] == [1, 0, 2]
     with pytest.raises(DataError) as error:
         load_any(source)
-    assert "[train]: labels are integers without names (0, 1, 2), " in str(error.value)
-    assert "Give their names in the order of the ids: --label_names " in str(error.value)
+    assert "[train]: labels are integers without names (0, 1, 2). Give" in str(error.value)
+    assert "Give the names in the order of the ids: --label_names and, " in str(error.value)
     assert "with --classes any, those of your classes" in str(error.value)
     expected = (
         "label 2 has no name; names are given for 0 to 1. --label_names takes a name for each"

@@ -299,6 +299,26 @@ def test_calibration_and_choices_name_the_development_split_where_it_was_used(fo
     assert "chosen on the validation split" not in card
 
 
+def test_a_calibration_that_says_nothing_is_called_so(folder):
+    ends, certain = "at the end of the range that is searched", "Every prediction counts as certain"
+    card = write_model_card(folder).read_text()
+    assert ends not in card and certain not in card
+    for temperature in (0.0501, 19.99):
+        change_json(folder, "all_results", temperature=temperature, uncertain_below=0.0)
+        card = write_model_card(folder).read_text()
+        assert ends in card and certain in card and "at least 0.000" not in card
+
+
+def test_earlier_stages_with_other_labels_are_said_where_only_the_recipe_names_them(folder):
+    said = "Earlier stages were trained on other data or labels."
+    assert said not in write_model_card(folder).read_text()
+    record = yaml.safe_load((folder / "run.yaml").read_text()) | {"data_fingerprint": "0" * 64}
+    (folder / "run.yaml").write_text(yaml.safe_dump(record, sort_keys=False))
+    assert said not in write_model_card(folder).read_text()  # the same data, read in colour
+    change_run(folder, label_source="ferplus")
+    assert said in write_model_card(folder).read_text()
+
+
 def test_without_a_treatment_the_card_says_so_plainly(folder):
     plain = "No treatment of class imbalance was used"
     assert plain in write_model_card(folder).read_text()
