@@ -22,6 +22,7 @@ from modeling import (
 from training.data import encode_png
 from training.report import markdown_table, predict_in_clean_process
 from training.report.card import figures, robustness_text, usage
+from training.report.lineage import flags_of
 from training.report.provenance import provenance_of
 from training.report.quoted import ROBUSTNESS, quoted_results, quoted_robustness
 
@@ -73,7 +74,7 @@ def stage_model(
     for name in dict.fromkeys((*FILES[1:-1], *quoted)):
         (folder / name).write_text(FOLDERS.sub("", (run / name).read_text()))
     record = yaml.safe_load((run / "run.yaml").read_text())
-    flags = {name: value for group in record["arguments"].values() for name, value in group.items()}
+    flags = flags_of(record)
     cleaned = yaml.safe_dump(_without_folders(record), sort_keys=False, width=120)
     (folder / "run.yaml").write_text(cleaned)
     for file in CODE.glob("[!_]*.py"):
