@@ -174,7 +174,7 @@ def _about_training(
         "sampling": options["sampling"],
         "loss": Path(options["loss"]).name,  # of one from outside, the file's name
         "treatment": _treatment(run, options),
-        "loss_options": _loss_options(run),
+        "loss_options": _loss_options(run, options),
         "ema": bool(options["ema_decay"]),
         "precise_bn": options["precise_bn"],
         "trained": results["epoch"] > 0,
@@ -374,10 +374,11 @@ def _treatment(run: Mapping, options: Mapping) -> str:
     return " and ".join(title for title in (sampling, loss) if title)
 
 
-def _loss_options(run: Mapping) -> str:
+def _loss_options(run: Mapping, options: Mapping) -> str:
     """The chosen loss's own flags, and what makes its targets soft."""
-    options, treatment = defaultdict(lambda: None, flags_of(run)), run["arguments"].get("treatment")
-    if treatment is None:  # a record of before the losses' flags stood in this group
+    if (
+        treatment := run["arguments"].get("treatment")
+    ) is None:  # a record of before the losses' flags stood in this group
         names = [*find_loss(options["loss"]).flags()]
     else:
         names = [name for name in treatment if name not in ("sampling", "undersample", "loss")]

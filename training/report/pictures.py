@@ -14,14 +14,8 @@ from matplotlib.ticker import MaxNLocator  # noqa: E402
 
 from ..data import RunData  # noqa: E402
 
-BLUE, ORANGE, GREEN, GREY = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#999999",
-)  # Okabe & Ito: safe for colour-blind readers
-
-
+# Okabe & Ito: safe for colour-blind readers
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
 LONGEST_NAME = 22  # letters of a class's name that fit beside an axis
 CELLS_WITH_COUNTS, CELLS_WITH_SHARES = 12, 24  # most classes of which cells are labelled so
 BARS_WITH_COUNTS = 60
@@ -91,10 +85,7 @@ def plot_class_distribution(
     width = 0.85 / len(bars)
     for i, (name, (counts, color)) in enumerate(bars.items()):
         drawn = axes.bar(
-            np.arange(number) + (i - (len(bars) - 1) / 2) * width,
-            counts,
-            width,
-            color=color,
+            np.arange(number) + (i - (len(bars) - 1) / 2) * width, counts, width, color=color
         )
         drawn.set_label(f"{name}: {int(np.sum(counts)):,} images")
         if number * len(bars) <= BARS_WITH_COUNTS:
