@@ -25,7 +25,6 @@ COLUMNS = (
 OF_LABELS = [4, 5, 6, 1, 3, 2, 0]  # the column of each of `LABELS`
 FERPLUS_LABELS = (*LABELS, "contempt")
 OF_FERPLUS_LABELS = [*OF_LABELS, 7]
-UNKNOWN = [8, 9]  # the columns of "unknown" and of "no face"
 
 
 def join_votes(splits: "DatasetDict", file: str | Path) -> "DatasetDict":
