@@ -16,11 +16,14 @@ from training.data import (
     class_names,
     copies_of,
     decode_splits,
+    is_packed,
     load_splits,
     summary_line,
 )
 from training.data.ferplus import COLUMNS
 from training.report import markdown_table
+
+from . import PublishError
 
 KAGGLE = (
     "https://www.kaggle.com/c/"
@@ -56,15 +59,19 @@ def stage_dataset(
 
     Returns:
         The audit in one line.
+
+    Raises:
+        DataError: of `load_splits`. PublishError: the data are packed.
     """
-    splits = load_splits(
-        DataArguments(
-            dataset=source,
-            classes=classes,
-            label_names=label_names or [],
-            ferplus_csv=ferplus_csv,
-        )
+    data = DataArguments(
+        dataset=source, classes=classes, label_names=label_names or [], ferplus_csv=ferplus_csv
     )
+    if is_packed(data):
+        raise PublishError(
+            f"{source}: expected images as files, a CSV or parquet, but found a packed file, which "
+            "holds them decoded. Give the data that it was made from."
+        )
+    splits = load_splits(data)
     names = class_names(splits)
     decoded = decode_splits(splits, FerEfficientNetImageProcessor())
     report, groups = audit(decoded, names), _groups(decoded)

@@ -33,6 +33,7 @@ from training.data import (
     draw_faces,
     encode_png,
     load_fer2013,
+    packed,
     with_validation,
 )
 from training.data.splits import paper_split
@@ -716,6 +717,19 @@ def test_wrong_commands_say_what_is_missing(capsys, argv, words):
         push_to_hub.main(argv)
     said = capsys.readouterr()
     assert words in said.err and TOKEN not in said.out + said.err
+
+
+def test_a_packed_file_is_no_data_entry(tmp_path):
+    packed.main(
+        ["--dataset", "synthetic", "--synthetic_images", "70"]
+        + ["--out", str(tmp_path / "faces.safetensors")]
+    )
+    with pytest.raises(PublishError, match="but found a packed file, which holds them decoded"):
+        push_to_hub.main(
+            ["dataset", str(tmp_path / "faces.safetensors"), "--repo_id", "me/x"]
+            + ["--dry_run", str(tmp_path / "dry")]
+        )
+    assert not (tmp_path / "dry").exists()
 
 
 def test_a_clone_without_links_is_told_what_to_do(tmp_path):

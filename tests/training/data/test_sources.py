@@ -137,6 +137,7 @@ def test_folder_that_holds_the_csv_and_byte_order_mark(tmp_path):
             "numbers separated by spaces, but found other",
         ),
         (f"7,{PIXELS},Training", "from 0 to 6, but it is '7'"),
+        (f"²,{PIXELS},Training", "from 0 to 6, but it is '²'"),
         (f"-1,{PIXELS},Training", "from 0 to 6, but it is '-1'"),
         (f"angry,{PIXELS},Training", "from 0 to 6, but it is 'angry'"),
         (f"0,{PIXELS},Holdout", "Training, PublicTest or PrivateTest, but it is 'Holdout'"),
