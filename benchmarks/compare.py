@@ -29,6 +29,7 @@ import yaml
 from scipy.special import softmax
 
 matplotlib.use("Agg")
+matplotlib.rcParams["text.parse_math"] = False  # $ in somebody's names is a dollar
 import matplotlib.pyplot as plt  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -21,7 +21,7 @@ from training.data import (
     summary_line,
 )
 from training.data.ferplus import COLUMNS
-from training.report import markdown_table
+from training.report import markdown_table, plain
 
 from . import PublishError
 
@@ -162,16 +162,18 @@ def _card(
         + [split.get("copies_of_training_images", "")]
         for name, split in report["splits"].items()
     ]
+    labels = plain(", ".join(f"{i} {label}" for i, label in enumerate(label_names)))
     return DatasetCard.from_template(
         card_data,
         template_path=str(TEMPLATE),
-        title=title,
+        title=plain(title),
         fer2013=fer2013,
         evaluated=next((name for name in report["splits"] if name != "train"), ""),
-        labels=", ".join(f"{i} {label}" for i, label in enumerate(label_names)),
-        summary=summary_line(report) + ".",
+        labels=labels.replace("|", r"\|"),  # in a table, too
+        summary=plain(summary_line(report)) + ".",
         counts=markdown_table(
-            ["split", *label_names, "images", "blank", "copies of training images"], rows
+            ["split", *map(plain, label_names), "images", "blank", "copies of training images"],
+            rows,
         ),
         columns="\n".join(f"| `{name}` | {words} |" for name, words in columns.items()),
         repo_id=repo_id,

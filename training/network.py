@@ -125,7 +125,8 @@ def load_saved_model(
     if label_names is not None and names != tuple(label_names):
         raise SystemExit(
             f"{source}: its classes are {', '.join(names)}; expected those of the data, "
-            f"{', '.join(label_names)}, in this order."
+            f"{', '.join(label_names)}, in this order. --label_names with the model's classes "
+            "gives data their order, and those that the data lack."
         )
     if cosine_scale is not None and network.config.cosine_scale != cosine_scale:
         raise SystemExit(

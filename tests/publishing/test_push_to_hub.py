@@ -311,7 +311,7 @@ def test_data_entry_goes_up_private_and_comes_back(at_hub, hub, tmp_path):
 
 def test_a_data_entry_of_other_classes_is_named_and_has_no_word_of_fer2013(at_hub, tmp_path):
     faces = draw_faces(np.array([0, 1, 1]), ["neutral", "sad"], seed=0)
-    for name, face in zip(("calm/a.png", "sad/b.png", "sad/c.png"), faces):
+    for name, face in zip(("<b>|calm/a.png", "sad/b.png", "sad/c.png"), faces):
         (tmp_path / "faces" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "faces" / name).write_bytes(encode_png(face))
     entry = ["dataset", str(tmp_path / "faces"), "--repo_id", "me/moods", "--classes", "any"]
@@ -323,9 +323,10 @@ def test_a_data_entry_of_other_classes_is_named_and_has_no_word_of_fer2013(at_hu
     stored = datasets.Dataset.from_parquet(
         str(look / "data" / "train.parquet"), cache_dir=str(tmp_path)
     )
-    assert stored.features["label"].names == ["calm", "sad"] and stored["label"][:] == [0, 1, 1]
+    assert stored.features["label"].names == ["<b>|calm", "sad"] and stored["label"][:] == [0, 1, 1]
     card = (look / "README.md").read_text()
     assert "# Moods with its flaws marked" in card and "FER" not in card and "fer2013" not in card
+    assert r"| `label` | 0 \<b>\|calm, 1 sad |" in card and r"| split | \<b>\|calm | sad |" in card
 
 
 def test_space_is_pinned_to_the_models_commit(at_hub, hub, run, tmp_path):

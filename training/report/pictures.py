@@ -9,6 +9,7 @@ import numpy as np
 
 matplotlib.use("Agg")
 matplotlib.rcParams["svg.hashsalt"] = "fer-efficientnet"  # the same figure gives the same file
+matplotlib.rcParams["text.parse_math"] = False  # $ in somebody's names is a dollar
 import matplotlib.pyplot as plt  # noqa: E402  (the backend is chosen first: no display is needed)
 from matplotlib.ticker import MaxNLocator  # noqa: E402
 
@@ -98,6 +99,7 @@ def plot_class_distribution(
     axes.set_xticks(range(number), names)
     axes.tick_params(axis="x", labelsize=_tick_size(number))
     axes.margins(x=0.05 if number <= 12 else 0.01, y=0.12)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set(ylabel="images", title=f"{model_name}: class distribution")
     figure.legend(loc="outside lower center", ncols=2, fontsize=8)
