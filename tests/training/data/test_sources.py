@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import torch
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value, enable_progress_bars
 from PIL import Image as PilImage
 
 from modeling import FerEfficientNetImageProcessor
@@ -82,6 +82,7 @@ def labels_of(splits):
 def test_kaggle_csv_keeps_pixels_labels_and_official_splits(tmp_path, capsys, name, header):
     usages = ["Training"] * 4 + ["PublicTest"] * 2 + ["PrivateTest"] * 1
     path = write_csv(tmp_path / name, [6, 0, 3, 3, 1, 5, 2], usages, header)
+    enable_progress_bars()  # which a run of another test may have hidden
     splits = load_fer2013(str(path))
     assert labels_of(splits) == {"train": [6, 0, 3, 3], "validation": [1, 5], "test": [2]}
     assert list(splits) == ["train", "validation", "test"]
