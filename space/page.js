@@ -91,6 +91,15 @@ new MutationObserver(() => {
         frame.setAttribute("role", "img");
 }).observe(document, {childList: true, subtree: true});
 
+// A video that the server reads and this browser does not, as an AVI: words in its place (page.css)
+// instead of Gradio's error.
+for (const name of ["error", "loadstart"])
+    document.addEventListener(name, event => {
+        if (!event.target.matches?.("#video video")) return;
+        event.target.classList.toggle("unplayable", name === "error");
+        if (name === "error") event.stopImmediatePropagation();
+    }, true);
+
 document.addEventListener("dragover", event => within(event, "#photo-shown") && event.preventDefault());
 document.addEventListener("drop", event => {
     const input = document.querySelector("#photo-side input[type=file]");
