@@ -45,7 +45,7 @@ from answers import FACES, answer  # noqa: E402
 from clips import MAX_SECONDS, MAX_VIDEO_BYTES, check_container, follow_faces  # noqa: E402
 from examples import make_examples  # noqa: E402
 from guard import MAX_UPLOAD, Guard  # noqa: E402
-from live import live_tab  # noqa: E402
+from live import live_tab, places  # noqa: E402
 from operations import note, observed  # noqa: E402
 from serving import (  # noqa: E402
     MAX_FACES,
@@ -326,7 +326,7 @@ def main() -> None:
         state_session_capacity=SESSIONS,
         app_kwargs={
             "middleware": [Middleware(Sharing), Middleware(Guard, uploads=UPLOADS)],
-            "routes": [operations.health(served.alive), picture()],
+            "routes": [operations.health(served.alive), picture(), places(demo)],
         },
     )
 

@@ -18,6 +18,9 @@ from pathlib import Path
 import gradio as gr
 from operations import METRICS
 from serving import InputRefused, Served
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from prediction.annotation import colors
 from prediction.video import Follower
@@ -98,6 +101,16 @@ def _described(face: dict, labels: Sequence[str]) -> dict:
     shares = [round(face["scores"][label], 3) for label in labels]
     named = {name: face[name] for name in ("person", "label", "uncertain")}
     return named | {"box": edges, "score": round(face["score"], 3), "shares": shares}
+
+
+def places(demo: gr.Blocks) -> Route:
+    """GET /live-places: how many visitors are live, and how many wait for a place."""
+
+    def answer(request: Request) -> JSONResponse:
+        queue = demo._queue.event_queue_per_concurrency_id["live"]
+        return JSONResponse({"live": queue.current_concurrency, "waiting": len(queue.queue)})
+
+    return Route("/live-places", answer)
 
 
 def live_tab(served: Served) -> None:
