@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
-from operations import METRICS
+from operations import METRICS, refused
 from serving import InputRefused, Served
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -119,7 +119,11 @@ def live_tab(served: Served) -> None:
 
     def answer(frame: str, follower: Follower | None) -> tuple[str, Follower]:
         started = time.monotonic()
-        told, follower = look(served, frame, follower, started)
+        try:
+            told, follower = look(served, frame, follower, started)
+        except gr.Error:
+            refused("live_frame", "unreadable", time.monotonic() - started)
+            raise
         METRICS.add("live_frame", "ok", time.monotonic() - started, {})
         return told, follower
 

@@ -82,7 +82,7 @@ def many_tab(page) -> None:
                 "Every photo comes back with its boxes, and all faces in one table.",
                 elem_id="many-words",
             )
-            gallery = gr.HTML(min_height=120, elem_id="many-shown")
+            gallery = gr.HTML(elem_id="many-shown")
     gr.on(
         [photos.change, prior.input], page.show_many, [photos, prior],
         [gallery, table_file, words], api_visibility="private", concurrency_id="photos",
