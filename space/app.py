@@ -57,7 +57,7 @@ from serving import (  # noqa: E402
 )
 from sharing import TITLE, Sharing, picture  # noqa: E402
 from starlette.middleware import Middleware  # noqa: E402
-from tabs import limits_tab, many_tab, photo_tab, video_tab  # noqa: E402
+from tabs import MANY, VIDEO, limits_tab, many_tab, photo_tab, video_tab  # noqa: E402
 from uploads import FileInput, PhotoInput, Uploads  # noqa: E402
 
 from prediction.output import CsvWriter  # noqa: E402
@@ -120,7 +120,7 @@ class Page:
     def show_many(self, paths: list[str] | None, prior: str, progress=gr.Progress()) -> tuple:  # noqa: B008
         """HTML, CSV and a sentence."""
         if not paths:
-            return "", gr.DownloadButton(value=None, interactive=False), ""
+            return "", gr.DownloadButton(value=None, interactive=False), MANY
         if len(paths) > MAX_PHOTOS:
             note(outcome="refused", reason="too_many")
             return "", gr.DownloadButton(value=None, interactive=False), TOO_MANY.format(len(paths))
@@ -156,7 +156,7 @@ class Page:
         """Clip, timeline's plot and CSV, and a sentence."""
         nothing = gr.DownloadButton(value=None, interactive=False)
         if not path:
-            return None, None, nothing, ""
+            return None, None, nothing, VIDEO
         try:
             check_container(self.content(path, 12), Path(path).name)
             folder = Path(tempfile.mkdtemp(dir=UPLOADS))
