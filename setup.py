@@ -50,6 +50,7 @@ EXTRAS = {
         "scikit-image>=0.25",
     ],
     "test": [
+        "axe-playwright-python>=0.1.8",
         "imbalanced-learn>=0.13",
         "parameterized>=0.9",
         "peft>=0.19",

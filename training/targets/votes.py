@@ -4,7 +4,7 @@ import dataclasses
 
 import torch
 import torch.nn.functional as F
-from sklearn.linear_model import LogisticRegression
+
 
 from ..data import DataError, FaceDataset, vote_shares
 from ..treatments.functional import one_hot
@@ -27,6 +27,8 @@ def translate_votes(labels: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
     number = votes.sum(dim=1, keepdim=True)
     has_votes = number[:, 0] > 0
     shares = (votes[has_votes] / number[has_votes]).double().numpy()
+    from sklearn.linear_model import LogisticRegression
+
     translation = LogisticRegression(max_iter=1000).fit(shares, labels[has_votes].numpy())
     given = torch.zeros(len(shares), classes)
     given[:, translation.classes_] = torch.from_numpy(translation.predict_proba(shares)).float()
