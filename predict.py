@@ -231,8 +231,8 @@ def do_photos(args: argparse.Namespace, find, photos: list[str], writers: list) 
         for name, faces in zip(photos, bar):
             if args.explain:
                 write_heat_maps(args.explain, name, faces or [])
-            if crops:
-                crops.write(name, faces or [])
+            if crops and faces is not None:
+                crops.write(name, faces)
             for face in faces or []:  # what is no text
                 face.pop("crop", None)
                 face.pop("heatmap", None)

@@ -52,7 +52,8 @@ ONNX files and their parity with PyTorch take about a minute; they are kept in R
 again only if the model, the data or versions change.
 """
 DATASET = """
-Publish FER-2013, from any source that train.py reads, as parquet with its flaws marked.
+Publish FER-2013, from any source that train.py reads but a packed file, as parquet with its flaws
+marked.
 
   look first: the same bytes in a folder, no network
     python push_to_hub.py dataset fer2013.csv --repo_id USER/fer2013 --dry_run look
@@ -315,6 +316,10 @@ if __name__ == "__main__":
     except (PublishError, ValueError, RuntimeError, OSError) as error:
         raise SystemExit(masked(f"push_to_hub.py: {error}", get_token())) from None
     except KeyboardInterrupt:
-        sys.exit("push_to_hub.py: stopped. The repository has all of it or nothing of it.")
+        print(
+            "push_to_hub.py: stopped. The repository has all of it or nothing of it.",
+            file=sys.stderr,
+        )
+        sys.exit(130)
     except Exception:
         sys.exit(masked(traceback.format_exc(), get_token()))

@@ -36,7 +36,7 @@ from pathlib import Path
 from transformers import set_seed
 
 from training.arguments import Arguments, parse_arguments
-from training.checkpoints import TrainingError
+from training.checkpoints import TrainingError, how_to_resume
 from training.data import DataError, RunData, class_names, load_splits, prepare_splits, split_data
 from training.evaluation import evaluate, summary
 from training.gaps import Gaps
@@ -59,6 +59,16 @@ from training.treatments import SAMPLINGS, apply_sampling
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(__doc__, argv)
+    try:
+        run(args, sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:
+        if args.training.process_index == 0:
+            print(f"train.py: stopped. {how_to_resume(args.training.output_dir)}", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def run(args: Arguments, words: list[str]) -> None:
+    """words: those after `python train.py`."""
     check_processes(args.training)
     hide_progress_bars(args.training)
     check_output_dir(args)
@@ -77,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
     data, audit_report = load_data(args, splits, processor, left_out, say)
     trainer = make_trainer(args, network, processor, data, audit_report["fingerprint"])
 
-    words, gaps, results = sys.argv[1:] if argv is None else argv, Gaps(say), {}
+    gaps, results = Gaps(say), {}
     folder = RunFolder(args, trainer, data, audit_report, gaps, words)
     if data.train is not None:
         results = train(args, trainer, gaps, say)
@@ -187,8 +197,3 @@ if __name__ == "__main__":
         if of_all and os.environ.get("RANK", "0") != "0":
             raise SystemExit(1) from None  # the main process says the same
         raise SystemExit(f"train.py: {error}") from None
-    except KeyboardInterrupt:
-        raise SystemExit(
-            "train.py: stopped. --resume_from_checkpoint true goes on from the last checkpoint, "
-            "if there is one."
-        ) from None

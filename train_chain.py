@@ -34,6 +34,7 @@ from training.arguments import NOT_RECIPE, Arguments, parse_arguments
 from training.checkpoints import last_whole_checkpoint
 from training.data import DataError, first_line, is_packed, load_splits
 from training.report import read_run, was_measured
+from training.report.lineage import flags_of
 from training.weights.lite_weights import installed_package, pypi_package
 
 ROOT = Path(__file__).resolve().parent
@@ -57,9 +58,10 @@ class Stage:
     flags: list[str]
 
     def __post_init__(self):
-        self.read_again()
+        self.add()
 
-    def read_again(self) -> None:
+    def add(self, *flags: str) -> None:
+        self.flags += flags
         self.args: Arguments = parse_arguments(__doc__, [str(self.recipe), *self.flags])
 
     @property
@@ -103,12 +105,10 @@ def read_chain(
     if pretrained and from_imagenet:
         files = weights_files(Path(pretrained), from_imagenet)
         for stage, file in zip(from_imagenet, files):
-            stage.flags += ["--pretrained", str(file)] if file else ["--no_pretrained"]
-            stage.read_again()
+            stage.add(*(["--pretrained", str(file)] if file else ["--no_pretrained"]))
     for stage in stages if max_steps else ():
         if stage.args.training.num_train_epochs:
-            stage.flags += ["--max_steps", str(max_steps)]
-            stage.read_again()
+            stage.add("--max_steps", str(max_steps))
     return stages
 
 
@@ -172,8 +172,7 @@ def _age(folder: str | Path) -> float:
 
 def differences(stage: Stage, run: dict, fingerprint: str) -> list[str]:
     """Between a finished run and the stage as it would be trained now: ["seed 1 -> 2", ...]."""
-    found = {name: value for group in run["arguments"].values() for name, value in group.items()}
-    found["data_fingerprint"] = run["data_fingerprint"]
+    found = flags_of(run) | {"data_fingerprint": run["data_fingerprint"]}
     saved = OF_A_SAVED_NETWORK if stage.args.model.model_name_or_path else ()
     return [
         f"{name} {found[name]} -> {value}"
@@ -291,11 +290,7 @@ def call_train(stage: Stage) -> tuple[int, bool]:
             signal.signal(number, handler)
 
 
-def main(argv: list[str] | None = None) -> None:
-    argv = list(sys.argv[1:] if argv is None else argv)
-    own, flags = argv, []
-    if "--" in argv:
-        own, flags = argv[: argv.index("--")], argv[argv.index("--") + 1 :]
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -312,6 +307,15 @@ def main(argv: list[str] | None = None) -> None:
         help=f"on the CPU, two steps of each stage at 32 px, from random weights, in {REHEARSAL}; "
         "without --dataset on drawn faces",
     )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    own, flags = list(sys.argv[1:] if argv is None else argv), []
+    if "--" in own:
+        at = own.index("--")
+        own, flags = own[:at], own[at + 1 :]
+    parser = make_parser()
     args = parser.parse_args(own)
     if any(flag.split("=")[0] == "--output_dir" for flag in flags):
         parser.error("--output_dir: each stage has its own, runs/<recipe>.")

@@ -29,6 +29,7 @@ import yaml
 from scipy.special import softmax
 
 matplotlib.use("Agg")
+matplotlib.rcParams["text.parse_math"] = False  # $ in somebody's names is a dollar
 import matplotlib.pyplot as plt  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -37,8 +38,7 @@ from benchmarks.imbalance_report import (  # noqa: E402
     Differences,
     Found,
     compared,
-    signed,
-    with_interval,
+    with_change,
 )
 from benchmarks.imbalance_statistics import Bootstrap, holm  # noqa: E402
 from benchmarks.runner import RUNS, predictions  # noqa: E402
@@ -195,7 +195,8 @@ def recall_differences(found: Found, baseline: str, label_names: Sequence[str]) 
 
 def figures_table(found: Found, differences: Differences, ece: dict[str, float]) -> str:
     rows = [
-        [name, *(_cell(found, differences, name, one) for one in OVER_CLASSES), f"{ece[name]:.3f}"]
+        [name, *(with_change(found, differences, name, one) for one in OVER_CLASSES)]
+        + [f"{ece[name]:.3f}"]
         for name in found
     ]
     return markdown_table(["run", *(MEASURES[one] for one in OVER_CLASSES), "ECE"], rows)
@@ -204,18 +205,10 @@ def figures_table(found: Found, differences: Differences, ece: dict[str, float])
 def recalls_table(found: Found, differences: Differences, label_names: Sequence[str]) -> str:
     """A row for each class."""
     rows = [
-        [label, *(_cell(found, differences, name, f"recall_{label}") for name in found)]
+        [label, *(with_change(found, differences, name, f"recall_{label}") for name in found)]
         for label in label_names
     ]
     return markdown_table(["class", *found], rows)
-
-
-def _cell(found: Found, differences: Differences, name: str, measure: str) -> str:
-    one = found[name][measure]
-    if name not in differences[measure]:
-        return with_interval(one)
-    difference = differences[measure][name]
-    return f"{one.value:.3f} ({signed(difference) if difference else 'no difference'})"
 
 
 def draw(path: Path, found: Found, differences: Differences, images: str) -> None:

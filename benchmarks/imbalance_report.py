@@ -156,12 +156,10 @@ def comparison_points(
     for name, one in found.items():
         row: dict = {"treatment": title(name), "setting": settings[name].strip("`")}
         for measure in ("accuracy", "balanced_accuracy"):
-            difference = differences[measure].get(name)
-            change = signed(difference) if difference else "no difference"
             row[measure] = {
                 "value": round(one[measure].value, 4),
                 "ci95": [round(end, 4) for end in one[measure].interval],
-                "change": "" if name == BASELINE else change,
+                "change": "" if name == BASELINE else change(differences[measure][name]),
             }
         row["to_curve"] = round(above[name].value, 4) if real.get(name) else None
         rows.append(row)
@@ -221,25 +219,32 @@ def signed(one: Estimate) -> str:
     return f"{one.value:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
+def change(difference: Estimate | None) -> str:
+    """Of an entry of `Differences`."""
+    return signed(difference) if difference else "no difference"
+
+
 def with_interval(one: Estimate) -> str:
     low, high = one.interval
     return f"{one.value:.3f} [{low:.3f}, {high:.3f}]"
 
 
+def with_change(found: Found, differences: Differences, name: str, measure: str) -> str:
+    """A row's measure with its difference to the baseline; the baseline's with its interval."""
+    one = found[name][measure]
+    if name not in differences[measure]:
+        return with_interval(one)
+    return f"{one.value:.3f} ({change(differences[measure][name])})"
+
+
 def comparison_table(found: Found, differences: Differences, settings: Mapping[str, str]) -> str:
     """Markdown: a row for each treatment; differences to the baseline that are not chance."""
     header = ["treatment", *(["setting"] if settings else []), *MEASURES.values()]
-    rows = []
-    for name, one in found.items():
-        cells = [title(name), *([settings[name]] if settings else [])]
-        for measure in MEASURES:
-            text = with_interval(one[measure])
-            if name != BASELINE:
-                difference = differences[measure][name]
-                change = signed(difference) if difference else "no difference"
-                text = f"{one[measure].value:.3f} ({change})"
-            cells.append(text)
-        rows.append(cells)
+    rows = [
+        [title(name), *([settings[name]] if settings else [])]
+        + [with_change(found, differences, name, measure) for measure in MEASURES]
+        for name in found
+    ]
     return markdown_table(header, rows)
 
 

@@ -28,8 +28,8 @@ def collect(words: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
             -, which is standard input.
 
     Returns:
-        Photos, videos, and the files of folders and globs that are neither (hidden ones left out),
-        in the order of the words, those of a folder sorted.
+        Photos, videos, and the files of folders and globs that are neither, in the order of the
+        words, those of a folder sorted; what is hidden in a folder is left out.
 
     Raises:
         InputError: a word names no file, or a folder or glob holds no photo and no video.
@@ -78,7 +78,12 @@ def _files(word: str) -> tuple[list[str], list[str]]:
     if is_photo_url or is_stream(word) or _is_pipe(word) or path.is_file():
         return [word], []
     if path.is_dir():
-        return _known(path.rglob("*"), f"{word}: no photo and no video in this folder")
+        visible = (
+            file
+            for file in path.rglob("*")
+            if not any(part[0] == "." for part in file.relative_to(path).parts)
+        )
+        return _known(visible, f"{word}: no photo and no video in this folder")
     if glob.has_magic(word):
         return _known(map(Path, glob.iglob(word, recursive=True)), f"{word}: nothing matches")
     raise InputError(f"{word}: no such file or folder.")
@@ -88,11 +93,7 @@ def _known(paths: Iterable[Path], otherwise: str) -> tuple[list[str], list[str]]
     suffixes = PHOTO_SUFFIXES | VIDEO_SUFFIXES
     files = sorted(path for path in paths if path.is_file())
     found = [str(path) for path in files if path.suffix.lower() in suffixes]
-    others = [
-        str(path)
-        for path in files
-        if path.suffix.lower() not in suffixes and not path.name.startswith(".")
-    ]
+    others = [str(path) for path in files if path.suffix.lower() not in suffixes]
     if not found:
         raise InputError(f"{otherwise}." + (f" {describe_passed_over(others)}" if others else ""))
     return found, others

@@ -1,26 +1,29 @@
 """FER-2013, or other labelled faces, as a plain data entry: parquet, audit columns and a card."""
 
 import json
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from datasets import ClassLabel, Dataset, Features, Image, Value
+from datasets import Dataset, Features, Image, Value
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from modeling import FerEfficientNetImageProcessor
 from training.data import (
     DataArguments,
+    FaceDataset,
     audit,
     class_names,
     copies_of,
     decode_splits,
+    is_packed,
     load_splits,
     summary_line,
 )
 from training.data.ferplus import COLUMNS
-from training.report import markdown_table
+from training.report import markdown_table, plain
+
+from . import PublishError
 
 KAGGLE = (
     "https://www.kaggle.com/c/"
@@ -31,6 +34,7 @@ AUDIT_COLUMNS = {
     "copy_of_training": "a training image is identical (false in the training split)",
     "blank": "all pixels are equal",
 }
+FEATURES = {"group": Value("int32"), "copy_of_training": Value("bool"), "blank": Value("bool")}
 TEMPLATE = Path(__file__).with_name("dataset_card_template.md")
 
 
@@ -46,7 +50,7 @@ def stage_dataset(
     statement: str,
 ) -> str:
     """
-    Writes data/<split>.parquet and README.md.
+    Writes data/<split>.parquet, data_report.json and README.md.
 
     Args:
         source, label_names, classes: of `load_fer2013`. ferplus_csv: FER+ votes to join.
@@ -55,61 +59,54 @@ def stage_dataset(
 
     Returns:
         The audit in one line.
+
+    Raises:
+        DataError: of `load_splits`. PublishError: the data are packed.
     """
-    splits = load_splits(
-        DataArguments(
-            dataset=source,
-            classes=classes,
-            label_names=label_names or [],
-            ferplus_csv=ferplus_csv,
-        )
+    data = DataArguments(
+        dataset=source, classes=classes, label_names=label_names or [], ferplus_csv=ferplus_csv
     )
+    if is_packed(data):
+        raise PublishError(
+            f"{source}: expected images as files, a CSV or parquet, but found a packed file, which "
+            "holds them decoded. Give the data that it was made from."
+        )
+    splits = load_splits(data)
     names = class_names(splits)
     decoded = decode_splits(splits, FerEfficientNetImageProcessor())
-    digests = {name: faces.digests for name, faces in decoded.items()}
-    groups = _groups(digests)
+    report, groups = audit(decoded, names), _groups(decoded)
     (folder / "data").mkdir(parents=True)
     for name, split in splits.items():
-        flat = decoded[name].images.flatten(1)
-        columns = {
-            "image": _encoded(split),
-            "label": split["label"][:],
-            "group": [groups.get(digest, -1) for digest in digests[name]],
-            "copy_of_training": _copies(name, digests).tolist(),
-            "blank": (flat.amax(1) == flat.amin(1)).tolist(),
+        blank = {*report["splits"][name]["blank_images"]}
+        copies = [False] * len(split)
+        if name != "train" and "train" in decoded:
+            copies = copies_of(decoded[name].digests, decoded["train"].digests).tolist()
+        marks = {
+            "group": [groups.get(digest, -1) for digest in decoded[name].digests],
+            "copy_of_training": copies,
+            "blank": [row in blank for row in range(len(split))],
         }
-        features = {
-            "image": Image(),
-            "label": ClassLabel(names=list(names)),
-            "group": Value("int32"),
-            "copy_of_training": Value("bool"),
-            "blank": Value("bool"),
-        }
-        if "ferplus_votes" in split.column_names:
-            columns["ferplus_votes"] = split["ferplus_votes"][:]
-            features["ferplus_votes"] = split.features["ferplus_votes"]
-        Dataset.from_dict(columns, features=Features(features)).to_parquet(
-            folder / "data" / f"{name}.parquet"
-        )
-    report = audit(decoded, names)
-    votes = any("ferplus_votes" in split.column_names for split in splits.values())
+        _with_marks(split, marks).to_parquet(folder / "data" / f"{name}.parquet")
+    votes = any(faces.votes is not None for faces in decoded.values())
     _card(report, names, repo_id, statement, votes, dataset_name).save(folder / "README.md")
     (folder / "data_report.json").write_text(json.dumps(report, indent=1) + "\n")
     return summary_line(report)
 
 
-def _groups(digests: dict[str, np.ndarray]) -> dict[str, int]:
+def _with_marks(split: Dataset, marks: Mapping[str, list]) -> Dataset:
+    """marks: values of `AUDIT_COLUMNS`."""
+    columns = {"image": _encoded(split), "label": split["label"][:], **marks}
+    features = {"image": Image(), "label": split.features["label"], **FEATURES}
+    if "ferplus_votes" in split.column_names:
+        columns["ferplus_votes"] = split["ferplus_votes"][:]
+        features["ferplus_votes"] = split.features["ferplus_votes"]
+    return Dataset.from_dict(columns, features=Features(features))
+
+
+def _groups(splits: Mapping[str, FaceDataset]) -> dict[str, int]:
     """Digest -> number, for digests that stand more than once; numbered by first appearance."""
-    times: dict[str, int] = defaultdict(int)
-    for digest in np.concatenate(list(digests.values())):
-        times[digest] += 1
+    times = Counter(digest for faces in splits.values() for digest in faces.digests)
     return {digest: i for i, digest in enumerate(d for d, n in times.items() if n > 1)}
-
-
-def _copies(name: str, digests: dict[str, np.ndarray]) -> np.ndarray:
-    if name == "train" or "train" not in digests:
-        return np.zeros(len(digests[name]), bool)
-    return copies_of(digests[name], digests["train"])
 
 
 def _encoded(split: Dataset) -> list[dict]:
@@ -165,16 +162,18 @@ def _card(
         + [split.get("copies_of_training_images", "")]
         for name, split in report["splits"].items()
     ]
+    labels = plain(", ".join(f"{i} {label}" for i, label in enumerate(label_names)))
     return DatasetCard.from_template(
         card_data,
         template_path=str(TEMPLATE),
-        title=title,
+        title=plain(title),
         fer2013=fer2013,
         evaluated=next((name for name in report["splits"] if name != "train"), ""),
-        labels=", ".join(f"{i} {label}" for i, label in enumerate(label_names)),
-        summary=summary_line(report) + ".",
+        labels=labels.replace("|", r"\|"),  # in a table, too
+        summary=plain(summary_line(report)) + ".",
         counts=markdown_table(
-            ["split", *label_names, "images", "blank", "copies of training images"], rows
+            ["split", *map(plain, label_names), "images", "blank", "copies of training images"],
+            rows,
         ),
         columns="\n".join(f"| `{name}` | {words} |" for name, words in columns.items()),
         repo_id=repo_id,

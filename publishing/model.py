@@ -20,8 +20,9 @@ from modeling import (
     FerEfficientNetImageProcessor,
 )
 from training.data import encode_png
-from training.report import markdown_table, predict_in_clean_process
+from training.report import markdown_table, plain, predict_in_clean_process
 from training.report.card import figures, robustness_text, usage
+from training.report.lineage import flags_of
 from training.report.provenance import provenance_of
 from training.report.quoted import ROBUSTNESS, quoted_results, quoted_robustness
 
@@ -73,7 +74,7 @@ def stage_model(
     for name in dict.fromkeys((*FILES[1:-1], *quoted)):
         (folder / name).write_text(FOLDERS.sub("", (run / name).read_text()))
     record = yaml.safe_load((run / "run.yaml").read_text())
-    flags = {name: value for group in record["arguments"].values() for name, value in group.items()}
+    flags = flags_of(record)
     cleaned = yaml.safe_dump(_without_folders(record), sort_keys=False, width=120)
     (folder / "run.yaml").write_text(cleaned)
     for file in CODE.glob("[!_]*.py"):
@@ -223,7 +224,7 @@ def _onnx_section(folder: Path, parity: Mapping) -> str:
     side, channels = processor.size["height"], processor.num_channels
     grey = "grey (ITU-R 601 luma)" if channels == 1 else "RGB"
     names = [*parity["rows"][0]["recalls"]]
-    header = ["", "largest difference", "accuracy", *names]
+    header = ["", "largest difference", "accuracy", *map(plain, names)]
     rows = [
         [row["name"], f"{row['difference']:.2g}", f"{row['accuracy']:.4f}"]
         + [f"{row['recalls'][name]:.3f}" for name in names]
@@ -238,7 +239,7 @@ def _onnx_section(folder: Path, parity: Mapping) -> str:
         f"Input `pixel_values`, float32 (N, {channels}, {side}, {side}): the face in {grey}, "
         "resized (bilinear, antialiased), divided by "
         f"255, minus {processor.image_mean}, divided by {processor.image_std}. Output `logits` "
-        f"(N, {len(names)}); softmax gives probabilities, in the order {', '.join(names)}. "
+        f"(N, {len(names)}); softmax gives probabilities, in the order {plain(', '.join(names))}. "
         f"{small * (len(rows) == 3)}Parity on the {parity['faces']:,} faces "
         f"of the {parity['split']} split, onnxruntime on the CPU: the largest difference in "
         "a probability from PyTorch's, accuracy, and the recall of each class.\n\n"

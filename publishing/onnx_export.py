@@ -31,7 +31,7 @@ from training.data import (
     paper_split,
     with_validation,
 )
-from training.evaluation import FerMetrics
+from training.evaluation import classification_metrics
 
 from . import PublishError
 from .onnx_kept import NAMES, PLACE, check_accuracy
@@ -244,16 +244,10 @@ def onnx_probabilities(file: Path, pixel_values: np.ndarray, batch: int = 256) -
 
 
 def _parity(
-    name: str,
-    found: np.ndarray,
-    expected: np.ndarray,
-    labels: np.ndarray,
-    label_names: list[str],
+    name: str, found: np.ndarray, expected: np.ndarray, labels: np.ndarray, label_names: list[str]
 ) -> dict:
     """found, expected: probabilities (N, classes); a row of `make_onnx`."""
-    figures = FerMetrics(label_names, bootstrap=0).compute(
-        predictions=np.log(np.maximum(found, 1e-30)), references=labels
-    )
+    figures = classification_metrics(found.argmax(axis=1), labels, label_names, bootstrap=0)
     return {
         "name": name,
         "difference": float(np.abs(found - expected).max()),

@@ -435,7 +435,8 @@ def _missing(file: str, what: str) -> str:
 def _markdown(rows: list[Sequence[str]]) -> str:
     header, *rest = rows
     lines = [header, ["---"] * len(header), *rest]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    cells = [[cell.replace("|", r"\|") for cell in line] for line in lines]  # a class's name
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
 
 
 def wide(markdown: str) -> str:

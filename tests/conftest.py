@@ -16,6 +16,7 @@ import torch
 
 from publishing import PublishError
 from publishing.space import check_links
+from tests.publishing.hub_server import HubServer
 from training.data import FaceDataset
 
 ROOT = Path(__file__).parents[1]
@@ -48,6 +49,15 @@ def make_faces():
         return FaceDataset(images, torch.as_tensor(labels))
 
     return make
+
+
+@pytest.fixture
+def hub():
+    """A Hub on loopback."""
+    server = HubServer()
+    yield server
+    server.shutdown()
+    server.server_close()
 
 
 @dataclass

@@ -12,7 +12,6 @@ import skimage.data
 from PIL import Image
 
 import train
-from tests.publishing.hub_server import HubServer
 from training.data import draw_faces
 
 ROOT = Path(__file__).parents[1]
@@ -33,14 +32,6 @@ served = Served(folder)
 (answer,) = served.faces([served.read(open(photo, "rb").read(), "photo.png")])
 print(json.dumps([served.labels, find(photo), answer]))
 """
-
-
-@pytest.fixture
-def hub():
-    server = HubServer()
-    yield server
-    server.shutdown()
-    server.server_close()
 
 
 def test_three_classes_go_the_whole_way(hub, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from training.arguments import parse_arguments
 from training.recipes import read_recipe
 
 ROOT = Path(__file__).parents[1]
-SHIPPED = ROOT / "configs" / "model"
+SHIPPED, GPU = (ROOT / "configs" / name for name in ("model", "model_gpu"))
 
 
 class FakeTrain:
@@ -269,19 +269,25 @@ def test_imagenet_weights_out_of_reach_are_told_before_training(imagenet_chain, 
     assert fake.trained == ["1_first"]
 
 
-# the chain that ships
-
-
-def test_each_shipped_stage_needs_only_earlier_ones():
-    stages = train_chain.read_chain(SHIPPED, [], None)
-    assert [stage.name[:2] for stage in stages] == [f"{number}_" for number in range(1, 9)]
-    folders = []
+@pytest.mark.parametrize("folder", [SHIPPED, GPU])
+def test_each_stage_needs_only_earlier_ones(folder):
+    stages, folders = train_chain.read_chain(folder, ["--use_cpu"], None), []
     for stage in stages:
         assert set(stage.needs) <= set(folders), stage.name
         folders.append(str(stage.folder))
     needed = {need for stage in stages for need in stage.needs}
     assert needed == set(folders[:-1])  # none is trained for nothing
+
+
+# the chain that ships
+
+
+def test_the_shipped_stages_and_where_they_start():
+    stages = train_chain.read_chain(SHIPPED, [], None)
+    assert [stage.name[:2] for stage in stages] == [f"{number}_" for number in range(1, 9)]
     assert [stage.name for stage in stages if not stage.needs] == ["1_scratch", "4_imagenet"]
+    others = {path.stem for path in GPU.glob("[0-9]*.yaml")}
+    assert not others & {stage.name for stage in stages}  # they have folders of their own
 
 
 def test_no_line_of_a_shipped_stage_repeats_its_base():

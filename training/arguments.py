@@ -25,14 +25,7 @@ from .network import ModelArguments
 from .recipes import read_recipe, unknown_name
 from .refused import refuse_flags
 from .targets import TargetArguments
-from .treatments import (
-    Loss,
-    TreatmentArguments,
-    find_loss,
-    flag_fields,
-    losses,
-    soft_label_losses,
-)
+from .treatments import Loss, TreatmentArguments, find_loss, flag_fields, losses, soft_label_losses
 
 USAGE = "train.py [RECIPE.yaml] [--flag value ...]"
 METAVARS = {int: "N", float: "X", string_to_bool: "true|false"}
@@ -47,17 +40,8 @@ COMMON_FLAGS = (
 # Beginnings of the names of arguments that do not change what a run learns.
 NOT_RECIPE = (
     *("output_dir", "overwrite", "resume_from_checkpoint", "dataset", "skip_bad_rows"),
-    "memory_gb",
-    *(
-        "logging_",
-        "log_",
-        "report_to",
-        "run_name",
-        "project",
-        "trackio",
-        "disable_tqdm",
-        "local_rank",
-    ),
+    *("memory_gb", "logging_", "log_", "report_to", "run_name", "project", "trackio"),
+    *("disable_tqdm", "local_rank"),
     *("save_", "eval_strategy", "eval_steps", "eval_delay", "push_to_hub", "hub_", "skip_memory"),
     *("dataloader_num_workers", "dataloader_p"),  # pin_memory, persistent_workers, prefetch_factor
     "ddp_find_unused_parameters",
@@ -117,9 +101,8 @@ class FerTrainingArguments(TrainingArguments):
     save_total_limit: int | None = arg(2, "Checkpoints kept.")
     logging_steps: float = arg(20, "Steps between log lines; below 1, a fraction of the run.")
     report_to: str = arg("tensorboard", "Where to log: tensorboard, wandb, ..., none.")
-    label_names: list[str] | None = field(
-        default=None, init=False
-    )  # here the flag names the classes of the data
+    # here the flag names the classes of the data
+    label_names: list[str] | None = field(default=None, init=False)
     dataloader_pin_memory: bool = arg(
         False,
         "With a GPU, leave the training images on the host and pin each batch. By default they lie "

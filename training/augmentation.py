@@ -89,10 +89,7 @@ class BatchAugmentation:
         mirror = 1 - 2 * (torch.rand(n, device=device) < self.flip).float()
         cos, sin = torch.cos(angle) / size, torch.sin(angle) / size
         # affine_grid's units: the image spans [-1, 1], so a shift of t sides is 2 t
-        shift_x, shift_y = (
-            2 * self.translate * _symmetric(n, device),
-            2 * self.translate * _symmetric(n, device),
-        )
+        shift_x, shift_y = (2 * self.translate * _symmetric(n, device) for _ in range(2))
         rows = [mirror * cos, -mirror * sin, shift_x, sin, cos, shift_y]
         matrix = torch.stack(rows, dim=1).view(n, 2, 3)
         grid = F.affine_grid(matrix, list(images.shape), align_corners=False)

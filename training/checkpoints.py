@@ -58,6 +58,14 @@ def last_whole_checkpoint(folder: Path) -> Path | None:
     return next(filter(is_whole, checkpoints(folder)), None)
 
 
+def how_to_resume(folder: str | Path) -> str:
+    """Of a run that ended early, in a sentence."""
+    kept = last_whole_checkpoint(Path(folder))
+    if kept is None:
+        return "There is no checkpoint to resume from yet."
+    return f"{kept} is whole: --resume_from_checkpoint true goes on from there."
+
+
 def resume_point(wanted: str | None, folder: Path) -> tuple[Path | None, str]:
     """
     Args:

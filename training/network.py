@@ -125,7 +125,8 @@ def load_saved_model(
     if label_names is not None and names != tuple(label_names):
         raise SystemExit(
             f"{source}: its classes are {', '.join(names)}; expected those of the data, "
-            f"{', '.join(label_names)}, in this order."
+            f"{', '.join(label_names)}, in this order. --label_names with the model's classes "
+            "gives data their order, and those that the data lack."
         )
     if cosine_scale is not None and network.config.cosine_scale != cosine_scale:
         raise SystemExit(
@@ -213,11 +214,7 @@ def round_weights(network: Network, dtype: torch.dtype) -> None:
 
 
 def save_network(
-    network: Network,
-    processor: Processor,
-    folder: Path,
-    *,
-    dtype: torch.dtype,
+    network: Network, processor: Processor, folder: Path, *, dtype: torch.dtype
 ) -> None:
     """
     config.json, model.safetensors, preprocessor_config.json and the modeling code; no pickle.
@@ -250,9 +247,7 @@ def _average(network: Network, model: ModelArguments) -> None:
 
 
 def _set_image_size(
-    config: modeling.FerEfficientNetConfig,
-    processor: Processor,
-    side: int,
+    config: modeling.FerEfficientNetConfig, processor: Processor, side: int
 ) -> None:
     """Of a saved model: the same weights convolve images of any size."""
     config.image_size, processor.size = side, {"height": side, "width": side}
@@ -283,9 +278,7 @@ def _load_imagenet_weights(network: Network, pretrained: str) -> None:
         ) from error
 
 
-def _imagenet_statistics(
-    network: Network,
-) -> tuple[list, list]:
+def _imagenet_statistics(network: Network) -> tuple[list, list]:
     """Mean and standard deviation that the weights were trained with; their averages for grey."""
     mean, std = (list(network.backbone.pretrained_cfg[key]) for key in ("mean", "std"))
     if network.config.num_channels == 1:

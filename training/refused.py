@@ -11,12 +11,8 @@ from .recipes import unknown_name
 METRICS = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "ece")
 RECALL = "recall_"
 OF_OPTIM = (
-    "optim",
-    "optim_args",
-    "optim_target_modules",
-    "adam_beta1",
-    "adam_beta2",
-    "adam_epsilon",
+    *("optim", "optim_args", "optim_target_modules"),
+    *("adam_beta1", "adam_beta2", "adam_epsilon"),
 )
 _NOT_WHOLE = "leaves out what resuming, the averaged weights and the report need; leave it out. "
 _ROUNDS = (

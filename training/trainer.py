@@ -14,21 +14,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from timm.optim import get_optimizer_class, get_optimizer_info
 from timm.utils import ModelEmaV3
-from transformers import (
-    EvalPrediction,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from .augmentation import BatchAugmentation
 from .checkpoints import (
     RUN_STATE_FILE,
     TrainingError,
     find_best_beside,
+    how_to_resume,
     is_whole,
-    last_whole_checkpoint,
     read_run_state,
     recipe_changes,
     remove,
@@ -183,7 +177,8 @@ class FerTrainer(Trainer):
         if not torch.isfinite(loss_of_all):  # before the optimizer's step: weights still good
             raise TrainingError(
                 f"The loss of step {self.state.global_step + 1} is {loss_of_all.item()}, "
-                f"learning rate {self._get_learning_rate():.3g}. {self._way_on()} "
+                f"learning rate {self._get_learning_rate():.3g}. "
+                f"{how_to_resume(self.args.output_dir)} "
                 "--max_grad_norm 1 may help, or a new run from its weights (--model_name_or_path) "
                 "with a smaller --learning_rate."
             )
@@ -374,14 +369,8 @@ class FerTrainer(Trainer):
             remove(folder)
         raise TrainingError(
             f"{folder} could not be written ({first_line(error)}) and was removed. "
-            f"{self._way_on()} Make room first."
+            f"{how_to_resume(folder.parent)} Make room first."
         ) from error
-
-    def _way_on(self) -> str:
-        kept = last_whole_checkpoint(Path(self.args.output_dir))
-        if kept is None:
-            return "There is no checkpoint to resume from yet."
-        return f"{kept} is whole: --resume_from_checkpoint true goes on from there."
 
 
 def _whole_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

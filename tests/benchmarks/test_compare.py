@@ -46,12 +46,12 @@ def test_differences_that_are_none_are_called_so(make_run, tmp_path, capsys):
     runs = [
         make_run("first", [0.8, 0.8, 0.8]),
         make_run("better", [0.8, 0.8, 1.0]),
-        make_run("same", [0.8, 0.8, 0.8], seed=4),
+        make_run("$same^$", [0.8, 0.8, 0.8], seed=4),
     ]
     compare.main([*map(str, runs), "--output_dir", str(tmp_path / "out")])
     text = (tmp_path / "out" / "compare.md").read_text()
     assert text in capsys.readouterr().out
-    assert "(+0.0" in row_of(text, "better")[1] and "no difference" in row_of(text, "same")[1]
+    assert "(+0.0" in row_of(text, "better")[1] and "no difference" in row_of(text, "$same^$")[1]
     calm, asleep = row_of(text, "calm"), row_of(text, "asleep")
     assert "no difference" in calm[2] and "1.000 (+0." in asleep[2]
     assert "no difference" in asleep[3] and "[" in asleep[1]

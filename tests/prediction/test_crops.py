@@ -38,15 +38,23 @@ def files(folder):
 
 
 def test_crops_keep_class_folder_name_and_number(photos, tmp_path, capsys):
+    (photos / "tense" / "z.jpg").touch()  # unreadable: counted as that, not as without a face
     table = tmp_path / "faces.csv"
-    assert run(photos, "--crops", tmp_path / "crops", "--csv", table) == 0
+    assert run(photos, "--crops", tmp_path / "crops", "--csv", table) == 1
     expected = ["calm/x.png_1.png", "calm/x.tif_1.png", "calm/x.tif_2.png", "tense/y_1.png"]
     assert files(tmp_path / "crops") == expected
     said = capsys.readouterr()
     assert "1 photos gave no face; 1 gave several" in said.err
     assert str(tmp_path / "crops") in said.out.splitlines()[-1]
     faces = [(row["file"][-5:], row["face"]) for row in csv.DictReader(table.open())]
-    assert faces == [("x.png", "1"), ("x.tif", "1"), ("x.tif", "2"), ("z.png", "0"), ("y.png", "1")]
+    assert faces == [
+        ("x.png", "1"),
+        ("x.tif", "1"),
+        ("x.tif", "2"),
+        ("z.png", "0"),
+        ("y.png", "1"),
+        ("z.jpg", ""),
+    ]
 
 
 def test_training_reads_what_the_model_was_given(photos, tmp_path, monkeypatch, own_cache):

@@ -296,7 +296,9 @@ def test_inputs(album, monkeypatch):
 
 
 def test_of_a_folder_only_photos_and_videos_count(tmp_path):
-    for name in ("a.JPG", "b.webp", "c.pdf", "d.h5", "e.txt", "f.mpg", "g.HEIC", "h.txt", ".i.txt"):
+    (tmp_path / ".trash").mkdir()
+    for name in ("a.JPG", "b.webp", "c.pdf", "d.h5", "e.txt", "f.mpg", "g.HEIC", "h.txt", ".i.txt",
+                 "._a.jpg", ".trash/j.png"):  # fmt: skip
         (tmp_path / name).touch()
     photos, videos, passed_over = collect([str(tmp_path)])
     assert [Path(photo).name for photo in photos] == ["a.JPG", "b.webp", "g.HEIC"]

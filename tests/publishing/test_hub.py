@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.publishing.hub_server import HubServer, files_of
+from tests.publishing.hub_server import files_of
 
 ROOT = Path(__file__).parents[2]
 PUBLISH = """
@@ -25,14 +25,6 @@ except PublishError as error:
     print("PublishError", error)
 print("waited", waited)
 """
-
-
-@pytest.fixture
-def hub():
-    server = HubServer()
-    yield server
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture

@@ -26,13 +26,14 @@ from modeling import FerEfficientNetForImageClassification, FerEfficientNetImage
 from publishing import PublishError, onnx_kept
 from publishing.model import _without_folders, without_poor_int8
 from publishing.onnx_export import onnx_faces, quantize
-from tests.publishing.hub_server import HubServer, files_of
+from tests.publishing.hub_server import files_of
 from training.data import (
     LABELS,
     decode_split,
     draw_faces,
     encode_png,
     load_fer2013,
+    packed,
     with_validation,
 )
 from training.data.splits import paper_split
@@ -87,14 +88,6 @@ def staged(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("dry") / "run"
     push_to_hub.main(MODEL + [str(run), "--tag", "v1", "--dry_run", str(folder)])
     return folder
-
-
-@pytest.fixture
-def hub():
-    server = HubServer()
-    yield server
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture
@@ -318,7 +311,7 @@ def test_data_entry_goes_up_private_and_comes_back(at_hub, hub, tmp_path):
 
 def test_a_data_entry_of_other_classes_is_named_and_has_no_word_of_fer2013(at_hub, tmp_path):
     faces = draw_faces(np.array([0, 1, 1]), ["neutral", "sad"], seed=0)
-    for name, face in zip(("calm/a.png", "sad/b.png", "sad/c.png"), faces):
+    for name, face in zip(("<b>|calm/a.png", "sad/b.png", "sad/c.png"), faces):
         (tmp_path / "faces" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "faces" / name).write_bytes(encode_png(face))
     entry = ["dataset", str(tmp_path / "faces"), "--repo_id", "me/moods", "--classes", "any"]
@@ -330,9 +323,10 @@ def test_a_data_entry_of_other_classes_is_named_and_has_no_word_of_fer2013(at_hu
     stored = datasets.Dataset.from_parquet(
         str(look / "data" / "train.parquet"), cache_dir=str(tmp_path)
     )
-    assert stored.features["label"].names == ["calm", "sad"] and stored["label"][:] == [0, 1, 1]
+    assert stored.features["label"].names == ["<b>|calm", "sad"] and stored["label"][:] == [0, 1, 1]
     card = (look / "README.md").read_text()
     assert "# Moods with its flaws marked" in card and "FER" not in card and "fer2013" not in card
+    assert r"| `label` | 0 \<b>\|calm, 1 sad |" in card and r"| split | \<b>\|calm | sad |" in card
 
 
 def test_space_is_pinned_to_the_models_commit(at_hub, hub, run, tmp_path):
@@ -376,6 +370,10 @@ def edit(name, old, new):
     return change
 
 
+def remove(name):
+    return lambda run: (run / name).unlink()
+
+
 def not_a_number(run):
     weights = load_file(run / "model.safetensors")
     name = next(name for name in weights if name.endswith("weight"))
@@ -386,7 +384,7 @@ def not_a_number(run):
 @pytest.mark.parametrize(
     "harm, words",
     [
-        (lambda run: (run / "model.safetensors").unlink(), "model.safetensors missing"),
+        (remove("model.safetensors"), "model.safetensors missing"),
         (lambda run: os.truncate(run / "model.safetensors", 1000), "is not whole"),
         (lambda run: (run / "pytorch_model.bin").touch(), "pytorch_model.bin may run code"),
         (edit("run.yaml", "seed:", f"token: hf_{'a' * 34}\nseed:"), "run.yaml holds a token"),
@@ -436,22 +434,6 @@ def test_results_on_the_test_split_go_along_and_come_first(tested, tmp_path):
     assert validation.source_url == f"{place}/all_results.json"
 
 
-@pytest.mark.parametrize(
-    "harm, words",
-    [
-        (edit("test_results.json", "0.123456", "0.2"), "but test_results.json says 0.2: the card"),
-        (edit("test_results.json", "0.0625", "0.2"), "expected the figures of test_results.json"),
-        (edit("test_results.json", '"test"', '"train"'), "but test_results.json says None"),
-        (lambda run: (run / "test_results.json").unlink(), "but test_results.json says None"),
-    ],
-)
-def test_a_card_that_quotes_other_test_results_is_refused(tested, tmp_path, harm, words):
-    harm(tested)
-    with pytest.raises(PublishError, match=words) as refused:
-        push_to_hub.main(MODEL + [str(tested), "--no_onnx", "--dry_run", str(tmp_path / "dry")])
-    assert f"python -m training.report.card {tested}" in str(refused.value)
-
-
 def test_test_results_that_the_card_does_not_quote_yet_are_refused(run, tested, tmp_path):
     shutil.copyfile(run / "README.md", tested / "README.md")
     with pytest.raises(PublishError, match="expected the figures of test_results.json"):
@@ -487,18 +469,27 @@ def test_robustness_goes_along_and_stays_on_the_card(robust, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "harm, words",
+    "quoted, harm, words",
     [
-        (edit("robustness.json", "0.125", "0.2"), "but this is not there:\nUnder 4 shifts"),
-        (edit("robustness.json", '"weights_sha256": "', '"weights_sha256": "0'), "quotes robust"),
-        (lambda run: (run / "robustness.json").unlink(), "quotes robustness.json, which is not"),
+        (
+            "tested",
+            edit("test_results.json", "0.123456", "0.2"),
+            "but test_results.json says 0.2: t",
+        ),
+        ("tested", edit("test_results.json", "0.0625", "0.2"), "the figures of test_results.json"),
+        ("tested", edit("test_results.json", '"test"', '"train"'), "test_results.json says None"),
+        ("tested", remove("test_results.json"), "but test_results.json says None"),
+        ("robust", edit("robustness.json", "0.125", "0.2"), "not there:\nUnder 4 shifts"),
+        ("robust", edit("robustness.json", 'sha256": "', 'sha256": "0'), "quotes robustness.json"),
+        ("robust", remove("robustness.json"), "quotes robustness.json, which is not"),
     ],
 )
-def test_a_card_that_quotes_another_robustness_is_refused(robust, tmp_path, harm, words):
-    harm(robust)
+def test_a_card_that_quotes_other_results_is_refused(request, tmp_path, quoted, harm, words):
+    run = request.getfixturevalue(quoted)
+    harm(run)
     with pytest.raises(PublishError, match=words) as refused:
-        push_to_hub.main(MODEL + [str(robust), "--no_onnx", "--dry_run", str(tmp_path / "dry")])
-    assert f"python -m training.report.card {robust}" in str(refused.value)
+        push_to_hub.main(MODEL + [str(run), "--no_onnx", "--dry_run", str(tmp_path / "dry")])
+    assert f"python -m training.report.card {run}" in str(refused.value)
 
 
 def test_a_card_of_before_its_results_had_a_source_is_still_published(run, tmp_path):
@@ -727,6 +718,19 @@ def test_wrong_commands_say_what_is_missing(capsys, argv, words):
         push_to_hub.main(argv)
     said = capsys.readouterr()
     assert words in said.err and TOKEN not in said.out + said.err
+
+
+def test_a_packed_file_is_no_data_entry(tmp_path):
+    packed.main(
+        ["--dataset", "synthetic", "--synthetic_images", "70"]
+        + ["--out", str(tmp_path / "faces.safetensors")]
+    )
+    with pytest.raises(PublishError, match="but found a packed file, which holds them decoded"):
+        push_to_hub.main(
+            ["dataset", str(tmp_path / "faces.safetensors"), "--repo_id", "me/x"]
+            + ["--dry_run", str(tmp_path / "dry")]
+        )
+    assert not (tmp_path / "dry").exists()
 
 
 def test_a_clone_without_links_is_told_what_to_do(tmp_path):

@@ -68,6 +68,13 @@ def test_any_number_of_classes(made, number):
     assert confused.table[1][:3] == ["class 0", "9", "1"]
 
 
+def test_a_name_with_a_bar_is_one_cell(monkeypatch):
+    monkeypatch.syspath_prepend(str(SPACE))
+    import story
+
+    assert story._markdown([["class"], ["a|b"]]) == "| class |\n| --- |\n| a\\|b |"
+
+
 def test_a_confusion_matrix_of_other_classes_is_left_out(made):
     matrix = confusion(["no", "yes"])
     assert made(LABELS, all_results={"eval_confusion_matrix": matrix})[2].chart is None

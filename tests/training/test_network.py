@@ -113,6 +113,7 @@ def test_an_evaluation_refuses_other_classes_or_another_order(saved):
     for names in (("angry", "calm"), ("calm", "angry", "happy")):
         expected = (
             f"its classes are angry, calm, happy; expected .*{', '.join(names)}, in this order"
+            r"\. --label_names with the model's classes gives "
         )
         with pytest.raises(SystemExit, match=expected):
             build_network(arguments, names, cosine_scale=None, training=False)

@@ -222,6 +222,18 @@ def test_only_a_later_ctrl_c_ends_at_once(monkeypatch):
         stop._note(signal.SIGINT, None)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_ctrl_c_before_the_training_says_what_there_is(tmp_path, monkeypatch, capsys, whole):
+    monkeypatch.setattr(train, "load_splits", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr("training.checkpoints.is_whole", lambda checkpoint: whole)
+    (tmp_path / LAST).mkdir()
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path, "--resume_from_checkpoint", "true")
+    assert stopped.value.code == 130
+    said = "is whole: --resume_from_checkpoint true" if whole else "There is no checkpoint"
+    assert said in capsys.readouterr().err
+
+
 def test_a_broken_checkpoint_is_passed_over_and_said(tmp_path, undisturbed):
     for number in (10, 12):
         os.symlink(undisturbed / f"checkpoint-{number}", tmp_path / f"checkpoint-{number}")

@@ -49,10 +49,8 @@ class _DepthwiseConv2d(torch.autograd.Function):
 def _weight_gradient(x, grad, weight, stride, padding) -> torch.Tensor:
     """dL/dw[c, 0, i, j] = sum_{n, y, x} input[n, c, y s + i - p, x s + j - p] grad[n, c, y, x]."""
     result = torch.zeros_like(weight)
-    x, grad = (
-        x.permute(0, 2, 3, 1),
-        grad.permute(0, 2, 3, 1),
-    )  # (N, H, W, C): contiguous in channels_last
+    # (N, H, W, C): contiguous in channels_last
+    x, grad = (tensor.permute(0, 2, 3, 1) for tensor in (x, grad))
     for i in range(weight.shape[2]):
         top, bottom = overlap(i, x.shape[1], grad.shape[1], stride[0], padding[0])
         for j in range(weight.shape[3]):
@@ -87,17 +85,12 @@ def use_small_map_gradient(model: nn.Module) -> int:
     """
     switched = 0
     for module in model.modules():
-        if (
-            type(module) is not nn.Conv2d
-            or module.bias is not None
-            or isinstance(module.padding, str)
-            or module.padding_mode != "zeros"
-        ):
+        if type(module) is not nn.Conv2d:
             continue
-        if module.groups == module.in_channels == module.out_channels > 1 and module.dilation == (
-            1,
-            1,
-        ):
+        depthwise = module.groups == module.in_channels == module.out_channels > 1
+        plain = module.bias is None and module.dilation == (1, 1)
+        padded = module.padding_mode == "zeros" and not isinstance(module.padding, str)
+        if depthwise and plain and padded:
             module.__class__ = SmallMapDepthwiseConv2d
             switched += 1
     return switched

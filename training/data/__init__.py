@@ -6,14 +6,7 @@ import importlib
 
 from .arguments import DataArguments
 from .audit import audit, copies_of, summary_line
-from .dataset import (
-    FaceDataset,
-    class_names,
-    decode_split,
-    decode_splits,
-    is_packed,
-    load_splits,
-)
+from .dataset import FaceDataset, class_names, decode_split, decode_splits, is_packed, load_splits
 from .ferplus import join_votes, label_by_majority, vote_shares
 from .prepare import prepare_splits
 from .schema import (

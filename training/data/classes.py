@@ -77,6 +77,10 @@ def read_labels(split: Dataset, where: str, label_names: Sequence[str] | None) -
         if not _are_numbers(split.unique("label")):
             return Labels(where, values, None, files)
         values = [None if value is None else int(value) for value in values]
+    if isinstance(feature, ClassLabel):  # whose numbers may be sorted as words: 1, 10, 2
+        numbers = sorted(feature.names, key=int)
+        place = {i: numbers.index(name) for i, name in enumerate(feature.names)}
+        values = [place.get(value, value) for value in values]
     if not label_names:
         found = sorted({int(name) for name in _names_of(split) if name is not None})
         raise DataError(
@@ -98,7 +102,7 @@ def _listed(names: Sequence[str | int], most: int = 8) -> str:
 
 
 def _are_numbers(names: Sequence[str | None]) -> bool:
-    return all(name is None or str(name).strip().isdigit() for name in names)
+    return all(name is None or str(name).strip().isdecimal() for name in names)
 
 
 def count_from_zero(splits: Mapping[str, Labels]) -> None:
@@ -133,7 +137,8 @@ def own_classes(
         raise DataError(f"{source}: expected {expected} in every split, but found {found}.")
     if len(set(names)) < len(names) or not all(names):
         raise DataError(
-            f"{source}: expected a name for each class, each once, but found {', '.join(names)}."
+            f"{source}: expected a name for each class, each once, but found "
+            f"{', '.join(name or 'an empty one' for name in names)}."
         )
     if not 2 <= len(names) <= MOST_CLASSES:
         raise DataError(

@@ -13,9 +13,9 @@ import torch
 
 from .. import modeling
 from .arguments import DataArguments
-from .ferplus import join_votes, label_by_majority
+from .ferplus import join_votes, label_by_majority, read_votes
 from .held import HeldImages, ImageRows
-from .schema import FERPLUS_VOTES, LABELS, BadRow, DataError, first_line, note_bad_row
+from .schema import LABELS, BadRow, DataError, first_line, note_bad_row
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -261,6 +261,8 @@ def _decode_into(
 
 def _decode(value: dict | None, processor, where: str) -> torch.Tensor:
     try:
+        if value is None:
+            raise ValueError("there is none")
         path, content = value["path"], value["bytes"]
         if content is None and not Path(path).is_file():  # of a data set that is not local
             from .features import FEATURES
@@ -277,10 +279,4 @@ def _votes(split: "Dataset", name: str) -> torch.Tensor | None:
     """FER+ votes, float32 (N, 10); zeros for an image without."""
     if "ferplus_votes" not in split.column_names:
         return None
-    votes = [row or [0] * FERPLUS_VOTES for row in split["ferplus_votes"][:]]
-    if odd := [row for row, found in enumerate(votes) if len(found) != FERPLUS_VOTES]:
-        raise DataError(
-            f"{name}, row {odd[0]}: expected {FERPLUS_VOTES} numbers in ferplus_votes or none, "
-            f"but found {len(votes[odd[0]])}."
-        )
-    return torch.tensor(votes, dtype=torch.float32)
+    return torch.from_numpy(read_votes(split, name)).float()

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .schema import LABELS, SPLIT_NAMES, DataError
+from .schema import FERPLUS_VOTES, LABELS, SPLIT_NAMES, DataError
 
 if TYPE_CHECKING:
-    from datasets import DatasetDict
+    from datasets import Dataset, DatasetDict
 
 COLUMNS = (
     "neutral", "happiness", "surprise", "sadness", "anger",
@@ -25,7 +25,6 @@ COLUMNS = (
 OF_LABELS = [4, 5, 6, 1, 3, 2, 0]  # the column of each of `LABELS`
 FERPLUS_LABELS = (*LABELS, "contempt")
 OF_FERPLUS_LABELS = [*OF_LABELS, 7]
-UNKNOWN = [8, 9]  # the columns of "unknown" and of "no face"
 
 
 def join_votes(splits: "DatasetDict", file: str | Path) -> "DatasetDict":
@@ -105,17 +104,38 @@ def label_by_majority(splits: "DatasetDict", source: str, record: dict) -> "Data
                 "column ferplus_votes. Add --ferplus_csv fer2013new.csv "
                 "(github.com/microsoft/FERPlus) to Kaggle's fer2013.csv."
             )
-        votes = [row or [0] * len(COLUMNS) for row in split["ferplus_votes"][:]]
-        labels = majority(np.array(votes))
+        labels = majority(read_votes(split, f"{source} [{name}]"))
         rows = np.flatnonzero(labels >= 0)
         if not len(rows):
-            raise DataError(f"{source} [{name}]: no image has a majority of FER+ votes.")
+            raise DataError(
+                f"{source} [{name}]: no image has a majority of FER+ votes. Ten votes an image are "
+                f"expected, in the order {', '.join(COLUMNS)}."
+            )
         left_out[name] = len(split) - len(rows)
         feature = ClassLabel(names=list(FERPLUS_LABELS))
         kept = split.select(rows).remove_columns("label")
         labelled[name] = kept.add_column("label", labels[rows].tolist(), feature=feature)
     record["images_without_ferplus_majority"] = left_out
     return DatasetDict(labelled)
+
+
+def read_votes(split: "Dataset", where: str) -> np.ndarray:
+    """
+    (N, 10) of the column `ferplus_votes`; zeros for an image without.
+
+    Raises:
+        DataError: a row has anything else.
+    """
+    votes = split["ferplus_votes"][:]
+    for row, found in enumerate(votes):
+        counts = found if isinstance(found, list) else [found]
+        fit = all(isinstance(one, int | float) and one >= 0 for one in counts)
+        if found and not (fit and len(counts) == FERPLUS_VOTES):
+            raise DataError(
+                f"{where}, row {row}: expected {FERPLUS_VOTES} numbers in ferplus_votes or none, "
+                f"but found {found}."
+            )
+    return np.array([found or [0] * FERPLUS_VOTES for found in votes])
 
 
 def majority(votes: np.ndarray) -> np.ndarray:

@@ -3,11 +3,18 @@
 from collections import defaultdict
 from pathlib import Path
 
+import PIL.Image
 from datasets import Dataset, Features, Image, Value
 
+from .. import modeling
 from .schema import PUBLISHED_COUNTS, SPLIT_NAMES, BadRow, DataError, note_bad_row
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+SUFFIXES = PIL.Image.registered_extensions()
+# of the formats that are read, and phones' HEIC: the reader says what it needs for that
+IMAGE_SUFFIXES = {
+    suffix for suffix, name in SUFFIXES.items() if name in modeling.photo_reading.FORMATS
+}
+IMAGE_SUFFIXES |= {".heic", ".heif", ".mpo"}
 # The folder's name, and the file's as messages call it.
 TREE = Features({"image": Image(), "label": Value("string"), "file": Value("string")})
 
@@ -15,7 +22,11 @@ TREE = Features({"image": Image(), "label": Value("string"), "file": Value("stri
 def load_image_tree(path: Path, skipped: list[str] | None) -> dict[str, Dataset]:
     """root/[split/]class/image; Kaggle's copies keep the split in names (PublicTest_123.jpg)."""
     rows: dict[str, dict[str, list]] = defaultdict(lambda: {name: [] for name in TREE})
-    files = sorted(file for file in path.rglob("*") if file.is_file() and file.name[0] != ".")
+    files = sorted(
+        file
+        for file in path.rglob("*")
+        if file.is_file() and not any(part[0] == "." for part in file.relative_to(path).parts)
+    )
     if not any(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
         found = sorted(entry.name for entry in path.iterdir())[:8]
         raise DataError(

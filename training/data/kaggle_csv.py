@@ -94,7 +94,7 @@ def _parse_kaggle_row(
     if len(row) <= max(columns):
         raise BadRow(f"{where}: expected at least {max(columns) + 1} fields, but found {len(row)}.")
     emotion, text, usage = (row[column] for column in columns)
-    if not emotion.strip().isdigit() or int(emotion) >= len(LABELS):
+    if not emotion.strip().isdecimal() or int(emotion) >= len(LABELS):
         raise BadRow(
             f"{where}: emotion must be a number from 0 to {len(LABELS) - 1}, but it is {emotion!r}."
         )

@@ -167,7 +167,9 @@ def _named(split: Dataset, where: str) -> Dataset:
     """The columns that are used, by their own names here; images as `datasets` knows them."""
     if len(split) == 0:
         raise DataError(f"{where}: the split is empty; expected at least one image.")
-    image = _find_column(split, ("image", "img", "jpg", "png"), _holds_images, where, "an image")
+    image = _find_column(
+        split, ("image", "img", "jpg", "png"), _holds_images, where, "an image column"
+    )
     label = _find_column(
         split,
         ("label", "labels", "emotion", "expression", "class"),
@@ -176,7 +178,7 @@ def _named(split: Dataset, where: str) -> Dataset:
             or (isinstance(f, datasets.Value) and ("string" in f.dtype or "int" in f.dtype))
         ),
         where,
-        "a label",
+        "a label column (words or integers)",
     )
     more = [name for name in ("ferplus_votes", "file") if name in split.column_names]
     split = split.select_columns([image, label, *more])
@@ -219,7 +221,7 @@ def _find_column(
         if name in fitting:
             return name
     raise DataError(
-        f"{where}: expected {what} column named one of {', '.join(names)}, but found "
+        f"{where}: expected {what} named one of {', '.join(names)}, but found "
         + ", ".join(f"{name} ({feature})" for name, feature in split.features.items())
     )
 

@@ -91,7 +91,8 @@ def split_data(
     if empty := [name for c, name in enumerate(names) if not (train.labels == c).any()]:
         raise DataError(
             f"{arguments.dataset}: the train split has no image of {', '.join(empty)}; "
-            "expected every class."
+            "expected every class. Add some, or take the class out of the other splits and of "
+            "--label_names."
         )
     development = splits.get("development")
     return RunData(train, evaluation, arguments.eval_split, copies, record, before, development)
@@ -136,7 +137,7 @@ def with_validation(
     if not len(held_out):
         raise DataError(
             "There is no validation split, and none can be made: expected two different training "
-            "images of some class, but found none."
+            "images of some class, but found none. Add images, or a folder validation/."
         )
     return {"train": kept, "validation": held_out} | {
         name: faces for name, faces in splits.items() if name != "train"

@@ -2,14 +2,7 @@
 
 from .calibration import calibrate, certainty_figures, prior_figures
 from .metrics import classification_metrics, expected_calibration_error
-from .results import (
-    copied_splits,
-    evaluate,
-    evaluation_results,
-    recall_table,
-    result_line,
-    summary,
-)
+from .results import copied_splits, evaluate, evaluation_results, recall_table, result_line, summary
 
 
 def __getattr__(name: str):

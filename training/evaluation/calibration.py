@@ -106,5 +106,5 @@ def prior_figures(
         logits: (N, C) under this prior. labels: (N,).
     """
     predictions = logits if prior == "train" else logits.argmax(axis=1)
-    figures = classification_metrics(predictions, labels, label_names, bootstrap=0, seed=0)
+    figures = classification_metrics(predictions, labels, label_names, bootstrap=0)
     return {f"eval_{prior}_prior_{name}": value for name, value in figures.items()}

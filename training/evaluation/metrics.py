@@ -30,24 +30,12 @@ def classification_metrics(
     Returns a dict of `accuracy`, `balanced_accuracy`, `macro_f1`, `precision_<class>`,
     `recall_<class>`, `f1_<class>` (0 where undefined), `confusion_matrix` (C lists of C counts,
     true class by row), `<metric>_ci95` ([low, high], bootstrap over images) for the first three,
-    and the calibration below.
+    and the figures of `calibration_figures`.
 
     The means over classes are scikit-learn's. `balanced_accuracy` is the mean recall of the classes
     that the images have, as `balanced_accuracy_score`; `macro_f1` the mean F1 of those that the
     images have or the predictions name, as `f1_score(average="macro", zero_division=0)`. A class
     without either is left out. Each resample of the bootstrap is counted in the same way.
-
-    - `ece`: expected calibration error over 15 equal-width bins of the top probability (Guo et al.,
-      ICML 2017, equation 3)
-    - `classwise_ece_<class>`: the same gap of the class's probability, over all images, and the
-      share of them that are of the class; `classwise_ece`: mean over the C classes (Kull et al.,
-      NeurIPS 2019; the static calibration error of Nixon et al., CVPR workshops 2019)
-    - `reliability`: of each of the bins of `ece` that holds an image, lowest first, `confidence`
-      (mean top probability), `accuracy` and `count`: the points of a reliability diagram
-    - `mean_probability_<class>`: of the class over all images, and `share_<class>`, the share of
-      them that are of the class
-    - `mean_score_<class>`: mean top probability of the images that are predicted as the class, 0
-      without one; `precision_<class>` is the share of them that are
 
     Raises ValueError where there is nothing to evaluate or an id lies outside [0, C).
     """
@@ -66,16 +54,11 @@ def classification_metrics(
     confusion = confusion.reshape(num_classes, num_classes)  # true class by row
 
     result = {name: float(value) for name, value in summary(confusion).items()}
-    precision, recall, f1 = per_class(confusion)
-    for i, name in enumerate(label_names):
-        result |= {
-            f"precision_{name}": precision[i],
-            f"recall_{name}": recall[i],
-            f"f1_{name}": f1[i],
-        }
-    result = {key: float(value) for key, value in result.items()}
+    for name, *figures in zip(label_names, *per_class(confusion)):
+        for figure, value in zip(("precision", "recall", "f1"), figures):
+            result[f"{figure}_{name}"] = float(value)
     if probabilities is not None:
-        result |= _calibration(probabilities, references, label_names)
+        result |= calibration_figures(probabilities, references, label_names)
     result["confusion_matrix"] = confusion.tolist()
     if bootstrap:
         result |= bootstrap_intervals(confusion, bootstrap, seed)
@@ -117,9 +100,22 @@ def reliability(
     ]
 
 
-def _calibration(
+def calibration_figures(
     probabilities: np.ndarray, references: np.ndarray, label_names: Sequence[str]
 ) -> dict:
+    """
+    - `ece`: expected calibration error over 15 equal-width bins of the top probability (Guo et al.,
+      ICML 2017, equation 3)
+    - `classwise_ece_<class>`: the same gap of the class's probability, over all images, and the
+      share of them that are of the class; `classwise_ece`: mean over the C classes (Kull et al.,
+      NeurIPS 2019; the static calibration error of Nixon et al., CVPR workshops 2019)
+    - `reliability`: of each of the bins of `ece` that holds an image, lowest first, `confidence`
+      (mean top probability), `accuracy` and `count`: the points of a reliability diagram
+    - `mean_probability_<class>`: of the class over all images, and `share_<class>`, the share of
+      them that are of the class
+    - `mean_score_<class>`: mean top probability of the images that are predicted as the class, 0
+      without one; `precision_<class>` is the share of them that are
+    """
     predicted = probabilities.argmax(axis=1)
     result: dict = {
         "ece": expected_calibration_error(probabilities, references),
@@ -166,7 +162,7 @@ def _require_ids(what: str, ids: np.ndarray, num_classes: int) -> None:
 
 
 def summary(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """(..., C, C) -> accuracy, balanced accuracy and macro-F1 of shape (...), as `FerMetrics`."""
+    """(..., C, C) -> accuracy, balanced accuracy and macro-F1 of shape (...)."""
     _, recall, f1 = per_class(confusion)
     present = confusion.sum(axis=-1) > 0
     occurs = present | (confusion.sum(axis=-2) > 0)

@@ -1,7 +1,7 @@
 """The report room: what a run leaves behind in its folder, and how that is read again."""
 
 from .files import check_output_dir, remove_checkpoints_and_logs, write_json, written_whole
-from .markdown import markdown_table
+from .markdown import markdown_table, plain
 from .run_folder import RunFolder
 from .run_record import chain, read_run, was_measured
 from .verify import load_back, predict_in_clean_process
@@ -14,6 +14,7 @@ __all__ = [
     "check_output_dir",
     "load_back",
     "markdown_table",
+    "plain",
     "predict_in_clean_process",
     "read_run",
     "remove_checkpoints_and_logs",

@@ -25,7 +25,7 @@ from ..treatments import SAMPLINGS, find_loss
 from ..treatments.register import BASELINE
 from .files import added
 from .lineage import commands, flags_of, is_weights_file, of_same_data, other_data, portable
-from .markdown import markdown_table
+from .markdown import markdown_table, plain
 from .provenance import Provenance, is_local, provenance, set_dataset_name
 from .quoted import TEST, quoted_results, quoted_robustness
 from .run_record import chain, read_run
@@ -97,7 +97,7 @@ def write_model_card(
         backbone=config["backbone"],
         image_size=config["image_size"],
         channels="grey" if config["num_channels"] == 1 else "RGB",
-        label_names=", ".join(label_names),
+        label_names=plain(", ".join(label_names)),
         number_of_classes=NUMBERS.get(len(label_names), len(label_names)),
         pictures=pictures,
         **_about_results(quoted, data_report, label_names),
@@ -155,7 +155,8 @@ def _about_data(data: Provenance, options: Mapping, data_report: Mapping, eval_s
     without_majority = data_report.get("images_without_ferplus_majority", {})
     return {
         "data": data,
-        "data_summary": summary_line(data_report),
+        "data_name": plain(data.name),
+        "data_summary": plain(summary_line(data_report)),
         "without_majority": sum(without_majority.values()),
         "conflicting": data_report["groups_with_conflicting_labels"],
         "dropped": data_report.get("training_images_dropped_as_copies", 0),
@@ -174,7 +175,7 @@ def _about_training(
         "sampling": options["sampling"],
         "loss": Path(options["loss"]).name,  # of one from outside, the file's name
         "treatment": _treatment(run, options),
-        "loss_options": _loss_options(run),
+        "loss_options": _loss_options(run, options),
         "ema": bool(options["ema_decay"]),
         "precise_bn": options["precise_bn"],
         "trained": results["epoch"] > 0,
@@ -374,10 +375,11 @@ def _treatment(run: Mapping, options: Mapping) -> str:
     return " and ".join(title for title in (sampling, loss) if title)
 
 
-def _loss_options(run: Mapping) -> str:
+def _loss_options(run: Mapping, options: Mapping) -> str:
     """The chosen loss's own flags, and what makes its targets soft."""
-    options, treatment = defaultdict(lambda: None, flags_of(run)), run["arguments"].get("treatment")
-    if treatment is None:  # a record of before the losses' flags stood in this group
+    if (
+        treatment := run["arguments"].get("treatment")
+    ) is None:  # a record of before the losses' flags stood in this group
         names = [*find_loss(options["loss"]).flags()]
     else:
         names = [name for name in treatment if name not in ("sampling", "undersample", "loss")]
@@ -513,8 +515,9 @@ def _of_class(results: Mapping, name: str) -> str:
     if not starts:
         return ""
     said = [
-        f"{results[f'{start}precision_{name}']:.0%} are right, at a mean score of "
-        f"{results[f'{start}mean_score_{name}']:.2f}"
+        f"{results[f'{start}precision_{name}']:.0%} are right, at a mean score of {score:.2f}"
+        if (score := results[f"{start}mean_score_{name}"])
+        else "none are right, as none were made"
         for start in starts
     ]
     errors = [f"{results[f'{start}classwise_ece']:.3f}" for start in starts]
@@ -534,7 +537,7 @@ def _prior_table(quoted: Mapping[str, Mapping], rarest: str | None) -> str:
     """What the other priors do beside the default, on each split whose results say it."""
     default = "learned" if _learned_another(quoted) else "train"
     keys = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
-    keys |= {f"recall_{rarest}": f"recall of {rarest}"} if rarest else {}
+    keys |= {f"recall_{rarest}": f"recall of {plain(rarest)}"} if rarest else {}
     rows = []
     for results in quoted.values():
         others = [one for one in ("train", "uniform") if f"eval_{one}_prior_accuracy" in results]
@@ -562,7 +565,7 @@ def _classes_table(results: Mapping, names: Sequence[str], train_counts: Mapping
     split, eval_counts = results["eval_split"], _evaluated(results)
     shown = [key.replace("_", " ").replace("f1", "F1") for key in _class_keys(results, names[0])]
     rows = [
-        [name, f"{train_counts[name]:,}", f"{eval_counts[c]:,}", *cells]
+        [plain(name), f"{train_counts[name]:,}", f"{eval_counts[c]:,}", *cells]
         for c, (name, cells) in enumerate(zip(names, _class_figures(results, names)))
     ]
     return markdown_table(["class", "training images", f"{split} images", *shown], rows)
@@ -574,11 +577,14 @@ def _class_keys(results: Mapping, name: str) -> list[str]:
 
 def _class_figures(results: Mapping, names: Sequence[str]) -> list[list[str]]:
     """The cells of each class; dashes where nothing was measured."""
-    keys = _class_keys(results, names[0])
-    return [
-        [f"{results[f'eval_{key}_{name}']:.3f}" if evaluated else "–" for key in keys]
-        for name, evaluated in zip(names, _evaluated(results))
-    ]
+    keys, cells = _class_keys(results, names[0]), []
+    predicted = np.sum(results["eval_confusion_matrix"], axis=0)
+    for c, (name, evaluated) in enumerate(zip(names, _evaluated(results))):
+        undefined = () if predicted[c] else ("mean_score", "precision")
+        known = [bool(evaluated) and key not in undefined for key in keys]
+        values = [results[f"eval_{key}_{name}"] for key in keys]
+        cells.append([f"{value:.3f}" if k else "–" for value, k in zip(values, known)])
+    return cells
 
 
 def _gpu_minutes(stages: Mapping[str, Mapping]) -> str:
@@ -594,7 +600,8 @@ def _confusions(results: Mapping, names: Sequence[str], most: int = 4) -> str:
     np.fill_diagonal(share, 0)
     pairs = [np.unravel_index(i, share.shape) for i in np.argsort(-share, axis=None)[:most]]
     pairs = [(a, b) for a, b in pairs if counts[a, b] and a != b]
-    return ", ".join(f"{names[a]} taken for {names[b]} ({share[a, b]:.0%})" for a, b in pairs)
+    words = [f"{names[a]} taken for {names[b]} ({share[a, b]:.0%})" for a, b in pairs]
+    return plain(", ".join(words))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -91,31 +91,34 @@ def written_whole(folder: Path) -> Iterator[Path]:
     Raises:
         TrainingError: the report could not be written (no space left, say); `folder` is unchanged.
     """
-    partial = folder / PARTIAL
-    shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir(parents=True)
-        yield partial
-        _replace_report(folder, partial)
+        with _partial(folder) as partial:
+            yield partial
+            _replace_report(folder, partial)
     except (OSError, SafetensorError) as error:
         raise TrainingError(
             f"{folder} could not be written ({error}); its earlier content is unchanged. Free "
             "some space, then continue from the last checkpoint with --resume_from_checkpoint true."
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def added(folder: Path) -> Iterator[Path]:
     """A folder to write files into, which then join the report in `folder`: all of them or none."""
-    partial = folder / PARTIAL
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir()
+    with _partial(folder) as partial:
         yield partial
         for file in partial.iterdir():
             os.replace(file, folder / file.name)
+
+
+@contextlib.contextmanager
+def _partial(folder: Path) -> Iterator[Path]:
+    """An empty folder in `folder`, which is gone afterwards."""
+    partial = folder / PARTIAL
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -123,7 +123,7 @@ def merge(stages: dict[str, dict], chain: Mapping[str, Mapping]) -> str:
 
 def _renamed(stage: Mapping, names: Mapping[str, str]) -> dict:
     """`stage` with the new names of those that it needs, which its recipe does not know."""
-    stage, flags = dict(stage), _parse(shlex.split(stage["flags"]))
+    stage, flags = dict(stage), _flags(stage)
     for flag, key in LINKS.items():
         before = words(stage.get(key))
         after = [names.get(name, name) for name in before]
@@ -197,8 +197,7 @@ def of_same_data(stages: Mapping[str, Mapping]) -> dict[str, Mapping]:
 
 
 def _said(stage: Mapping) -> dict:
-    dataset = _parse(shlex.split(stage["flags"])).get("dataset")
-    return {"dataset": dataset} | {name: stage.get(name) for name in LABELS_OF}
+    return {"dataset": _flags(stage).get("dataset")} | {name: stage.get(name) for name in LABELS_OF}
 
 
 def _differ(one: Mapping, other: Mapping) -> bool:
@@ -214,9 +213,9 @@ def commands(stages: Mapping[str, Mapping]) -> list[str]:
     where those that need it find it.
     """
     last, lines = [*stages.values()][-1], []
-    dataset = _parse(shlex.split(last["flags"])).get("dataset")
+    dataset = _flags(last).get("dataset")
     for name, stage in stages.items():
-        flags = _parse(shlex.split(stage["flags"]))
+        flags = _flags(stage)
         if dataset and stage["data_fingerprint"] == last["data_fingerprint"]:
             flags["dataset"] = dataset
         recipe = [stage["recipe"]] if stage["recipe"] else []
@@ -242,6 +241,11 @@ def _split(command: str) -> tuple[list[str], dict[str, list[str]]]:
     parts = shlex.split(command)
     first = next((i for i, part in enumerate(parts) if part.startswith("--")), len(parts))
     return parts[:first], _parse(parts[first:])
+
+
+def _flags(stage: Mapping) -> dict[str, list[str]]:
+    """Those in which a stage differs from its recipe."""
+    return _parse(shlex.split(stage["flags"]))
 
 
 def _parse(parts: Sequence[str]) -> dict[str, list[str]]:

@@ -9,19 +9,14 @@ import numpy as np
 
 matplotlib.use("Agg")
 matplotlib.rcParams["svg.hashsalt"] = "fer-efficientnet"  # the same figure gives the same file
+matplotlib.rcParams["text.parse_math"] = False  # $ in somebody's names is a dollar
 import matplotlib.pyplot as plt  # noqa: E402  (the backend is chosen first: no display is needed)
 from matplotlib.ticker import MaxNLocator  # noqa: E402
 
 from ..data import RunData  # noqa: E402
 
-BLUE, ORANGE, GREEN, GREY = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#999999",
-)  # Okabe & Ito: safe for colour-blind readers
-
-
+# Okabe & Ito: safe for colour-blind readers
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
 LONGEST_NAME = 22  # letters of a class's name that fit beside an axis
 CELLS_WITH_COUNTS, CELLS_WITH_SHARES = 12, 24  # most classes of which cells are labelled so
 BARS_WITH_COUNTS = 60
@@ -91,10 +86,7 @@ def plot_class_distribution(
     width = 0.85 / len(bars)
     for i, (name, (counts, color)) in enumerate(bars.items()):
         drawn = axes.bar(
-            np.arange(number) + (i - (len(bars) - 1) / 2) * width,
-            counts,
-            width,
-            color=color,
+            np.arange(number) + (i - (len(bars) - 1) / 2) * width, counts, width, color=color
         )
         drawn.set_label(f"{name}: {int(np.sum(counts)):,} images")
         if number * len(bars) <= BARS_WITH_COUNTS:
@@ -107,6 +99,7 @@ def plot_class_distribution(
     axes.set_xticks(range(number), names)
     axes.tick_params(axis="x", labelsize=_tick_size(number))
     axes.margins(x=0.05 if number <= 12 else 0.01, y=0.12)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set(ylabel="images", title=f"{model_name}: class distribution")
     figure.legend(loc="outside lower center", ncols=2, fontsize=8)

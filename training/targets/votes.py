@@ -5,7 +5,6 @@ import dataclasses
 import torch
 import torch.nn.functional as F
 
-
 from ..data import DataError, FaceDataset, vote_shares
 from ..treatments.functional import one_hot
 from .pipeline import Batch

@@ -36,7 +36,7 @@ class TreatmentArguments:
                     "give one of them."
                 )
             number = self.undersample.removeprefix(AT_MOST)
-            if self.undersample != "min" and not (number.isdigit() and int(number) > 0):
+            if self.undersample != "min" and not (number.isdecimal() and int(number) > 0):
                 raise ValueError(
                     "--undersample must be a positive number, 'min' or 'at_most:N', "
                     f"but it is {self.undersample!r}."

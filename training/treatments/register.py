@@ -64,9 +64,7 @@ def soft_label_losses() -> list[str]:
     return [name for name, loss in losses().items() if loss.takes_soft_labels]
 
 
-def flag_fields(
-    outside: Sequence[type[Loss]] = (),
-) -> list[tuple[str, type, dataclasses.Field]]:
+def flag_fields(outside: Sequence[type[Loss]] = ()) -> list[tuple[str, type, dataclasses.Field]]:
     """
     The flags of all losses, each once, as `dataclasses.make_dataclass` takes them.
 

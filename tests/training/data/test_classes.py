@@ -62,6 +62,7 @@ def test_classes_with_spaces_capitals_and_any_letters(tmp_path):
     names = ("Half asleep", "Zornig", "ruhig", "schläfrig", "怒り")
     splits = load_any(tree(tmp_path / "faces", *reversed(names)))
     assert class_names(splits) == names  # as the folders are called, by code point
+    assert class_names(load_any(tree(tmp_path / "more", "1", "²"))) == ("1", "²")  # no number
 
 
 def test_a_class_label_keeps_its_order(tmp_path):
@@ -109,6 +110,14 @@ def test_numbers_take_their_names_from_the_flag(tmp_path, make):
     )
     with pytest.raises(DataError, match=expected):
         load_any(source, "tense", "calm")
+
+
+def test_names_are_in_the_order_of_the_numbers_however_a_class_label_sorts_them(tmp_path):
+    """As `datasets` does with folders called 1 to 11: 1, 10, 11, 2, ..."""
+    numbers = sorted(str(n) for n in range(1, 12))
+    folder = parquet(tmp_path / "p", train=rows([*range(11)], ClassLabel(names=numbers)))
+    splits = load_any(folder, *(f"n{n}" for n in range(1, 12)))
+    assert words(splits) == {"train": [f"n{number}" for number in numbers]}
 
 
 def test_numbers_from_1_on_are_counted_over_all_splits(tmp_path):
@@ -205,9 +214,8 @@ def test_a_class_that_the_flag_lacks_is_refused(tmp_path):
 @pytest.mark.parametrize("names", [["calm", "calm"], ["calm", ""], ["calm", " "]])
 def test_names_that_are_empty_or_there_twice_are_refused(tmp_path, names):
     folder = parquet(tmp_path / "p", train=rows([0, 1], Value("int64")))
-    with pytest.raises(
-        DataError, match="expected a name for each class, each once, but found calm"
-    ):
+    found = f"found calm, {names[1].strip() or 'an empty one'}"
+    with pytest.raises(DataError, match=f"expected a name for each class, each once, but {found}"):
         load_any(folder, *names)
 
 

@@ -119,7 +119,7 @@ def test_an_image_without_votes_keeps_its_label():
 def test_decoded_votes_are_numbers_or_zeros(make_rows):
     votes = [None, list(range(10))]
     assert decode_split(*make_rows(votes)).votes.tolist() == [[0] * 10, list(range(10))]
-    with pytest.raises(DataError, match="train, row 1: expected 10 numbers .* found 2"):
+    with pytest.raises(DataError, match=r"train, row 1: expected 10 numbers .* found \[1, 2\]"):
         decode_split(*make_rows([None, [1, 2]]))
 
 
@@ -232,3 +232,12 @@ def test_labels_by_majority_need_votes():
         DataError, match=r"faces \[train\]: --label_source ferplus needs .*--ferplus"
     ):
         label_by_majority(splits_with({"train": some_labels(7)}), "faces", {})
+
+
+@pytest.mark.parametrize("row", [[1, 2, 3], "ten", 5, [10.0] + [-1.0] * 9, [10] + [None] * 9])
+def test_votes_that_are_not_ten_numbers_are_told(row):
+    splits = with_votes_of(train=[None, row])
+    with pytest.raises(DataError) as error:
+        label_by_majority(splits, "faces", {})
+    expected = "faces [train], row 1: expected 10 numbers in ferplus_votes or none, but found"
+    assert str(error.value) == f"{expected} {row}."

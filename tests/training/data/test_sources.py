@@ -137,6 +137,7 @@ def test_folder_that_holds_the_csv_and_byte_order_mark(tmp_path):
             "numbers separated by spaces, but found other",
         ),
         (f"7,{PIXELS},Training", "from 0 to 6, but it is '7'"),
+        (f"²,{PIXELS},Training", "from 0 to 6, but it is '²'"),
         (f"-1,{PIXELS},Training", "from 0 to 6, but it is '-1'"),
         (f"angry,{PIXELS},Training", "from 0 to 6, but it is 'angry'"),
         (f"0,{PIXELS},Holdout", "Training, PublicTest or PrivateTest, but it is 'Holdout'"),
@@ -227,11 +228,14 @@ def test_image_tree_of_another_shape_is_refused_by_name(tmp_path, file, text):
 
 def test_file_that_is_no_image_is_refused_in_a_class_folder_alone(tmp_path):
     write_images(tmp_path, {"train/angry/a.png": 0, "train/sad/b.png": 1})
-    for name in ("README.txt", "train/angry/.DS_Store"):
+    (tmp_path / "train/angry/.ipynb_checkpoints").mkdir()
+    for name in ("README.txt", "train/angry/.DS_Store", "train/angry/.ipynb_checkpoints/a.png"):
         (tmp_path / name).write_text("words")
     assert len(load_fer2013(str(tmp_path))["train"]) == 2
     (tmp_path / "train/sad/notes.txt").write_text("words")
-    with pytest.raises(DataError, match=r"sad/notes\.txt: not an image; expected \.bmp, "):
+    with pytest.raises(
+        DataError, match=r"sad/notes\.txt: not an image; expected \.apng, .*\.bmp, "
+    ):
         load_fer2013(str(tmp_path))
 
 
@@ -333,7 +337,9 @@ def test_string_labels_are_mapped_by_name(tmp_path, dtype):
 )
 def test_integers_without_names_need_label_names(tmp_path, feature):
     folder = str(write_parquet(tmp_path / "p", train=build([0, 1, 2, 3, 4, 5, 6], feature)))
-    with pytest.raises(DataError, match=r"\[train\]: labels are integers .*--label_names angry"):
+    with pytest.raises(
+        DataError, match=r"\[train\]: labels are integers .*--label_names and.* order is angry"
+    ):
         load_fer2013(folder)
     splits = load_fer2013(folder, label_names=OTHER_ORDER)
     assert labels_of(splits) == {"train": OTHER_ORDER_IDS}
@@ -346,7 +352,12 @@ def test_integers_without_names_need_label_names(tmp_path, feature):
         ([0, None], ClassLabel(names=list(LABELS)), None, "row 1: the label is missing"),
         ([0], ClassLabel(names=["hapy"]), None, r"class 'hapy' .*Did you mean 'happy'\?"),
         (["sadly"], Value("string"), None, r"class 'sadly' .*Did you mean 'sad'\?"),
-        ([0.5], Value("float32"), None, "expected a label column.*found image.*label"),
+        (
+            [0.5],
+            Value("float32"),
+            None,
+            r"expected a label column \(words or integers\).*found image.*label",
+        ),
     ],
 )
 def test_labels_that_are_not_understood_are_refused(tmp_path, labels, feature, names, text):

@@ -161,6 +161,28 @@ def test_a_class_without_evaluation_images_is_named_and_has_no_figures(tmp_path)
     assert all(words in card for words in figures(quoted, ["calm", "tense", "asleep"]))
 
 
+def test_a_class_that_is_never_predicted_has_no_precision(tmp_path):
+    run_of(tmp_path, ["calm", "tense"], evaluated=[0, 1])
+    results = json.loads((tmp_path / "all_results.json").read_text())
+    results |= {"eval_confusion_matrix": [[0, 1], [0, 1]], "eval_recall_calm": 0.0}
+    results |= {"eval_mean_score_calm": 0.0, "eval_precision_calm": 0.0, "eval_f1_calm": 0.0}
+    (tmp_path / "all_results.json").write_text(json.dumps(results))
+    card = write_model_card(tmp_path).read_text()
+    assert "| calm | 100 | 1 | – | – | 0.000 | 0.000 |" in card
+    assert "Of the predictions of `calm`, none are right, as none were made." in card
+
+
+def test_names_with_markup_are_shown_as_they_are(tmp_path):
+    names = ["<b>calm", "[tense](x)", "as*leep*"]
+    run_of(tmp_path, names, evaluated=[0, 1, 2], dataset_name="<i>Moods")
+    text = ModelCard.load(write_model_card(tmp_path)).text
+    assert r"trained on \<i>Moods." in text
+    assert r"one of three classes: \<b>calm, \[tense\](x), as\*leep\*. " in text
+    assert r"| \<b>calm | 100 | 1 |" in text and r"largest class as\*leep\* (102)" in text
+    unescaped = text.replace("`<b>calm`", "").replace(r"\<", "")
+    assert "<b>" not in unescaped and "<i>" not in unescaped
+
+
 def test_a_card_of_many_classes_with_long_names_is_one_table(tmp_path):
     names = [f"class {i} | of many with long names" for i in range(64)]
     run_of(tmp_path, names, evaluated=range(64))

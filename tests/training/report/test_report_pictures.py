@@ -33,9 +33,10 @@ def words(figure) -> list[str]:
 
 def test_confusion_matrix(drawn, tmp_path):
     counts = [[1234, 0], [1, 999]]
-    pictures.plot_confusion_matrix(tmp_path / "a.png", counts, ["one", "two"], "mine: a split")
+    names = ["one", "$two^$"]  # no formula
+    pictures.plot_confusion_matrix(tmp_path / "a.png", counts, names, "mine: a $ split$")
     texts = words(drawn[0])
-    assert "mine: a split" in texts and "1.00\n1,234" in texts and "<0.01\n1" in texts
+    assert "mine: a $ split$" in texts and "1.00\n1,234" in texts and "<0.01\n1" in texts
     assert not any("0.00" in text or text.endswith("\n0") for text in texts)
 
 
@@ -57,6 +58,10 @@ def test_class_distribution(drawn, tmp_path, make_faces):
     texts = words(drawn[0])
     assert "mine: class distribution" in texts
     assert "training: 21,547 images" in texts and "21,000" in texts and "5,000" in texts
+    data.train_counts = np.array([2, 1])
+    pictures.plot_class_distribution(tmp_path / "a.png", data, ["one", "two"], "mine")
+    marks = [one.get_text() for one in drawn[1].axes[0].get_yticklabels()]
+    assert len(marks) > 2 and len({*marks}) == len(marks)  # no half images, shown as whole ones
 
 
 @pytest.mark.parametrize(
