@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 from space_client import astronaut, saved
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -46,7 +46,7 @@ def test_no_tab_has_a_serious_violation(space, scheme, tmp_path):
         found["photos answered"] = serious_violations(page)
         page.get_by_label("Clear").filter(visible=True).click()
         photos.set_input_files(large)
-        page.get_by_test_id("toast-body").wait_for()
+        expect(page.get_by_test_id("toast-body")).to_have_css("opacity", "1")  # it fades in
         found["a message"] = serious_violations(page)
         browser.close()
     assert len(found) == 8
