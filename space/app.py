@@ -45,7 +45,7 @@ from answers import FACES, answer  # noqa: E402
 from clips import MAX_SECONDS, MAX_VIDEO_BYTES, check_container, follow_faces  # noqa: E402
 from examples import make_examples  # noqa: E402
 from guard import MAX_UPLOAD, Guard  # noqa: E402
-from live import live_tab  # noqa: E402
+from live import live_tab, places  # noqa: E402
 from operations import note, observed  # noqa: E402
 from serving import (  # noqa: E402
     MAX_FACES,
@@ -57,7 +57,7 @@ from serving import (  # noqa: E402
 )
 from sharing import TITLE, Sharing, picture  # noqa: E402
 from starlette.middleware import Middleware  # noqa: E402
-from tabs import limits_tab, many_tab, photo_tab, video_tab  # noqa: E402
+from tabs import MANY, VIDEO, limits_tab, many_tab, photo_tab, video_tab  # noqa: E402
 from uploads import FileInput, PhotoInput, Uploads  # noqa: E402
 
 from prediction.output import CsvWriter  # noqa: E402
@@ -91,7 +91,8 @@ class Page:
         try:
             return self.uploads.read(path, most)
         except FileNotFoundError:
-            raise InputRefused(f"{Path(path).name}: no longer here. Send it again.") from None
+            gone = f"{Path(path).name}: no longer here. Send it again."
+            raise InputRefused(gone, "gone") from None
 
     @observed("photo")
     def show(self, path: str) -> tuple[str, None]:
@@ -99,7 +100,7 @@ class Page:
         try:
             return self.answered(path), None
         except InputRefused as error:
-            note(outcome="refused")
+            note(outcome="refused", reason=error.reason)
             return panels.message(str(error)), None
 
     def answered(self, path: str) -> str:
@@ -119,8 +120,9 @@ class Page:
     def show_many(self, paths: list[str] | None, prior: str, progress=gr.Progress()) -> tuple:  # noqa: B008
         """HTML, CSV and a sentence."""
         if not paths:
-            return "", gr.DownloadButton(value=None, interactive=False), ""
+            return "", gr.DownloadButton(value=None, interactive=False), MANY
         if len(paths) > MAX_PHOTOS:
+            note(outcome="refused", reason="too_many")
             return "", gr.DownloadButton(value=None, interactive=False), TOO_MANY.format(len(paths))
         folder = Path(tempfile.mkdtemp(dir=UPLOADS))
         figures, found, refused = [], [], []
@@ -133,16 +135,18 @@ class Page:
                     photo = self.photo(path)
                 except InputRefused as error:
                     refused.append(f"- Left out: {error}")
+                    note(left_out=1, reason=error.reason)
                     continue
                 (faces,) = self.served.faces([photo], on_error="skip", **self.assuming(prior))
                 if faces is None:
                     refused.append(f"- Left out: {name}: the face detector fails on it.")
+                    note(left_out=1, reason="unreadable")
                     continue
                 writer.write(name, faces)
                 figures.append(panels.figure(name, photo, faces))
                 found.append((name, faces))
         count = sum(len(faces) for _, faces in found)
-        note(photos=len(found), faces=count)
+        note(outcome="ok" if found else "refused", photos=len(found), faces=count)
         words = f"{len(found)} photo{'s' * (len(found) != 1)}, {count} face{'s' * (count != 1)}."
         table = gr.DownloadButton(value=str(folder / "faces.csv"), interactive=True)
         return panels.photos(figures, found), table, "\n".join([words, "", *refused])
@@ -152,13 +156,13 @@ class Page:
         """Clip, timeline's plot and CSV, and a sentence."""
         nothing = gr.DownloadButton(value=None, interactive=False)
         if not path:
-            return None, None, nothing, ""
+            return None, None, nothing, VIDEO
         try:
             check_container(self.content(path, 12), Path(path).name)
             folder = Path(tempfile.mkdtemp(dir=UPLOADS))
             clip, plot, table, words = follow_faces(self.served, path, folder, progress)
         except InputRefused as error:
-            note(outcome="refused")
+            note(outcome="refused", reason=error.reason)
             return None, None, nothing, str(error)
         return str(clip), str(plot), gr.DownloadButton(value=str(table), interactive=True), words
 
@@ -174,8 +178,10 @@ class Page:
 
     def answers(self, paths: list[str | None], prior: str) -> list[list[dict]]:
         if not paths or not all(paths):
+            note(reason="empty")
             raise gr.Error("No photo was sent.", print_exception=False)
         if len(paths) > MAX_PHOTOS:
+            note(reason="too_many")
             raise gr.Error(TOO_MANY.format(len(paths)), print_exception=False)
         try:
             answers = [
@@ -184,6 +190,7 @@ class Page:
                 for faces in self.served.faces(photos, **self.assuming(prior))
             ]
         except InputRefused as error:
+            note(reason=error.reason)
             raise gr.Error(str(error), print_exception=False) from None
         note(photos=len(answers), faces=sum(map(len, answers)))
         return answers
@@ -221,12 +228,23 @@ class Page:
         }
 
 
+class Blocks(gr.Blocks):
+    """What Gradio itself refuses (an address, a file that is no upload) has its log line too."""
+
+    async def preprocess_data(self, block_fn, *args, **kwargs):
+        try:
+            return await super().preprocess_data(block_fn, *args, **kwargs)
+        except Exception:
+            operations.refused(getattr(block_fn.fn, "request", "other"), "input")
+            raise
+
+
 def build(served: Served) -> gr.Blocks:
     report = panels.Report(served.report)
     page = Page(served, report)
     examples = make_examples(EXAMPLES)
     gr.set_static_paths([str(EXAMPLES)])
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as demo:
+    with Blocks(title=TITLE, analytics_enabled=False) as demo:
         gr.Markdown(
             f"# {TITLE}\nDrop a photo for the probability of {len(served.labels)} expressions: "
             "what a face shows, not what a person feels.",
@@ -326,7 +344,7 @@ def main() -> None:
         state_session_capacity=SESSIONS,
         app_kwargs={
             "middleware": [Middleware(Sharing), Middleware(Guard, uploads=UPLOADS)],
-            "routes": [operations.health(served.alive), picture()],
+            "routes": [operations.health(served.alive), picture(), places(demo)],
         },
     )
 

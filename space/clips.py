@@ -123,5 +123,6 @@ def _opened(path: str, name: str) -> Video:
     width, height = (video.capture.get(key) for key in SIZE)
     if width * height > MAX_FRAME_PIXELS:
         video.capture.release()
-        raise InputRefused(f"{name}: frames of {width:.0f} x {height:.0f} pixels are too large.")
+        large = f"{name}: frames of {width:.0f} x {height:.0f} pixels are too large."
+        raise InputRefused(large, "too_large")
     return video

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from operations import refused
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,7 +27,7 @@ LEAST_FREE = 2**30  # bytes of the disk that uploads leave to others
 class Guard:
     """
     ASGI middleware: 404 for what is shut, 413 for bodies that are too large, 503 for uploads while
-    the disk of `uploads` is nearly full.
+    the disk of `uploads` is nearly full. These, and what Gradio refuses by a status, are logged.
     """
 
     def __init__(self, app: ASGIApp, uploads: Path):
@@ -35,9 +36,18 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
+        is_upload = scope["path"].rstrip("/").endswith("/upload")
+
+        async def seen(message: Message) -> None:
+            if message.get("status", 0) >= 400:
+                refused("upload" if is_upload else "other", f"http_{message['status']}")
+            await send(message)
+
+        await self._guarded(scope, receive, seen, is_upload)
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send, is_upload: bool) -> None:
         if any(door in scope["path"] for door in SHUT) and not _is_frame(scope):
             return await PlainTextResponse("Not here.", 404)(scope, receive, send)
-        is_upload = scope["path"].rstrip("/").endswith("/upload")
         if is_upload and shutil.disk_usage(self.uploads).free < LEAST_FREE:
             full = PlainTextResponse("No room just now. Come again in some minutes.", 503)
             return await full(scope, receive, send)

@@ -69,8 +69,7 @@ function send() {
     if (!camera) return;
     if (document.hidden || !element.offsetParent) return stop();  // another tab, or page
     sent = performance.now();
-    if (sent - answered > PATIENCE)
-        say(`Waiting for a place: at most ${props.most} visitors are live at once.`);
+    if (sent - answered >= PATIENCE) sayPlace();
     timer = setTimeout(send, PATIENCE);
     const scale = Math.min(1, props.side / Math.max(video.videoWidth, video.videoHeight));
     canvas.width = Math.round(scale * video.videoWidth);
@@ -78,6 +77,14 @@ function send() {
     canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
     props.value = canvas.toDataURL("image/jpeg", 0.7);
     trigger("stream");
+}
+
+async function sayPlace() {
+    const {live, waiting} = await (await fetch("live-places")).json();
+    if (!camera || performance.now() - answered < PATIENCE) return;  // stopped, or answered since
+    if (live < props.most || !waiting) return say("Waiting for the server ...");
+    const others = waiting > 1 ? `you are one of ${waiting} who wait` : "you are the next";
+    say(`All ${props.most} places are taken, ${others}. A turn is a minute or two.`);
 }
 
 watch("value", () => {
@@ -151,8 +158,8 @@ function remember(faces, now) {
 function showPeople(now) {
     drawn = now;
     if (frames.length > 1) {
-        const rate = 1000 * (frames.length - 1) / (now - frames[0]);
-        part(".rate").textContent = `${rate.toFixed(0)} frames a second`;
+        const rate = Math.round(1000 * (frames.length - 1) / (now - frames[0]));
+        part(".rate").textContent = `${rate} frame${rate === 1 ? "" : "s"} a second`;
     }
     const cards = remaining(part(".people"), [...people.keys()]);
     for (const id of [...people.keys()].sort((a, b) => a - b)) {

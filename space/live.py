@@ -16,8 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
-from operations import METRICS
+from operations import METRICS, refused
 from serving import InputRefused, Served
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from prediction.annotation import colors
 from prediction.video import Follower
@@ -100,13 +103,27 @@ def _described(face: dict, labels: Sequence[str]) -> dict:
     return named | {"box": edges, "score": round(face["score"], 3), "shares": shares}
 
 
+def places(demo: gr.Blocks) -> Route:
+    """GET /live-places: how many visitors are live, and how many wait for a place."""
+
+    def answer(request: Request) -> JSONResponse:
+        queue = demo._queue.event_queue_per_concurrency_id["live"]
+        return JSONResponse({"live": queue.current_concurrency, "waiting": len(queue.queue)})
+
+    return Route("/live-places", answer)
+
+
 def live_tab(served: Served) -> None:
     """Into the tab that is open."""
     shades = colors(served.labels)
 
     def answer(frame: str, follower: Follower | None) -> tuple[str, Follower]:
         started = time.monotonic()
-        told, follower = look(served, frame, follower, started)
+        try:
+            told, follower = look(served, frame, follower, started)
+        except gr.Error:
+            refused("live_frame", "unreadable", time.monotonic() - started)
+            raise
         METRICS.add("live_frame", "ok", time.monotonic() - started, {})
         return told, follower
 

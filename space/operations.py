@@ -163,13 +163,14 @@ def observed(request: str) -> Callable[[Callable], Callable]:
                 _noted.reset(token)
                 _write(request, time.perf_counter() - started, **noted)
 
+        answered.request = request
         return answered
 
     return decorate
 
 
 def note(**figures: int | str) -> None:
-    """Of the request in work: outcome="refused", and numbers, which are added up."""
+    """Of the request in work: outcome and reason as words, and numbers, which are added up."""
     noted = _noted.get()
     if noted is None:
         return
@@ -177,11 +178,19 @@ def note(**figures: int | str) -> None:
         noted[name] = value if isinstance(value, str) else noted.get(name, 0) + value
 
 
-def _write(request: str, seconds: float, outcome: str, **figures: int) -> None:
+def refused(request: str, reason: str, seconds: float = 0.0) -> None:
+    """Of a request that never came as far as its answer: counts it, and writes its log line."""
+    _write(request, seconds, "refused", reason)
+
+
+def _write(
+    request: str, seconds: float, outcome: str, reason: str | None = None, **figures: int
+) -> None:
     METRICS.add(request, outcome, seconds, figures)
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     line = {"time": now, "request": request, "outcome": outcome, "seconds": round(seconds, 3)}
-    print(json.dumps(line | figures), file=sys.stdout, flush=True)
+    why = {"reason": reason} if reason else {}
+    print(json.dumps(line | why | figures), file=sys.stdout, flush=True)
 
 
 def health(alive: Callable[[], bool]) -> Route:

@@ -89,7 +89,25 @@ new MutationObserver(() => {
         field.removeAttribute("aria-label");
     for (const frame of document.querySelectorAll(".empty[aria-label]:not([role])"))
         frame.setAttribute("role", "img");
+    // buttons that hold another one
+    for (const icon of document.querySelectorAll("button.icon-button:not([role]):has(button)")) {
+        Object.assign(icon, {role: "group", tabIndex: -1, title: "Add photos"});
+        icon.setAttribute("aria-label", "Add photos");
+    }
+    for (const header of document.querySelectorAll(".toast-header[role=button]")) {
+        header.role = "group";
+        header.removeAttribute("tabindex");
+    }
 }).observe(document, {childList: true, subtree: true});
+
+// A video that the server reads and this browser does not, as an AVI: words in its place (page.css)
+// instead of Gradio's error.
+for (const name of ["error", "loadstart"])
+    document.addEventListener(name, event => {
+        if (!event.target.matches?.("#video video")) return;
+        event.target.classList.toggle("unplayable", name === "error");
+        if (name === "error") event.stopImmediatePropagation();
+    }, true);
 
 document.addEventListener("dragover", event => within(event, "#photo-shown") && event.preventDefault());
 document.addEventListener("drop", event => {

@@ -26,7 +26,16 @@ REPORT_FILES = ["README.md", "*_results.json", "data_report.json", "robustness.j
 
 
 class InputRefused(ValueError):
-    """Something a visitor sent that is not used; the message is for the visitor."""
+    """
+    Something a visitor sent that is not used.
+
+    Args:
+        message: for the visitor. reason: a word for the log.
+    """
+
+    def __init__(self, message: str, reason: str = "unreadable"):
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(eq=False)  # jobs are told apart by identity: photos have no ==
@@ -117,7 +126,8 @@ class Served:
         """
         if len(content) > MAX_PHOTO_BYTES:
             raise InputRefused(
-                f"{name}: larger than {MAX_PHOTO_BYTES >> 20} MB. Make it smaller, send it again."
+                f"{name}: larger than {MAX_PHOTO_BYTES >> 20} MB. Make it smaller, send it again.",
+                "too_large",
             )
         try:
             return self._readers.submit(self._read_photo, content, name).result()

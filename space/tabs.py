@@ -12,6 +12,11 @@ TO_THE_RESULT = """() => {
     const shown = document.querySelector("#photo-shown");
     if (shown.getBoundingClientRect().top < 0) shown.scrollIntoView({behavior: "smooth"});
 }"""
+MANY = "Every photo comes back with its boxes, and all faces in one table."
+VIDEO = (
+    "Each person is followed through the video: it comes back with boxes, and with the "
+    "probabilities over time."
+)
 PRIORS = [("As common as in the training photos", "train"),
           ("All expressions equally likely", "uniform")]  # fmt: skip
 
@@ -78,11 +83,8 @@ def many_tab(page) -> None:
             prior = _prior_choice(page, visible=bool(page.priors))
             table_file = gr.DownloadButton("Download the table as CSV", interactive=False)
         with gr.Column(scale=5, min_width=300):
-            words = gr.Markdown(
-                "Every photo comes back with its boxes, and all faces in one table.",
-                elem_id="many-words",
-            )
-            gallery = gr.HTML(min_height=120, elem_id="many-shown")
+            words = gr.Markdown(MANY, elem_id="many-words")
+            gallery = gr.HTML(elem_id="many-shown")
     gr.on(
         [photos.change, prior.input], page.show_many, [photos, prior],
         [gallery, table_file, words], api_visibility="private", concurrency_id="photos",
@@ -106,12 +108,7 @@ def video_tab(page, at_once: int) -> None:
             )
             table_file = gr.DownloadButton("Download the timeline as CSV", interactive=False)
         with gr.Column(scale=5, min_width=300):
-            words = gr.Markdown(
-                "Each person is followed through the video: it comes back with boxes, and with "
-                "the probabilities over time.",
-                min_height=140,
-                elem_id="video-words",
-            )
+            words = gr.Markdown(VIDEO, min_height=140, elem_id="video-words")
             clip = gr.Video(
                 label="Faces followed",
                 interactive=False,
@@ -119,7 +116,7 @@ def video_tab(page, at_once: int) -> None:
                 elem_classes="made",
             )
             plot = gr.Image(
-                label="Timeline",
+                show_label=False,
                 interactive=False,
                 buttons=["download"],
                 alt_text="Probabilities of each person over time",

@@ -126,7 +126,7 @@ def test_a_face_is_followed_until_the_camera_is_released(open_live, screenshot, 
     around, inside = scene.bounding_box(), box.bounding_box()
     middle = (inside["x"] + inside["width"] / 2 - around["x"]) / around["width"]
     assert 0.65 < middle < 0.85  # in the left half of the camera's picture, mirrored
-    expect(live.locator(".rate")).to_have_text(re.compile(r"\d+ frames a second"))
+    expect(live.locator(".rate")).to_have_text(re.compile(r"\d+ frames? a second"))
     expect(live.get_by_role("img", name="Person 1, the last 30 seconds")).to_be_visible()
     page.wait_for_function(f"({STRIP})(document.querySelector('#live canvas'))")
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
@@ -150,7 +150,7 @@ def test_a_camera_that_is_refused_is_a_sentence(open_live):
     expect(page.get_by_role("button", name="Start the camera")).to_be_enabled()
 
 
-def test_places_are_limited_and_of_waiting_frames_the_newest_counts(space):
+def test_places_are_limited_and_of_waiting_frames_the_newest_counts(space, open_live):
     face, wall = WALL.copy(), frame_of(WALL)
     face[60:300, 100:340] = drawn_face()
     seated = [LiveVisitor(space.url, f"seated {number}") for number in range(4)]
@@ -161,6 +161,13 @@ def test_places_are_limited_and_of_waiting_frames_the_newest_counts(space):
     waiting.send(wall)
     place = next(told for told in waiting.messages() if told["msg"] == "estimation")
     assert place["rank"] == 0
+    assert httpx.get(f"{space.url}/live-places").json() == {"live": 4, "waiting": 1}
+    page = open_live(PHONE)
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.locator("#live [role=status]")).to_contain_text(
+        "All 4 places are taken, you are one of 2 who wait."
+    )
+    page.close()
     waiting.send(wall)
     waiting.send(frame_of(face))
     seated.pop().leave()

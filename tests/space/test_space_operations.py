@@ -1,5 +1,6 @@
 """What whoever runs the Space needs: curl as printed, health, logs, metrics, limits, Dockerfile."""
 
+import http.client
 import inspect
 import json
 import re
@@ -13,7 +14,7 @@ import gradio
 import httpx
 import pytest
 import yaml
-from space_client import astronaut, predict, saved
+from space_client import astronaut, call, file_data, predict, saved, upload
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -60,9 +61,31 @@ def test_each_request_is_a_line_without_photo_name_or_address(space):
     answered, refused = (json.loads(line) for line in written.splitlines() if line[0] == "{")
     assert answered.pop("time").endswith("+00:00") and answered.pop("seconds") > 0
     assert answered == {"request": "predict", "outcome": "ok", "photos": 1, "faces": 1}
-    assert (refused["request"], refused["outcome"]) == ("predict", "refused")
+    assert refused.pop("time") and refused.pop("seconds") >= 0
+    assert refused == {"request": "predict", "outcome": "refused", "reason": "unreadable"}
     for private in ("anna", "127.0.0.1", "/tmp", "png"):
         assert private not in written
+
+
+def test_what_is_refused_is_a_line_too(space):
+    before = len(space.log.read_text())
+    photo = upload(space.url, b"no picture")
+    predict(space.url, bytes(20 * 2**20 + 1))
+    for images in ([photo] * 51, [], [file_data("http://127.0.0.1/photo.png")]):
+        call(space.url, "predict_batch", images, "train")
+    call(space.url, "predict", photo, "another prior")
+    large = http.client.HTTPConnection(space.url.removeprefix("http://"))
+    large.request("POST", "/gradio_api/upload", headers={"Content-Length": str(2**40)})
+    assert large.getresponse().status == 413
+    httpx.get(f"{space.url}/gradio_api/run-history/connect")
+    written = space.log.read_text()[before:]
+    lines = [json.loads(line) for line in written.splitlines() if line[0] == "{"]
+    assert {line["outcome"] for line in lines} == {"refused"}
+    assert [(line["request"], line["reason"]) for line in lines] == [
+        ("predict", "too_large"), ("predict_batch", "too_many"), ("predict_batch", "empty"),
+        ("predict_batch", "input"), ("predict", "input"), ("upload", "http_413"),
+        ("other", "http_404"),
+    ]  # fmt: skip
 
 
 def test_health(space, operations):

@@ -260,6 +260,8 @@ def test_a_video_and_what_is_none(open_page, clip, tmp_path):
     words = page.locator("#video-words")
     field = page.get_by_role("tabpanel").locator("input[type=file]:visible, input[type=file]").last
     field.set_input_files(clip)
+    expect(page.locator("#video video.unplayable")).to_have_count(1)  # this browser plays no AVI
+    assert page.get_by_text("Video not playable").count() == 0
     expect(words).to_contain_text("One face was followed.", timeout=60_000)
     made = page.locator("video").last
     seconds = "node => new Promise(done => node.readyState ? done(node.duration) : " \
