@@ -153,6 +153,13 @@ def _with_classes(
         count_from_zero(labels)
         names = own_classes(labels, label_names, source)
         id_of = id_among(names)
+    elif label_names and not any(
+        of.names == [*map(str.strip, label_names)] for of in labels.values()
+    ):
+        raise DataError(
+            f"{source}: --label_names is for labels that are numbers, but these are words; leave it "
+            "out. --classes any takes the classes that the data have, in the order of the flag."
+        )
     found = {
         name: _with_ids(split, labels[name].ids(id_of, skipped), names, labels[name], skipped)
         for name, split in splits.items()

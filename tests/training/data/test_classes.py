@@ -138,6 +138,12 @@ def test_numbers_from_1_on_are_no_guess_among_fer2013s(tmp_path):
         load_fer2013(source, label_names=LABELS)
 
 
+def test_the_flag_is_no_use_for_words_that_are_fer2013s(tmp_path):
+    source = tree(tmp_path / "faces", "angry", "sad")
+    with pytest.raises(DataError, match="--label_names is for labels that are numbers, but these"):
+        load_fer2013(source, label_names=["sad", "angry"])
+
+
 def test_the_flag_orders_the_names_that_data_have(tmp_path):
     source = tree(tmp_path / "faces", "asleep", "calm", "tense")
     splits = load_any(source, "tense", "calm", "asleep")
