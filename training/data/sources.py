@@ -157,8 +157,8 @@ def _with_classes(
         of.names == [*map(str.strip, label_names)] for of in labels.values()
     ):
         raise DataError(
-            f"{source}: --label_names is for labels that are numbers, but these are words; leave it "
-            "out. --classes any takes the classes that the data have, in the order of the flag."
+            f"{source}: --label_names is for labels that are numbers, but these are words; leave "
+            "it out. --classes any takes the classes that the data have, in the order of the flag."
         )
     found = {
         name: _with_ids(split, labels[name].ids(id_of, skipped), names, labels[name], skipped)
