@@ -224,12 +224,15 @@ def test_only_a_later_ctrl_c_ends_at_once(monkeypatch):
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_ctrl_c_before_the_training_says_what_there_is(tmp_path, monkeypatch, capsys, whole):
-    monkeypatch.setattr(train, "load_splits", lambda *_: signal.raise_signal(signal.SIGINT))
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "load_splits", stopped)
     monkeypatch.setattr("training.checkpoints.is_whole", lambda checkpoint: whole)
     (tmp_path / LAST).mkdir()
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(SystemExit) as end:
         run(tmp_path, "--resume_from_checkpoint", "true")
-    assert stopped.value.code == 130
+    assert end.value.code == 130
     said = "is whole: --resume_from_checkpoint true" if whole else "There is no checkpoint"
     assert said in capsys.readouterr().err
 
