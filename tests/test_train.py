@@ -35,6 +35,12 @@ FLAGS = [
 
 
 def run(output_dir, *flags):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "load_back", lambda *_: "")  # slow, and done for `finished`
+        return run_whole(output_dir, *flags)
+
+
+def run_whole(output_dir, *flags):
     train.main([*FLAGS, "--output_dir", str(output_dir), "--num_train_epochs", "1", *flags])
     return json.loads((output_dir / "all_results.json").read_text())
 
@@ -42,18 +48,9 @@ def run(output_dir, *flags):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    results = run(
-        folder,
-        "--num_train_epochs",
-        "2",
-        "--sampling",
-        "weighted",
-        "--loss",
-        "focal",
-        "--ema_decay",
-        "0.9",
-        "--weights_dtype",
-        "float16",
+    results = run_whole(
+        *(folder, "--num_train_epochs", "2", "--sampling", "weighted", "--loss", "focal"),
+        *("--ema_decay", "0.9", "--weights_dtype", "float16"),
     )
     return folder, results
 
@@ -301,8 +298,7 @@ def test_a_saved_model_that_does_not_fit_the_loss_is_refused(finished, tmp_path)
         run(tmp_path, "--model_name_or_path", str(finished[0]), "--loss", "ldam")
 
 
-def test_a_soup_is_in_weights_record_and_card(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "load_back", lambda *args: "")
+def test_a_soup_is_in_weights_record_and_card(finished, tmp_path):
     run(tmp_path / "other", "--model_name_or_path", str(finished[0]))
     soup = ["--average_with", str(tmp_path / "other"), "--average_weight", "0.25"]
     flags = ["--num_train_epochs", "0", "--precise_bn", "40", "--overwrite", *soup]
@@ -362,8 +358,7 @@ def test_too_large_an_undersample_names_the_classes(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_overwrite_and_fine_tuning_replace_it(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "load_back", lambda *args: "")
+def test_overwrite_and_fine_tuning_replace_it(finished, tmp_path):
     run(tmp_path / "run")
     (tmp_path / "run" / "checkpoint-7").mkdir()
     (tmp_path / "run" / "notes.txt").touch()
@@ -398,8 +393,7 @@ def test_precise_bn_changes_the_statistics_of_a_saved_model_alone(finished, tmp_
     assert "recomputed after training on 40 training images without augmentation" in card
 
 
-def test_card_tells_every_stage_of_a_chain(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "load_back", lambda *args: "")
+def test_card_tells_every_stage_of_a_chain(finished, tmp_path):
     folders = [finished[0], tmp_path / "second", tmp_path / "third"]
     for source, folder in itertools.pairwise(folders):
         run(folder, "--model_name_or_path", str(source))
@@ -417,8 +411,7 @@ def test_card_tells_every_stage_of_a_chain(finished, tmp_path, monkeypatch):
     assert str(tmp_path) not in card.split("## Training")[1]
 
 
-def test_teachers_are_in_weights_prior_record_and_card(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "load_back", lambda *args: "")
+def test_teachers_are_in_weights_prior_record_and_card(finished, tmp_path):
     teacher = shutil.copytree(finished[0], tmp_path / "teacher")  # said to be from ImageNet
     words = (teacher / "run.yaml").read_text()
     words = words.replace("pretrained: null", "pretrained: tf_efficientnet_b0")
@@ -448,8 +441,7 @@ def test_a_teacher_of_other_channels_is_refused(finished, tmp_path):
         run(tmp_path, "--teachers", str(finished[0]), "--num_channels", "3")
 
 
-def test_pretrained_from_a_local_file(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(train, "load_back", lambda *args: "")
+def test_pretrained_from_a_local_file(tmp_path, capsys):
     source = FerEfficientNetForImageClassification(
         FerEfficientNetConfig(backbone="test_efficientnet", num_channels=3, image_size=32)
     )
@@ -477,8 +469,7 @@ def test_pretrained_without_network_names_both_ways_on(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_paper_split_reports_on_its_test_part(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(train, "load_back", lambda *args: "")
+def test_paper_split_reports_on_its_test_part(tmp_path, capsys):
     results = run(
         tmp_path, *["--split", "paper", "--paper_samples_per_class", "10", "--undersample", "min"]
     )
@@ -491,7 +482,6 @@ def test_paper_split_reports_on_its_test_part(tmp_path, monkeypatch, capsys):
 
 def test_what_is_chosen_comes_from_the_development_split(tmp_path, monkeypatch):
     """The temperature, also of a run that is evaluated on its test part; and predictions.csv."""
-    monkeypatch.setattr(train, "load_back", lambda *args: "")
     fitted, calibrate = [], results_module.calibrate
 
     def spy(config, logits, labels, shift):

@@ -6,7 +6,7 @@ from argparse import Namespace
 import numpy as np
 import pytest
 
-from benchmarks import imbalance, imbalance_report
+from benchmarks import imbalance, imbalance_report, runner
 from benchmarks.imbalance_report import RESULTS, ROWS
 from benchmarks.runner import about, read_runs, write_json
 from training.arguments import parse_arguments
@@ -103,21 +103,23 @@ def test_the_papers_figures_stand_beside_ours(tmp_path):
     assert "focal loss: +0.002 against the paper's result, above it with 1 of 2 seeds" in text
 
 
-def test_trials_choose_and_runs_follow(tmp_path, capsys):
+def test_trials_choose_and_runs_follow(tmp_path, capsys, monkeypatch):
     """Then a second call does only what is missing, and other settings are refused."""
     command = ["--dataset", "synthetic", "--output_dir", str(tmp_path), "--seeds", "0"]
     command += ["--no_pretrained", "--treatments", "focal"]
-    imbalance.main([*command, "--trials", "--", *TINY])
+
+    def tried(arguments, seed, here, threads):
+        run, arrays = made_up(np.random.default_rng(0), [0.5] * 7, seed)
+        score = 0.3 if "0.5" in arguments else 0.2
+        return run | {"arguments": arguments, "eval_macro_f1": score}, arrays
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "train", tried)
+        imbalance.main([*command, "--trials", "--", *TINY])
     trials = read_runs(tmp_path / "imbalance_official_trials", [])
-    assert {name: runs[0]["eval_split"] for name, runs in trials.items()} == {
-        "focal-try1": "development",
-        "focal-try2": "development",
-    }
-    for name, score in (("focal-try1", 0.2), ("focal-try2", 0.3)):
-        write_json(
-            tmp_path / "imbalance_official_trials" / f"{name}-seed100.json",
-            trials[name][0] | {"eval_macro_f1": score},
-        )
+    assert {name: len(runs) for name, runs in trials.items()} == {"focal-try1": 1, "focal-try2": 1}
+    for (run,) in trials.values():
+        assert parse_arguments("", run["arguments"]).data.eval_split == "development"
     imbalance.main([*command, "--", *TINY])
     file = tmp_path / "imbalance_official" / "focal-seed0.json"
     first = json.loads(file.read_text())

@@ -77,6 +77,13 @@ def run_and_end(folder, method, number, how, *flags):
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def not_loaded_back():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "load_back", lambda *_: "")  # slow, and tested elsewhere
+        yield
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
