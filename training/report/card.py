@@ -377,9 +377,8 @@ def _treatment(run: Mapping, options: Mapping) -> str:
 
 def _loss_options(run: Mapping, options: Mapping) -> str:
     """The chosen loss's own flags, and what makes its targets soft."""
-    if (
-        treatment := run["arguments"].get("treatment")
-    ) is None:  # a record of before the losses' flags stood in this group
+    treatment = run["arguments"].get("treatment")
+    if treatment is None:  # a record of before the losses' flags stood in this group
         names = [*find_loss(options["loss"]).flags()]
     else:
         names = [name for name in treatment if name not in ("sampling", "undersample", "loss")]
