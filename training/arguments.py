@@ -22,10 +22,11 @@ from .augmentation import AugmentationArguments
 from .data import DataArguments
 from .flags import arg, check_range
 from .network import ModelArguments
-from .recipes import read_recipe, unknown_name
+from .recipes import read_recipe
 from .refused import refuse_flags
 from .targets import TargetArguments
 from .treatments import Loss, TreatmentArguments, find_loss, flag_fields, losses, soft_label_losses
+from .wording import unknown_name
 
 USAGE = "train.py [RECIPE.yaml] [--flag value ...]"
 METAVARS = {int: "N", float: "X", string_to_bool: "true|false"}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from transformers.utils import logging
 
-from .data import first_line
+from .wording import first_line
 
 logger = logging.get_logger(__name__)
 

@@ -9,10 +9,10 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 
 from . import modeling
-from .data import first_line
 from .flags import arg, check_range
 from .weights import average_weights
 from .weights.lite_weights import convert, installed_package
+from .wording import first_line
 
 Network = modeling.FerEfficientNetForImageClassification
 Processor = modeling.FerEfficientNetImageProcessor

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from transformers import TrainingArguments
 
-from .recipes import unknown_name
+from .wording import unknown_name
 
 # Metrics of evaluations during the training, beside each class's recall.
 METRICS = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "ece")

@@ -30,7 +30,6 @@ from .checkpoints import (
     set_aside_newer,
 )
 from .cpu import use_float32_iterations, use_small_map_gradient
-from .data import first_line
 from .evaluation import classification_metrics
 from .gaps import Gaps
 from .gpu import stack_equal_matrices
@@ -39,6 +38,7 @@ from .stopping import StopOnSignal
 from .targets import Batch, Targets
 from .treatments import EpochSampler, Loss
 from .weights import recompute_statistics
+from .wording import first_line
 
 EMA_FILE = "ema.safetensors"
 

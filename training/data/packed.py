@@ -22,9 +22,10 @@ from safetensors.torch import save_file
 from transformers import HfArgumentParser
 
 from .. import modeling
+from ..wording import first_line
 from .arguments import DataArguments
 from .dataset import FaceDataset, class_names, decode_splits, load_splits
-from .schema import DataError, first_line
+from .schema import DataError
 
 FORMAT = "fer-efficientnet faces 1"
 DECIDED = ("classes", "label_source")  # flags whose values a file has once and for all

@@ -65,10 +65,6 @@ def label_id(name: str, where: str, kind: type[DataError] = DataError) -> int:
     return LABELS.index(word)
 
 
-def first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:200]
-
-
 def named_splits(found: "dict[str, Dataset]", source) -> "dict[str, Dataset]":
     """Renames splits to train, validation, test."""
     splits, before = {}, {}
