@@ -37,6 +37,7 @@ from transformers import set_seed
 
 from training.arguments import Arguments, parse_arguments
 from training.checkpoints import TrainingError, how_to_resume
+from training.console import show_messages
 from training.data import DataError, RunData, class_names, load_splits, prepare_splits, split_data
 from training.evaluation import evaluate, summary
 from training.gaps import Gaps
@@ -69,6 +70,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def run(args: Arguments, words: list[str]) -> None:
     """words: those after `python train.py`."""
+    show_messages(args.training.process_index == 0)
     check_processes(args.training)
     hide_progress_bars(args.training)
     check_output_dir(args)
@@ -118,17 +120,15 @@ def load_data(
         left_out,
         side=max([processor.size["height"], *args.training.progressive_sizes]),
         folder=Path(args.training.output_dir),
-        seed=seed,
-        say=say,
     )
-    data = split_data(decoded, args.data, seed=seed, training=training)
+    data = split_data(decoded, args.data, training=training, earlier=args.earlier_models())
     if data.train is None:
         return data, audit_report
     source = f"{args.data.dataset} [train]"
     weight, label_source = args.targets.ferplus_weight, args.data.label_source
     data.train = with_votes(data.train, weight, source, label_source)
     data = apply_sampling(data, args.treatment.sampling, args.treatment.undersample, seed=seed)
-    seen = ", ".join(f"{name} {n:.0f}" for name, n in zip(data.label_names, data.drawn_counts))
+    seen = ", ".join(f"{name} {n:.0f}" for name, n in zip(data.label_names, data.seen_counts))
     say(
         f"Training on {len(data.train)} images, {args.training.world_size} process(es); "
         f"the loss sees, by class: {seen}"
@@ -143,7 +143,7 @@ def make_trainer(
     if data.train is not None:
         try:
             refuse_metric(args.training, data.label_names)
-            args.loss.bind(data.drawn_counts)
+            args.loss.bind(data.seen_counts)
         except ValueError as error:  # a flag that does not fit the classes
             raise SystemExit(f"train.py: {error}") from None
         channels, device = network.config.num_channels, args.training.device

@@ -12,6 +12,7 @@ from modeling import FerEfficientNetImageProcessor
 from training.data import (
     DataArguments,
     FaceDataset,
+    as_images,
     audit,
     class_names,
     copies_of,
@@ -71,7 +72,7 @@ def stage_dataset(
             f"{source}: expected images as files, a CSV or parquet, but found a packed file, which "
             "holds them decoded. Give the data that it was made from."
         )
-    splits = load_splits(data)
+    splits = {name: as_images(split) for name, split in load_splits(data).items()}
     names = class_names(splits)
     decoded = decode_splits(splits, FerEfficientNetImageProcessor())
     report, groups = audit(decoded, names), _groups(decoded)

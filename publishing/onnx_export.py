@@ -102,9 +102,9 @@ def onnx_faces(
         if data.split == "paper" or lacks_validation(splits, data):
             decoded = decode_splits(splits, processor, skipped, **held)
             if data.split == "paper":  # its test part is of the pooled splits
-                parts = paper_split(decoded, data.paper_samples_per_class, seed=flags["seed"])
+                parts = paper_split(decoded, data.paper_samples_per_class, seed=data.split_seed)
             else:
-                parts = with_validation(decoded, data.validation_share, seed=flags["seed"])
+                parts = with_validation(decoded, data.validation_share, seed=data.split_seed)
             name, train = "test" if data.split == "paper" else "validation", parts["train"]
             return name, parts[name], train.select(_shuffled(train)[:CALIBRATION_IMAGES])
         name = data.eval_split if data.eval_split in splits else [*splits][-1]

@@ -182,6 +182,11 @@ class Arguments:
                 " test; or --development_share 0.1; or --load_best_model_at_end false."
             )
 
+    def earlier_models(self) -> list[str]:
+        """The saved models that the run starts from, is averaged with and is taught by."""
+        start = [self.model.model_name_or_path] if self.model.model_name_or_path else []
+        return [*start, *self.model.average_with, *self.targets.teachers]
+
     def to_dict(self) -> dict[str, dict]:
         """Every resolved argument by group, without tokens, ready for JSON and YAML."""
         training = self.training.to_dict()

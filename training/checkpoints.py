@@ -14,7 +14,8 @@ STATE_FILE = "trainer_state.json"  # the Trainer writes it last
 RUN_STATE_FILE = "run_state.json"  # of FerTrainer: the recipe, and the loss up to here
 # Arguments that must be those of the checkpoint.
 FIXED_BY_CHECKPOINT = (
-    *("data_fingerprint", "eval_split", "backbone", "num_channels", "image_size", "stem_stride"),
+    *("data_fingerprint", "split", "split_seed", "development_share", "eval_split"),
+    *("backbone", "num_channels", "image_size", "stem_stride"),
     *("head_hidden_sizes", "loss", "optim", "timm_optim", "ema_decay"),
     *("learning_rate", "weight_decay"),  # optimizer and scheduler restore their own
 )

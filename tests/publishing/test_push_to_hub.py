@@ -148,7 +148,7 @@ def test_onnx_of_the_papers_protocol_is_measured_on_its_test_part(run):
     whole = load_fer2013("synthetic", synthetic_images=100)
     decoded = {one: decode_split(whole[one], FerEfficientNetImageProcessor(), one) for one in whole}
     assert name == "test"
-    parts = paper_split(decoded, 4, seed=flags["seed"])
+    parts = paper_split(decoded, 4, seed=flags["split_seed"])
     assert torch.equal(faces.images, parts["test"].images)
     assert {*calibration.digests} == {*parts["train"].digests}
 
@@ -160,7 +160,7 @@ def test_onnx_of_a_run_whose_validation_split_was_made_is_measured_on_it(run, tm
     flags = {name: value for group in arguments.values() for name, value in group.items()}
     name, faces, calibration = onnx_faces(run, flags, str(tmp_path))
     decoded = {"train": decode_split(train, FerEfficientNetImageProcessor(), "train")}
-    made = with_validation(decoded, flags["validation_share"], seed=flags["seed"])
+    made = with_validation(decoded, flags["validation_share"], seed=flags["split_seed"])
     assert name == "validation" and torch.equal(faces.images, made["validation"].images)
     assert {*calibration.digests} == {*made["train"].digests}
 

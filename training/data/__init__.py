@@ -6,8 +6,10 @@ import importlib
 
 from .arguments import DataArguments
 from .audit import audit, copies_of, summary_line
-from .dataset import FaceDataset, class_names, decode_split, decode_splits, is_packed, load_splits
+from .decoding import decode_split, decode_splits
+from .faces import FaceDataset
 from .ferplus import join_votes, label_by_majority, vote_shares
+from .loading import class_names, is_packed, load_splits
 from .prepare import prepare_splits
 from .schema import (
     DEFAULT_SOURCE,
@@ -29,14 +31,14 @@ from .splits import (
 )
 from .synthetic import draw_faces, encode_png
 
-OF_DATASETS = {"FEATURES": "features", "load_fer2013": "sources"}  # name -> file
+# What needs `datasets`, which not every machine has: name -> file
+LAZY = {"FEATURES": "features", "as_images": "features", "load_fer2013": "sources"}
 
 
 def __getattr__(name: str):
-    """What needs `datasets` is imported when it is asked for: not every machine has it."""
-    if name not in OF_DATASETS:
+    if name not in LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{OF_DATASETS[name]}", __name__), name)
+    return getattr(importlib.import_module(f".{LAZY[name]}", __name__), name)
 
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "DataError",
     "FaceDataset",
     "RunData",
+    "as_images",
     "audit",
     "cap_per_class",
     "class_counts",

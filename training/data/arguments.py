@@ -16,7 +16,7 @@ class DataArguments:
     dataset: str = arg(
         DEFAULT_SOURCE,
         "fer2013.csv, a folder of images by class, a folder of parquet files, a Hub id, a packed "
-        "FILE.safetensors (python -m training.data.packed), or 'synthetic' (drawn faces).",
+        "FILE.safetensors (python -m training.data.pack), or 'synthetic' (drawn faces).",
     )
     dataset_revision: str | None = arg(
         None, "Revision of a Hub data set; the default source has its own pinned one."
@@ -61,13 +61,18 @@ class DataArguments:
     validation_share: float = arg(
         0.1,
         "Share of the training images that becomes the validation split where the data have none, "
-        "drawn by --seed in each class, identical images on one side.",
+        "sampled in each class, identical images on one side.",
     )
     development_share: float = arg(
         0.0,
         "Hold this share of the training images out as the split 'development', stratified, "
-        "identical images on one side. It takes over what is chosen on validation images: "
-        "temperature, threshold and, with --eval_split development, all that you try.",
+        "identical images on one side. Temperature and threshold are then chosen there instead of "
+        "on the validation split, and with --eval_split development so is all that you try.",
+    )
+    split_seed: int = arg(
+        0,
+        "Seed of the splits that are made: --validation_share, --development_share, --split paper. "
+        "Runs that build on each other need the same one, whatever their --seed.",
     )
     drop_eval_copies: bool = arg(
         False,

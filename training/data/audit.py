@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from .dataset import FaceDataset
+from .faces import FaceDataset
 
 # Development and validation are what runs are chosen by.
 ORDER_OF_USE = ("train", "development", "validation", "test")
 
 
 def copies_of(digests: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(N,) bool: which images stand pixel for pixel among the others."""
+    """(N,) bool: which images are pixel for pixel among the others."""
     return np.isin(digests, others)
 
 
@@ -77,7 +77,7 @@ def _split_report(faces: FaceDataset, label_names: Sequence[str]) -> dict:
     }
 
 
-def summary_line(report: dict) -> str:
+def summary_line(report: Mapping) -> str:
     """The audit in one line."""
     sizes = ", ".join(f"{name} {split['images']}" for name, split in report["splits"].items())
     blanks = sum(len(split["blank_images"]) for split in report["splits"].values())
@@ -87,7 +87,7 @@ def summary_line(report: dict) -> str:
         share, seed = (report["validation_made"][key] for key in ("share", "seed"))
         made = (
             f"; the validation split was made: {share:.0%} of the training images of each class, "
-            f"drawn by seed {seed}, identical ones on one side"
+            f"sampled by split seed {seed}, identical ones on one side"
         )
     return (
         f"Data: {sizes} images; largest class {largest}, smallest {smallest}; {blanks} blank; "
@@ -99,25 +99,20 @@ def summary_line(report: dict) -> str:
 
 def _copies(splits: Mapping[str, Mapping]) -> str:
     """Which split has copies of which, both ways."""
-    of: dict[str, list[str]] = {name: [] for name in splits}
+    counts: dict[str, list[str]] = {name: [] for name in splits}
     for name, split in splits.items():
-        for other, count in split.get("copies_of", _of_training_alone(split)).items():
-            of[other].append(f"{count} of {name}")
-    words = [
-        f"of {'training' if other == 'train' else other} images: {', '.join(counts)}"
-        for other, counts in of.items()
-        if counts
+        for other, count in split["copies_of"].items():
+            counts[other].append(f"{count} of {name}")
+    parts = [
+        f"of {'training' if other == 'train' else other} images: {', '.join(of_others)}"
+        for other, of_others in counts.items()
+        if of_others
     ]
-    return "; ".join(words) or "of training images: nothing to compare"
+    return "; ".join(parts) or "of training images: nothing to compare"
 
 
-def _of_training_alone(split: Mapping) -> dict[str, int]:
-    """What older reports tell."""
-    found = split.get("copies_of_training_images")
-    return {} if found is None else {"train": found}
-
-
-def _extremes(report: dict) -> tuple[str, str]:
+def _extremes(report: Mapping) -> tuple[str, str]:
+    """The largest and the smallest class of the first split."""
     first = next(iter(report["splits"].values()))["class_counts"]
     ordered = sorted(first.items(), key=lambda item: item[1])
     return tuple(f"{name} ({count})" for name, count in (ordered[-1], ordered[0]))

@@ -1,4 +1,4 @@
-"""Kaggle's fer2013.csv and icml_face_data.csv: parsed once, then read from a cache of parquet."""
+"""Kaggle's fer2013.csv and icml_face_data.csv, parsed once and cached."""
 
 import csv
 import hashlib
@@ -12,30 +12,25 @@ from pathlib import Path
 
 import datasets
 import numpy as np
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 from datasets.utils import tqdm
 
-from .features import FEATURES
-from .parquet import load_parquet
-from .schema import LABELS, SPLIT_NAMES, BadRow, DataError, note_bad_row
-from .synthetic import encode_png
+from .features import PIXEL_FEATURES
+from .schema import LABELS, PUBLISHED_COUNTS, SPLIT_NAMES, BadRow, DataError, note_bad_row
 
 
-def load_kaggle_csv(path: Path, skipped: list[str] | None) -> dict[str, Dataset]:
-    """Parses the CSV once; later calls read the parquet files written beside the datasets cache."""
-    stat, found = path.stat(), None if skipped is None else []
+def load_kaggle_csv(path: Path, skipped: list[str] | None) -> DatasetDict:
+    """Parses the CSV once; later calls read what was saved beside the cache of `datasets`."""
+    stat, bad_rows = path.stat(), None if skipped is None else []
     key = hashlib.sha256(
-        f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{found}".encode()
+        f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{bad_rows}|pixels".encode()
     ).hexdigest()[:16]
     cache = Path(datasets.config.HF_DATASETS_CACHE) / "fer_efficientnet" / key
     if not cache.is_dir():
         cache.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache.parent) as partial:
-            for name, rows in _parse_kaggle_csv(path, found).items():
-                Dataset.from_dict(rows, features=FEATURES).to_parquet(
-                    Path(partial) / f"{name}.parquet"
-                )
-            (Path(partial) / "skipped.json").write_text(json.dumps(found))
+            _parse_kaggle_csv(path, bad_rows).save_to_disk(partial)
+            (Path(partial) / "skipped.json").write_text(json.dumps(bad_rows))
             try:
                 os.replace(partial, cache)  # whole or not at all
             except OSError:
@@ -43,10 +38,10 @@ def load_kaggle_csv(path: Path, skipped: list[str] | None) -> dict[str, Dataset]
                     raise
     if skipped is not None:
         skipped += json.loads((cache / "skipped.json").read_text())
-    return load_parquet(sorted(cache.glob("*.parquet")), path)
+    return DatasetDict.load_from_disk(cache)
 
 
-def _parse_kaggle_csv(path: Path, skipped: list[str] | None) -> dict[str, dict[str, list]]:
+def _parse_kaggle_csv(path: Path, skipped: list[str] | None) -> DatasetDict:
     rows: dict[str, dict[str, list]] = defaultdict(lambda: {"image": [], "label": []})
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.reader(file)
@@ -71,11 +66,16 @@ def _parse_kaggle_csv(path: Path, skipped: list[str] | None) -> dict[str, dict[s
                 except BadRow as error:
                     note_bad_row(error, skipped)
                     continue
-                rows[split]["image"].append({"bytes": encode_png(face), "path": None})
+                rows[split]["image"].append(face)
                 rows[split]["label"].append(label)
     if not rows:
         raise DataError(f"{path}: expected rows of images under the header, but found no rows.")
-    return rows
+    splits = DatasetDict()
+    for name in PUBLISHED_COUNTS:
+        if name in rows:
+            columns = rows[name] | {"image": np.stack(rows[name]["image"])}  # (N, 48, 48)
+            splits[name] = Dataset.from_dict(columns, features=PIXEL_FEATURES)
+    return splits
 
 
 def _readable(reader, path: Path) -> Iterator[list[str]]:

@@ -1,9 +1,5 @@
 """
-A data set in one file, decoded, to be trained on where `datasets` is not installed:
-
-    python -m training.data.packed --dataset fer2013.csv --ferplus_csv fer2013new.csv \\
-        --out fer2013.safetensors
-    python train.py RECIPE.yaml --dataset fer2013.safetensors
+A file that holds a data set decoded (`training.data.pack`).
 
 For each split a safetensors file holds `<split>.images`, `<split>.labels` (uint8) and, where the
 data have them, `<split>.votes`. Images are uint8 (N, C, H, W), pixel for pixel what the source has
@@ -19,12 +15,10 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from transformers import HfArgumentParser
 
-from .. import modeling
 from ..wording import first_line
 from .arguments import DataArguments
-from .dataset import FaceDataset, class_names, decode_splits, load_splits
+from .faces import FaceDataset
 from .schema import DataError
 
 FORMAT = "fer-efficientnet faces 1"
@@ -44,7 +38,8 @@ def write_packed(file: Path, splits: dict[str, FaceDataset], about: dict) -> Non
         tensors[f"{name}.labels"] = faces.labels.to(torch.uint8)
         if faces.votes is not None:
             tensors[f"{name}.votes"] = _smallest(faces.votes)
-    about = about | {"label_names": class_names(splits), "splits": shapes}
+    label_names = next(iter(splits.values())).label_names
+    about = about | {"label_names": label_names, "splits": shapes}
     header = {"format": FORMAT, **{key: json.dumps(value) for key, value in about.items()}}
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, file, metadata=header)
@@ -63,7 +58,7 @@ def read_packed(arguments: DataArguments, left_out: dict) -> dict[str, FaceDatas
     """
     file = Path(arguments.dataset).expanduser()
     if not file.is_file():
-        raise DataError(f"{file}: no such file; `python -m training.data.packed` writes one.")
+        raise DataError(f"{file}: no such file; `python -m training.data.pack` writes one.")
     try:
         with safe_open(file, "pt") as stored:
             header = stored.metadata() or {}
@@ -73,7 +68,7 @@ def read_packed(arguments: DataArguments, left_out: dict) -> dict[str, FaceDatas
     if header.get("format") != FORMAT:
         raise DataError(
             f"{file}: expected the format {FORMAT!r}, but found {header.get('format')!r}. "
-            "`python -m training.data.packed` writes such a file."
+            "`python -m training.data.pack` writes such a file."
         )
     about = {key: json.loads(value) for key, value in header.items() if key != "format"}
     _check_flags(arguments, about)
@@ -147,30 +142,3 @@ def _predict(left: np.ndarray, up: np.ndarray, corner: np.ndarray) -> np.ndarray
     return np.maximum(np.minimum(left, up), np.minimum(np.maximum(left, up), plane)).astype(
         np.uint8
     )
-
-
-def main(argv: list[str] | None = None) -> None:
-    parser = HfArgumentParser(DataArguments, prog="training.data.packed", allow_abbrev=False)
-    parser.add_argument("--out", type=Path, required=True, help="FILE.safetensors")
-    parser.add_argument(
-        "--num_channels", type=int, default=1, choices=(1, 3), help="Of the images: grey or RGB."
-    )
-    arguments, options = parser.parse_args_into_dataclasses(argv)
-    if options.out.suffix != ".safetensors":
-        parser.error(f"--out must end in .safetensors, by which --dataset knows it: {options.out}")
-    left_out: dict = {}
-    splits = load_splits(arguments, left_out)
-    processor = modeling.FerEfficientNetImageProcessor(num_channels=options.num_channels)
-    decoded = decode_splits(splits, processor, left_out.get("skipped_rows"))
-    decided = {name: getattr(arguments, name) for name in DECIDED}
-    write_packed(options.out, decoded, decided | {"left_out": left_out})
-    sizes = ", ".join(f"{name} {len(faces)}" for name, faces in decoded.items())
-    megabytes = options.out.stat().st_size / 1e6
-    print(f"{options.out}: {sizes} images, {megabytes:.1f} MB; use it with --dataset {options.out}")
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except DataError as error:
-        raise SystemExit(f"training.data.packed: {error}") from None

@@ -1,39 +1,42 @@
 """From stored splits to decoded and audited ones, with a validation split."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transformers.utils import logging
+
+from .. import modeling
 from .arguments import DataArguments
 from .audit import audit, summary_line
-from .dataset import FaceDataset, class_names, decode_splits
-from .held import held_line
+from .decoding import decode_splits
+from .faces import FaceDataset
+from .image_store import storage_line
+from .loading import class_names
 from .splits import lacks_validation, with_validation
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+logger = logging.get_logger(__name__)
+
 
 def prepare_splits(
     splits: "Mapping[str, Dataset | FaceDataset]",
     arguments: DataArguments,
-    processor,
+    processor: modeling.FerEfficientNetImageProcessor,
     left_out: dict,
     *,
     side: int,
     folder: Path,
-    seed: int,
-    say: Callable[[str], None],
 ) -> tuple[dict[str, FaceDataset], dict]:
     """
     Decoded splits, and the audit of the whole data set for data_report.json.
 
     Args:
         splits, left_out: of `load_splits`; more is noted in `left_out`.
-        side: pixels at which images are held, unless `HeldImages` holds them as they are.
+        side: pixels at which images are stored, unless `ImageStore` keeps them as they are.
         folder: where a file may be made for images beyond --memory_gb; it need not exist yet.
-        seed: of a validation split that has to be made.
-        say: is told what the user should know.
     """
     skipped, folder = left_out.get("skipped_rows"), folder.absolute()
     decoded = decode_splits(
@@ -42,19 +45,21 @@ def prepare_splits(
         skipped,
         side=side,
         memory_gb=arguments.memory_gb,
-        folder=next(one for one in (folder, *folder.parents) if one.is_dir()),
+        folder=next(path for path in (folder, *folder.parents) if path.is_dir()),
         record=left_out,
     )
-    # packed data are held as they come
-    if "held_images" in left_out and (words := held_line(left_out["held_images"])):
-        say(words)
+    # packed data have no such record: they stay as they are
+    if "held_images" in left_out and (line := storage_line(left_out["held_images"])):
+        logger.info(line)
     if lacks_validation(decoded, arguments):
-        share = arguments.validation_share
+        share, seed = arguments.validation_share, arguments.split_seed
         decoded = with_validation(decoded, share, seed=seed)
         left_out["validation_made"] = {"of": "train", "share": share, "seed": seed}
     report = audit(decoded, class_names(splits)) | {"skipped_rows": []} | left_out
-    say(summary_line(report))
+    logger.info(summary_line(report))
     if skipped:
-        say(f"Left out {len(skipped)} rows that cannot be used, listed in data_report.json:")
-        say("\n".join(f"  {words}" for words in skipped[:3]))
+        logger.info(
+            f"Left out {len(skipped)} rows that cannot be used, listed in data_report.json:"
+        )
+        logger.info("\n".join(f"  {message}" for message in skipped[:3]))
     return decoded, report

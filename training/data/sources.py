@@ -16,6 +16,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Image
 
 from ..wording import first_line
 from .classes import Labels, count_from_zero, id_among, own_classes, read_labels
+from .features import PIXELS, as_images
 from .image_tree import load_image_tree
 from .kaggle_csv import load_kaggle_csv
 from .parquet import load_parquet
@@ -41,6 +42,7 @@ def load_fer2013(
     synthetic_images: int = 5000,
     synthetic_seed: int = 0,
     skipped: list[str] | None = None,
+    encode: bool = True,
 ) -> DatasetDict:
     """
     Args:
@@ -55,6 +57,8 @@ def load_fer2013(
             `"synthetic"`.
         skipped: rows that cannot be used are left out, and what is wrong with each is appended
             here. None: the first of them is an error.
+        encode: images of sources without image files (CSV, drawn faces) become PNG; False: they
+            stay pixels (`features.PIXELS`).
 
     Returns:
         The splits found, with features `image` and `label` (and `ferplus_votes` where the source
@@ -88,7 +92,10 @@ def load_fer2013(
             "Give fer2013.csv, a folder of "
             "images by class, a folder of parquet files, a Hub id, or 'synthetic'."
         )
-    return _with_classes(splits, source, classes, label_names, skipped)
+    splits = _with_classes(splits, source, classes, label_names, skipped)
+    if encode:
+        splits = {name: as_images(split) for name, split in splits.items()}
+    return DatasetDict(splits)
 
 
 def _load_hub(source: str, revision: str | None) -> DatasetDict:
@@ -141,7 +148,7 @@ def _with_classes(
     classes: str,
     label_names: Sequence[str] | None,
     skipped: list[str] | None,
-) -> DatasetDict:
+) -> dict[str, Dataset]:
     """Whatever columns and labels a source has -> `image`, `label` (and FER+ votes)."""
     splits = {name: _named(split, f"{source} [{name}]") for name, split in splits.items()}
     labels = {
@@ -167,7 +174,7 @@ def _with_classes(
     if names == LABELS:
         for name, split in found.items():
             _check_counts(split, name, source)
-    return DatasetDict(found)
+    return found
 
 
 def _named(split: Dataset, where: str) -> Dataset:
@@ -191,7 +198,8 @@ def _named(split: Dataset, where: str) -> Dataset:
     split = split.select_columns([image, label, *more])
     new_names = {image: "image", label: "label"}
     split = split.rename_columns({old: new for old, new in new_names.items() if old != new})
-    if not isinstance(split.features["image"], Image):  # bytes, as pandas writes them
+    feature = split.features["image"]
+    if not (isinstance(feature, Image) or feature == PIXELS):  # bytes, as pandas writes them
         split = split.cast_column("image", Image())
     return split
 
@@ -213,11 +221,11 @@ def _with_ids(
 
 
 def _holds_images(feature) -> bool:
-    """Images as `datasets` knows them, or what it casts into them: bytes, {bytes, path}."""
+    """Images as `datasets` knows them, what it casts into them (bytes, {bytes, path}), pixels."""
+    if isinstance(feature, dict):
+        return "bytes" in feature
     binary = isinstance(feature, datasets.Value) and "binary" in feature.dtype
-    return (
-        isinstance(feature, Image) or binary or (isinstance(feature, dict) and "bytes" in feature)
-    )
+    return binary or isinstance(feature, Image) or feature == PIXELS
 
 
 def _find_column(

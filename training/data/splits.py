@@ -1,14 +1,17 @@
 """From decoded splits to what a run trains on and evaluates, before any treatment."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from .arguments import DataArguments
 from .audit import copies_of, used_before
-from .dataset import FaceDataset
+from .faces import FaceDataset
 from .schema import DataError
 
 
@@ -28,8 +31,8 @@ class RunData:
     Set by sampling (`training.treatments.apply_sampling`); None without training images:
 
     counts_before, train_counts: int64 (C,), training images per class before and after sampling.
-    drawn_counts: float32 (C,), counts that batches are drawn with: equal where each class is
-        equally likely, else train_counts.
+    seen_counts: float32 (C,), images per class that the loss sees in an epoch: equal where each
+        class is equally likely, else train_counts.
     """
 
     train: FaceDataset | None
@@ -42,7 +45,7 @@ class RunData:
     eval_logits: np.ndarray | None = None
     counts_before: np.ndarray | None = None
     train_counts: np.ndarray | None = None
-    drawn_counts: torch.Tensor | None = None
+    seen_counts: torch.Tensor | None = None
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -51,17 +54,25 @@ class RunData:
 
 
 def split_data(
-    splits: Mapping[str, FaceDataset], arguments: DataArguments, *, seed: int, training: bool
+    splits: Mapping[str, FaceDataset],
+    arguments: DataArguments,
+    *,
+    training: bool,
+    earlier: Sequence[str] = (),
 ) -> RunData:
     """
     Applies `--split`, `--development_share` and `--drop_eval_copies`.
 
+    Args:
+        earlier: the models that the run builds on, by folder.
+
     Raises:
-        DataError: a split or a class that is needed is not there.
+        DataError: a split or a class that is needed is not there, or an earlier model was trained
+            on another split of the same images.
     """
+    splits, seed, images = dict(splits), arguments.split_seed, fingerprint(splits.values())
     if arguments.split == "paper":
         splits = paper_split(splits, arguments.paper_samples_per_class, seed=seed)
-    splits = dict(splits)
     if arguments.development_share and "train" in splits:
         kept, held_out = development_split(splits["train"], arguments.development_share, seed=seed)
         splits |= {"train": kept, "development": held_out}
@@ -73,20 +84,21 @@ def split_data(
             f"(found: {', '.join(splits)}). "
             "--eval_split chooses another one; --split paper makes its own."
         )
+    held_out = {name: fingerprint([faces]) for name, faces in splits.items() if name != "train"}
+    record: dict = {"images_fingerprint": images, "held_out_fingerprints": held_out}
+    _check_split(record, {arguments.eval_split, "development"}, earlier)
     evaluation, train = splits[arguments.eval_split], splits.get("train")
     copies, before = None, used_before(splits, arguments.eval_split)
     if before:
         copies = copies_of(evaluation.digests, _digests(splits, before))
     if not training:
-        return RunData(None, evaluation, arguments.eval_split, copies, {}, before)
+        return RunData(None, evaluation, arguments.eval_split, copies, record, before)
 
-    record: dict = {}
     if arguments.drop_eval_copies:
-        held_out = [name for name in splits if name != "train"]
-        leaked = copies_of(train.digests, _digests(splits, held_out))
+        leaked = copies_of(train.digests, _digests(splits, list(held_out)))
         train = train.select(np.flatnonzero(~leaked))
         record["training_images_dropped_as_copies"] = int(leaked.sum())
-        record["dropped_as_copies_of"] = held_out
+        record["dropped_as_copies_of"] = list(held_out)
     names = train.label_names
     if empty := [name for c, name in enumerate(names) if not (train.labels == c).any()]:
         raise DataError(
@@ -96,6 +108,34 @@ def split_data(
         )
     development = splits.get("development")
     return RunData(train, evaluation, arguments.eval_split, copies, record, before, development)
+
+
+def fingerprint(parts: Iterable[FaceDataset]) -> str:
+    """A digest of which images there are, whatever their order, number and labels."""
+    images = np.unique(np.concatenate([faces.digests for faces in parts]))
+    return hashlib.blake2b("".join(images).encode(), digest_size=16).hexdigest()
+
+
+def _check_split(record: Mapping, chosen_on: Collection[str], earlier: Sequence[str]) -> None:
+    """
+    Refuses models that may have been trained on what is held out now.
+
+    Args:
+        record: of this run. chosen_on: splits that are evaluated or chosen on.
+    """
+    for folder in earlier:
+        report = Path(folder, "data_report.json")
+        before = json.loads(report.read_text()) if report.is_file() else {}
+        if before.get("images_fingerprint") != record["images_fingerprint"]:
+            continue  # other data, or a model without a record
+        known = before["held_out_fingerprints"].values()
+        for name, images in record["held_out_fingerprints"].items():
+            if name in chosen_on and images not in known:
+                raise DataError(
+                    f"{folder} was trained on another split of the same images and may have seen "
+                    f"those of the {name} split: take the --split_seed, --validation_share, "
+                    f"--development_share and --split of its run.yaml, or another model."
+                )
 
 
 def _digests(splits: Mapping[str, FaceDataset], names: Sequence[str]) -> np.ndarray:

@@ -180,7 +180,7 @@ def draw_splits(images: int, seed: int) -> "dict[str, Dataset]":
     """
     from datasets import Dataset
 
-    from .features import FEATURES
+    from .features import PIXEL_FEATURES
 
     splits, train = {}, None
     for i, name in enumerate(PUBLISHED_COUNTS):
@@ -190,10 +190,8 @@ def draw_splits(images: int, seed: int) -> "dict[str, Dataset]":
             train = faces, labels
         else:
             _copy_from(train, faces, labels, seed=seed + i)
-        encoded = [{"bytes": encode_png(face), "path": None} for face in faces]
-        splits[name] = Dataset.from_dict(
-            {"image": encoded, "label": labels.tolist()}, features=FEATURES
-        )
+        columns = {"image": faces, "label": labels.tolist()}
+        splits[name] = Dataset.from_dict(columns, features=PIXEL_FEATURES)
     return splits
 
 

@@ -87,7 +87,7 @@ def evaluate(trainer, data: RunData, gaps: Gaps) -> dict:
 
 
 def _note_distributions(trainer, data: RunData) -> None:
-    config, shares = trainer.model.config, trainer.targets.shares(data.drawn_counts)
+    config, shares = trainer.model.config, trainer.targets.shares(data.seen_counts)
     config.learned_distribution = trainer.criterion.presented_distribution(shares).tolist()
     counts = torch.tensor(data.counts_before, dtype=torch.float32)
     # twice, as on the way to the learned one: without a treatment both are the same numbers

@@ -44,9 +44,9 @@ class Targets:
             batch = step.apply(batch)
         return batch
 
-    def shares(self, drawn_counts: torch.Tensor) -> torch.Tensor:
+    def shares(self, seen_counts: torch.Tensor) -> torch.Tensor:
         """(C,) counts that labels are drawn with -> (C,) of sum 1: shares in the targets."""
-        shares = drawn_counts / drawn_counts.sum()
+        shares = seen_counts / seen_counts.sum()
         for step in self.steps:
             shares = step.shares(shares)
         return shares

@@ -217,6 +217,6 @@ def apply_sampling(data: RunData, name: str, per_class: str | None, *, seed: int
         train=train,
         counts_before=before,
         train_counts=after,
-        drawn_counts=torch.tensor(drawn, dtype=torch.float32),
+        seen_counts=torch.tensor(drawn, dtype=torch.float32),
         record=data.record | record,
     )

@@ -1,4 +1,4 @@
-"""Where decoded images are held: one array for all splits, in memory or in a nameless file."""
+"""The store of decoded images: one array for all splits, in memory or in a nameless file."""
 
 import math
 import os
@@ -8,22 +8,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .. import modeling
+from .faces import digests_of
 from .schema import DataError
 
 FER2013_SIDE = 48  # px
 
 
-class HeldImages:
+class ImageStore:
     """
     Decoded images, one after another: uint8 (N, C, side, side).
 
-    Images that all have one square size are held as they are, if it is at most `side` or
+    Images that all have one square size are stored as they are, if it is at most `side` or
     FER-2013's. Otherwise each is cropped to its centred square and resized to `side` as it comes,
     so that never more than one original is unpacked.
 
     Args:
-        count: most images that will come.
-        processor: which resizes them. side: in pixels; None: the processor's.
+        count: the most images that will come.
+        processor: resizes them. side: in pixels; None: the processor's.
         as_is: False: every image is brought to `side`.
         memory_gb: of the images (GB: 10^9 bytes); more of them lie in a file that is mapped into
             memory and has no name, so that it is gone with the process, however that ends.
@@ -33,7 +35,7 @@ class HeldImages:
     def __init__(
         self,
         count: int,
-        processor,
+        processor: modeling.FerEfficientNetImageProcessor,
         *,
         side: int | None = None,
         as_is: bool = True,
@@ -46,20 +48,22 @@ class HeldImages:
         self.memory_gb, self.folder = memory_gb, folder
         self.filled = self.changed = 0
         self.images: torch.Tensor | None = None
+        self.digests: list[str] = []  # of the images as they came
 
-    def append(self, image: torch.Tensor) -> None:
-        """image: uint8 (C, H, W)."""
-        channels, height, width = image.shape
+    def append(self, images: torch.Tensor) -> None:
+        """images: uint8 (N, C, H, W)."""
+        self.digests += digests_of(images)
+        count, channels, height, width = images.shape
         if self.images is None:
             as_is = height == width <= self.largest_as_is
             self.images = self._room(channels, height if as_is else self.side)
-        if image.shape != self.images.shape[1:]:
+        if images.shape[1:] != self.images.shape[1:]:
             self._bring_to_side()
-        if image.shape != self.images.shape[1:]:
-            self.changed += 1
-            image = self._resized(centred_square(image)[None])[0]
-        self.images[self.filled] = image
-        self.filled += 1
+        if images.shape[1:] != self.images.shape[1:]:
+            self.changed += count
+            images = self._resized(centred_squares(images))
+        self.images[self.filled : self.filled + count] = images
+        self.filled += count
 
     def record(self) -> dict:
         """For data_report.json."""
@@ -74,7 +78,7 @@ class HeldImages:
         }
 
     def _bring_to_side(self) -> None:
-        """What was held as it is, now that another size has come."""
+        """What was stored as it is, now that another size has come."""
         before = self.images
         if before.shape[-1] == self.side:
             return
@@ -97,30 +101,11 @@ class HeldImages:
         return torch.empty(shape, dtype=torch.uint8)
 
 
-class ImageRows:
-    """
-    Some of the images that are held, read when they are asked for: by a number, a slice or a tensor
-    of numbers.
-
-    Args:
-        held: uint8 (N, C, H, W). rows: int64 (M,), which of them.
-    """
-
-    def __init__(self, held: torch.Tensor, rows: torch.Tensor):
-        self.held, self.rows = held, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, wanted) -> torch.Tensor:
-        return self.held[self.rows[wanted]]
-
-
-def centred_square(image: torch.Tensor) -> torch.Tensor:
-    """(C, H, W) -> (C, S, S), S the shorter side."""
-    side = min(image.shape[1:])
-    top, left = ((length - side) // 2 for length in image.shape[1:])
-    return image[:, top : top + side, left : left + side]
+def centred_squares(images: torch.Tensor) -> torch.Tensor:
+    """(N, C, H, W) -> (N, C, S, S), S the shorter side."""
+    side = min(images.shape[2:])
+    top, left = ((length - side) // 2 for length in images.shape[2:])
+    return images[..., top : top + side, left : left + side]
 
 
 def _mapped(shape: tuple[int, ...], size: int, folder: Path | None) -> torch.Tensor:
@@ -133,13 +118,13 @@ def _mapped(shape: tuple[int, ...], size: int, folder: Path | None) -> torch.Ten
         except OSError as error:
             raise DataError(
                 f"{folder or tempfile.gettempdir()}: expected room for {size / 1e9:.1f} GB of "
-                f"decoded images, but found too little ({error.strerror}). Make room, or hold them "
+                f"decoded images, but found too little ({error.strerror}). Make room, or keep them "
                 "in memory: --memory_gb."
             ) from error
 
 
-def held_line(record: dict) -> str:
-    """What `HeldImages.record` says, in one line; "" where images are as they were, in memory."""
+def storage_line(record: dict) -> str:
+    """`ImageStore.record` in one line; "" where images are unchanged and in memory."""
     if not (record["cropped_or_resized"] or record["in_file"]):
         return ""
     side, colour = record["side"], "grey" if record["channels"] == 1 else "RGB"
