@@ -91,7 +91,7 @@ def _decode_into(
     from datasets.utils import tqdm
 
     if not isinstance(split.features["image"], Image):  # `features.PIXELS`
-        for batch in split.select_columns("image").with_format("numpy").iter(1024):
+        for batch in split.with_format("numpy", ["image"], dtype=np.uint8).iter(1024):
             images = torch.tensor(batch["image"])[:, None]  # (N, 1, 48, 48)
             store.append(images.expand(-1, store.processor.num_channels, -1, -1))
         return split

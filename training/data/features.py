@@ -1,5 +1,6 @@
 """FER-2013's columns, as `datasets` describes them."""
 
+import numpy as np
 from datasets import Array2D, ClassLabel, Dataset, Features, Image
 
 from .schema import LABELS
@@ -15,7 +16,7 @@ def as_images(split: Dataset) -> Dataset:
     """The split with images as `datasets.Image`: pixels become PNG files."""
     if isinstance(split.features["image"], Image):
         return split
-    encoded = split.with_format("numpy").map(
+    encoded = split.with_format("numpy", dtype=np.uint8).map(
         lambda rows: {"image": [{"bytes": encode_png(face), "path": None} for face in rows]},
         input_columns="image",
         batched=True,
