@@ -1,6 +1,6 @@
 # make run      a virtual environment, then the quickstart: train, evaluate, save, load back
 # make model    trains the shipped model in eight stages: make model DATASET=fer2013.csv FERPLUS_CSV=fer2013new.csv
-#               LAST=1 stops after the first; PRETRAINED=FILE, FLAGS="..." as train_chain.py --help says
+#               LAST=1 stops after the first; PRETRAINED=FILE has ImageNet weights; FLAGS="..." go to train.py
 #               DEVICE=gpu takes the chain for one GPU; REHEARSE=1 runs two steps of each stage on the CPU
 # make test     the whole suite
 # make space    the page and the API on this machine, with model/
@@ -20,9 +20,9 @@ run: $(VENV)/.train
 	$(BIN)/python train.py configs/quickstart.yaml --overwrite
 
 model: dataset_given $(VENV)/.train
-	$(BIN)/python train_chain.py configs/model$(CHAIN_$(DEVICE)) $(if $(DATASET),--dataset '$(DATASET)') \
-		$(if $(REHEARSE),--rehearse) $(if $(FERPLUS_CSV),--ferplus_csv '$(FERPLUS_CSV)') \
-		$(if $(PRETRAINED),--pretrained '$(PRETRAINED)') $(if $(LAST),--last $(LAST)) -- $(FLAGS)
+	$(BIN)/python train_chain.py configs/model$(CHAIN_$(DEVICE)) $(if $(LAST),--last $(LAST)) \
+		$(if $(REHEARSE),--rehearse) $(if $(PRETRAINED),--pretrained '$(PRETRAINED)') \
+		$(if $(DATASET),--dataset '$(DATASET)') $(if $(FERPLUS_CSV),--ferplus_csv '$(FERPLUS_CSV)') $(FLAGS)
 
 dataset_given:
 	$(if $(filter cpu gpu,$(DEVICE)),,$(error DEVICE is cpu or gpu, but it is $(DEVICE)))

@@ -119,6 +119,8 @@ class FerTrainingArguments(TrainingArguments):
             "runs/evaluation" if self.evaluate_only else "runs/train"
         )
         refuse_flags(self)
+        if self.num_train_epochs == 0:
+            self.max_steps = -1  # nothing is trained
         check_range(self, "ema_decay", 0, 1)
         for name in ("freeze_backbone_epochs", "precise_bn", "num_train_epochs"):
             if getattr(self, name) < 0:

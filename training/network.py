@@ -254,6 +254,12 @@ def _set_image_size(
     config.validate_fer_efficientnet()
 
 
+def needs_the_hub(model: ModelArguments) -> bool:
+    """Whether there are ImageNet weights to load that no file and no installed package has."""
+    name = model.backbone if model.pretrained == "imagenet" else model.pretrained
+    return bool(name) and not Path(name).is_file() and not installed_package(name)
+
+
 def _load_imagenet_weights(network: Network, pretrained: str) -> None:
     """`pretrained`: "imagenet" (the backbone's own), a timm name, or a local file."""
     is_file = Path(pretrained).is_file()
