@@ -1,5 +1,6 @@
 """train.py on somebody's own folder: other classes, no validation split, photos of any size."""
 
+import csv
 import json
 import re
 import shlex
@@ -11,7 +12,9 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 import train
+from modeling import FerEfficientNetImageProcessor
 from training.arguments import parse_arguments
+from training.data import DataArguments, DataError, decode_splits, load_splits
 from training.data.synthetic import draw_faces
 
 DOCS = Path(__file__).parents[1] / "docs" / "own_data.md"
@@ -40,6 +43,7 @@ def faces(tmp_path_factory):
 def trained(faces, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "own"
     flags = ["--dataset", str(faces), "--memory_gb", "1e-6", "--validation_share", "0.2"]
+    flags += ["--save_predictions"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "load_back", lambda *_: "")  # slow, and tested elsewhere
         train.main([*FLAGS, *flags, "--output_dir", str(folder)])
@@ -48,7 +52,7 @@ def trained(faces, tmp_path_factory):
 
 def test_the_report_says_where_the_validation_split_comes_from(trained):
     report = json.loads((trained / "data_report.json").read_text())
-    assert report["validation_made"] == {"of": "train", "share": 0.2, "seed": 3}
+    assert report["validation_made"] == {"of": "train", "share": 0.2, "seed": 0}
     counts = {name: [*split["class_counts"].values()] for name, split in report["splits"].items()}
     assert counts == {"train": [1, 8, 8], "validation": [0, 2, 2]}
     held = report["held_images"]
@@ -59,8 +63,8 @@ def test_the_card_says_it_too(trained):
     text = ModelCard.load(trained / "README.md").text
     assert "Data: train 17, validation 4 images" in text
     assert (
-        "the validation split was made: 20% of the training images of each class, drawn by seed 3, "
-        "identical ones on one side" in text
+        "the validation split was made: 20% of the training images of each class, sampled by split "
+        "seed 0, identical ones on one side" in text
     )
 
 
@@ -72,16 +76,52 @@ def test_a_class_that_the_evaluation_lacks_is_named_and_costs_nothing(trained):
     assert config["id2label"] == {"0": "asleep", "1": "calm", "2": "half tense"}
 
 
+def go_on(faces, folder, trained, *flags):
+    start = ["--dataset", str(faces), "--model_name_or_path", str(trained)]
+    train.main([*FLAGS, *start, "--output_dir", str(folder), *flags])
+
+
 def test_evaluating_it_again_makes_the_same_split(trained, faces, tmp_path, capsys):
-    flags = ["--evaluate_only", "--model_name_or_path", str(trained), "--dataset", str(faces)]
-    flags += ["--validation_share", "0.2", "--output_dir", str(tmp_path / "again")]
-    train.main([*FLAGS, *flags])
-    again = json.loads((tmp_path / "again" / "all_results.json").read_text())
+    go_on(faces, tmp_path, trained, "--validation_share", "0.2", "--evaluate_only")
+    again = json.loads((tmp_path / "all_results.json").read_text())
     results = json.loads((trained / "all_results.json").read_text())
     for key in ("eval_loss", "eval_accuracy", "eval_confusion_matrix"):
         assert again[key] == results[key]
     said = capsys.readouterr().out
     assert "the validation split was made" in said and "no image of asleep" in said
+
+
+def test_no_stage_is_evaluated_on_what_an_earlier_one_was_trained_on(
+    trained, faces, tmp_path, monkeypatch
+):
+    """Whatever their seeds and image sizes, by the digests of the photos."""
+    monkeypatch.setattr(train, "load_back", lambda *_: "")
+    flags = ["--seed", "4", "--image_size", "40", "--validation_share", "0.2", "--save_predictions"]
+    go_on(faces, tmp_path / "second", trained, *flags)
+    first, second = (
+        {row["image"] for row in csv.DictReader((folder / "predictions.csv").open())}
+        for folder in (trained, tmp_path / "second")
+    )
+    splits = load_splits(DataArguments(dataset=str(faces), classes="any"))
+    everything = decode_splits(splits, FerEfficientNetImageProcessor())["train"].digests
+    assert len(second) == 4 and second < {*everything}
+    assert not second & ({*everything} - first)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--split_seed", "1"],
+        ["--validation_share", "0.3"],
+        ["--development_share", "0.2"],
+        ["--split", "paper"],
+        ["--split_seed", "1", "--evaluate_only"],
+    ],
+)
+def test_a_model_of_another_split_of_the_same_images_is_refused(trained, faces, tmp_path, flags):
+    words = f"{trained} was trained on another split of the same images and may have seen those of"
+    with pytest.raises(DataError, match=words):
+        go_on(faces, tmp_path / "other", trained, "--validation_share", "0.2", *flags)
 
 
 def test_the_command_of_the_docs_names_the_data_as_publishing_asks():
