@@ -86,7 +86,8 @@ def split_data(
         )
     held_out = {name: fingerprint([faces]) for name, faces in splits.items() if name != "train"}
     record: dict = {"images_fingerprint": images, "held_out_fingerprints": held_out}
-    _check_split(record, {arguments.eval_split, "development"}, earlier)
+    chosen_on = {arguments.eval_split, *(["development"] if training else [])}
+    _check_split(record, chosen_on, earlier)
     evaluation, train = splits[arguments.eval_split], splits.get("train")
     copies, before = None, used_before(splits, arguments.eval_split)
     if before:

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from training.data import (
     DataError,
     FaceDataset,
     audit,
-    dataset,
+    faces,
     lacks_validation,
     paper_split,
     split_data,
@@ -35,12 +37,10 @@ def splits(make_faces):
     }
 
 
-def prepare(
-    splits, *, seed=0, training=True, eval_split="validation", treatment=None, votes=0.0, **data
-):
+def prepare(splits, *, seed=0, training=True, earlier=(), treatment=None, votes=0.0, **data):
     """As train.py does it."""
-    arguments = DataArguments(dataset="faces", eval_split=eval_split, **data)
-    run = split_data(splits, arguments, seed=seed, training=training)
+    arguments = DataArguments(dataset="faces", **data)
+    run = split_data(splits, arguments, training=training, earlier=earlier)
     if votes:
         run.train = with_votes(run.train, votes, "faces [train]")
     treatment = TreatmentArguments(**(treatment or {}))
@@ -57,35 +57,40 @@ def ids(faces):
     return (pixels[:, 0] * 256 + pixels[:, 1]).tolist()
 
 
-def test_official_splits_stay_as_they_are(splits):
-    run = prepare(splits)
-    assert torch.equal(run.train.images, splits["train"].images)
+def test_official_splits_stay_as_they_are_whatever_the_seeds(splits):
+    run = prepare(splits, seed=1, split_seed=2)
+    assert ids(run.train) == ids(splits["train"])
     assert torch.equal(run.train.labels, splits["train"].labels)
     assert run.eval is splits["validation"] and run.eval_split == "validation"
     assert run.eval_copies_of == ["train"]
     assert run.eval_copies.tolist() == [True] * 3 + [False] * 7
-    assert run.counts_before.tolist() == run.train_counts.tolist() == COUNTS.tolist()
-    assert run.drawn_counts.tolist() == COUNTS.tolist()
-    assert run.record == {
-        "sampling": "none",
-        "sampling_seed": 0,
-        "train_counts_before_sampling": dict(zip(LABELS, COUNTS.tolist())),
-        "train_counts_after_sampling": dict(zip(LABELS, COUNTS.tolist())),
-    }
+    counts = COUNTS.tolist()
+    for found in (run.counts_before, run.train_counts, run.seen_counts):
+        assert found.tolist() == counts
+    assert (
+        run.record
+        | {
+            "sampling": "none",
+            "sampling_seed": 1,
+            "train_counts_before_sampling": dict(zip(LABELS, counts)),
+            "train_counts_after_sampling": dict(zip(LABELS, counts)),
+        }
+        == run.record
+    )
 
 
 def test_a_development_split_is_a_share_of_each_class_of_the_training_images(splits):
-    run = prepare(splits, development_share=0.25, seed=3)
+    run = prepare(splits, development_share=0.25, split_seed=3)
     held_out = np.array(counts_of(run.development))
     assert held_out.tolist() == np.round(COUNTS * 0.25).tolist()
     assert (counts_of(run.train) + held_out == COUNTS).all()
     assert not {*ids(run.train)} & {*ids(run.development)}
     assert run.eval is splits["validation"] and run.eval_copies_of == ["train", "development"]
     assert run.eval_copies.sum() == 3  # wherever the copies went
-    again = prepare(splits, development_share=0.25, seed=3)
-    other = prepare(splits, development_share=0.25, seed=4)
+    again = prepare(splits, development_share=0.25, split_seed=3, seed=4)
+    other = prepare(splits, development_share=0.25, split_seed=4)
     assert ids(again.development) == ids(run.development) != ids(other.development)
-    alone = prepare(splits, development_share=0.25, seed=3, eval_split="development")
+    alone = prepare(splits, development_share=0.25, split_seed=3, eval_split="development")
     assert alone.eval is alone.development and not alone.eval_copies.any()
 
 
@@ -96,18 +101,6 @@ def test_identical_images_are_on_one_side_of_the_development_split(splits, make_
     assert sorted(ids(run.train) + ids(run.development)) == sorted(np.arange(140) // 2)
     assert not {*ids(run.train)} & {*ids(run.development)}
     assert counts_of(run.development) == [6] * 7
-
-
-def test_a_development_split_of_the_papers_training_part(splits):
-    run = prepare(splits, split="paper", eval_split="test", development_share=0.25)
-    assert len(run.development) > 10 and not {*ids(run.train)} & {*ids(run.development)}
-
-
-def test_eval_split_chooses_the_evaluation_rows(splits):
-    run = prepare(splits, eval_split="test")
-    assert run.eval is splits["test"] and run.eval_split == "test"
-    assert run.eval_copies_of == ["train", "validation"]
-    assert run.eval_copies.tolist() == [True] * 2 + [False] * 7
 
 
 def test_paper_split_caps_pools_and_splits_70_30_per_class(splits):
@@ -131,20 +124,16 @@ def test_paper_split_takes_each_pooled_image_once(splits):
     assert not set(ids(parts["train"])) & set(ids(parts["test"]))
 
 
-def test_paper_split_is_seeded(splits):
-    first, again, other = (paper_split(splits, 4000, seed=s) for s in (0, 0, 1))
-    assert ids(first["test"]) == ids(again["test"]) != ids(other["test"])
-    capped = [paper_split(splits, 10, seed=s) for s in (0, 0, 1)]
-    first, again, other = (sorted(ids(c["train"]) + ids(c["test"])) for c in capped)
-    assert first == again != other
-
-
-def test_paper_run_trains_and_evaluates_on_the_parts(splits):
-    run = prepare(splits, split="paper", paper_samples_per_class=20, eval_split="test", seed=5)
+def test_paper_run_trains_and_evaluates_on_the_parts_of_the_split_seed(splits):
+    paper = {"split": "paper", "paper_samples_per_class": 20}
+    run = prepare(splits, **paper, split_seed=5, seed=6)
     parts = paper_split(splits, 20, seed=5)
     assert ids(run.train) == ids(parts["train"]) and ids(run.eval) == ids(parts["test"])
+    assert ids(run.eval) != ids(prepare(splits, **paper, split_seed=6).eval)
     among_train = np.isin(run.eval.digests, run.train.digests)
     assert run.eval_copies.tolist() == among_train.tolist() and among_train.any()
+    run = prepare(splits, **paper, development_share=0.25)
+    assert len(run.development) > 10 and not {*ids(run.train)} & {*ids(run.development)}
 
 
 @pytest.mark.parametrize("wanted, size", [("min", 4), ("3", 3)])
@@ -168,27 +157,24 @@ def test_undersample_above_the_smallest_class_is_refused(splits):
         prepare(splits, treatment={"undersample": "5"})
 
 
-def test_oversample_fills_every_class_to_the_largest(splits):
+def test_oversample_fills_every_class_and_weighted_keeps_the_rows(splits):
     run = prepare(splits, treatment={"sampling": "oversample"})
-    assert (
-        counts_of(run.train) == run.train_counts.tolist() == run.drawn_counts.tolist() == [36] * 7
-    )
+    assert counts_of(run.train) == run.train_counts.tolist() == run.seen_counts.tolist() == [36] * 7
     assert set(ids(run.train)) == set(ids(splits["train"]))
     assert run.counts_before.tolist() == COUNTS.tolist()
-
-
-def test_weighted_keeps_the_rows_and_draws_classes_alike(splits):
     run = prepare(splits, treatment={"sampling": "weighted"})
     assert ids(run.train) == ids(splits["train"])
     assert run.train_counts.tolist() == COUNTS.tolist()
-    assert run.drawn_counts.dtype == torch.float32
-    assert run.drawn_counts.tolist() == pytest.approx([COUNTS.sum() / 7] * 7)
+    assert run.seen_counts.dtype == torch.float32
+    assert run.seen_counts.tolist() == pytest.approx([COUNTS.sum() / 7] * 7)
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_copies_across_validation_and_test_count_where_the_test_split_is_evaluated(
-    splits, make_faces, training
-):
+def test_copies_are_of_splits_that_are_used_before(splits, make_faces, training):
+    run = prepare(splits, eval_split="test", training=training)
+    assert run.eval is splits["test"] and run.eval_split == "test"
+    assert run.eval_copies_of == ["train", "validation"]
+    assert run.eval_copies.tolist() == [True] * 2 + [False] * 7
     labels = np.arange(10) % 7
     splits["validation"] = make_faces(labels, range(1000, 1010))
     # 4 of train, 5 of validation, one of its own
@@ -197,12 +183,7 @@ def test_copies_across_validation_and_test_count_where_the_test_split_is_evaluat
     assert run.eval_copies.tolist() == [True] * 9 + [False]
     run = prepare(splits, eval_split="validation", training=training)
     assert not run.eval_copies.any()  # what stands in test was not used before
-    report = audit(splits, LABELS)["splits"]
-    assert report["test"]["copies_of"] == {"train": 4, "validation": 5}
-    assert report["validation"]["copies_of"] == {"train": 0, "test": 5}
-
-
-def test_without_training_images_no_split_is_compared(splits):
+    assert prepare(splits, training=training, eval_split="train").eval_copies is None
     del splits["train"]
     run = prepare(splits, eval_split="test", training=False)
     assert run.eval_copies is None and not run.eval_copies_of
@@ -232,16 +213,10 @@ def test_drop_eval_copies_drops_exactly_the_copies(splits, present, eval_split, 
     assert run.counts_before.sum() == COUNTS.sum() - len(copies)
 
 
-def test_chosen_rows_after_dropping_copies_hold_none_of_them(splits):
-    run = prepare(splits, drop_eval_copies=True, treatment={"undersample": "3"})
-    assert not {0, 1, 2, 3, 4} & set(ids(run.train))
-
-
 @pytest.mark.parametrize(
     "present, training, eval_split, missing",
     [
         (["train"], True, "validation", "validation is missing"),
-        (["validation"], True, "validation", "train is missing"),
         (["validation"], True, "test", "test, train is missing"),
         (["train", "test"], False, "validation", "validation is missing"),
     ],
@@ -263,17 +238,7 @@ def test_class_without_training_images_is_refused(splits):
 def test_evaluation_needs_no_training_images(splits):
     run = prepare({"test": splits["test"]}, training=False, eval_split="test")
     assert run.eval is splits["test"]
-    assert run.train is run.eval_copies is run.train_counts is run.drawn_counts is None
-    assert run.record == {}
-
-
-def test_evaluation_marks_copies_where_there_are_training_images(splits):
-    run = prepare(splits, training=False)
-    assert run.train is None and run.eval_copies.tolist() == [True] * 3 + [False] * 7
-
-
-def test_training_images_are_no_copies_of_themselves(splits):
-    assert prepare(splits, training=False, eval_split="train").eval_copies is None
+    assert run.train is run.eval_copies is run.train_counts is run.seen_counts is None
 
 
 def voted_for(faces):
@@ -283,23 +248,22 @@ def voted_for(faces):
     return FaceDataset(faces.images, faces.labels, votes)
 
 
-def test_votes_are_translated_for_the_training_images_alone(splits):
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {},
+        {"treatment": {"undersample": "3"}},
+        {"treatment": {"sampling": "oversample"}},
+        {"split": "paper"},
+    ],
+)
+def test_votes_follow_their_rows_through_sampling_and_the_paper_split(splits, flags):
     splits = {name: voted_for(faces) for name, faces in splits.items()}
-    run = prepare(splits, votes=0.5)
+    run = prepare(splits, votes=0.5, **flags)
     assert run.train.voted.shape == (len(run.train), 7)
     assert torch.equal(run.train.voted.argmax(1), run.train.labels)
     assert torch.equal(run.train[torch.arange(3)]["voted"], run.train.voted[:3])
-    assert run.eval.voted is None and "voted" not in run.eval[0]
-    assert run.drawn_counts.tolist() == COUNTS.tolist()
-
-
-def test_votes_follow_their_rows_through_sampling_and_the_paper_split(splits):
-    splits = {name: voted_for(faces) for name, faces in splits.items()}
-    for treatment in ({"undersample": "3"}, {"sampling": "oversample"}):
-        run = prepare(splits, treatment=treatment, votes=0.5)
-        assert torch.equal(run.train.voted.argmax(1), run.train.labels)
-    run = prepare(splits, split="paper", eval_split="test", votes=0.5)
-    assert torch.equal(run.train.voted.argmax(1), run.train.labels)
+    assert run.eval.voted is None and "voted" not in run.eval[0]  # of training images alone
 
 
 def test_votes_that_are_not_there_are_asked_for(splits):
@@ -308,19 +272,17 @@ def test_votes_that_are_not_there_are_asked_for(splits):
 
 
 def test_images_are_hashed_once_a_run(splits, monkeypatch):
-    hashed, original = [], dataset.hashlib.blake2b
+    hashed, original = [], faces.digests_of
 
-    def blake2b(data=b"", **kwargs):
-        hashed.append(data)
-        return original(data, **kwargs)
+    def digests_of(images):
+        hashed.extend(images)
+        return original(images)
 
-    monkeypatch.setattr(dataset.hashlib, "blake2b", blake2b)
+    monkeypatch.setattr(faces, "digests_of", digests_of)
     audit(splits, LABELS)
-    images = sum(map(len, splits.values()))
-    assert len(hashed) == images + 1  # and the fingerprint of all
     prepare(splits, drop_eval_copies=True, treatment={"undersample": "3"})
-    prepare(splits, split="paper", eval_split="test")
-    assert len(hashed) == images + 1
+    prepare(splits, split="paper")
+    assert len(hashed) == sum(map(len, splits.values()))
 
 
 # a validation split that is not there
@@ -346,14 +308,8 @@ def test_copies_are_on_one_side_of_a_validation_split_and_each_class_on_both(mak
     assert not {*ids(made["train"])} & {*ids(made["validation"])}
     assert counts_of(made["validation"])[:4] == [4, 0, 2, 1]
     assert counts_of(made["train"])[:4] == [36, 4, 2, 1]
-
-
-def test_a_class_keeps_a_training_image_whatever_the_share(make_faces):
     made = with_validation({"train": make_faces([0, 0, 1, 1, 1])}, 0.95, seed=0)
-    assert counts_of(made["train"])[:2] == [1, 1]
-
-
-def test_no_validation_split_can_be_made_of_one_image_a_class(make_faces):
+    assert counts_of(made["train"])[:2] == [1, 1]  # whatever the share
     with pytest.raises(DataError, match="expected two different training images of some class"):
         with_validation({"train": make_faces([0, 0, 1], [5, 5, 6])}, 0.5, seed=0)
 
@@ -376,7 +332,50 @@ def test_a_validation_split_is_made_only_where_it_is_evaluated_and_missing(prese
     assert lacks_validation(dict.fromkeys(present), arguments) == makes
 
 
-@pytest.mark.parametrize("share", [0, 1, -0.1])
-def test_a_share_that_leaves_nothing_is_refused(share):
-    with pytest.raises(ValueError, match=r"--validation_share must be in \(0, 1\), but it is"):
-        DataArguments(validation_share=share)
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ({"validation_share": 0}, r"--validation_share must be in \(0, 1\), but it is 0"),
+        ({"validation_share": 1}, r"--validation_share must be in \(0, 1\), but it is 1"),
+        ({"split": "paper", "eval_split": "validation"}, "--split paper has a train and a test"),
+        ({"eval_split": "development"}, "--eval_split development needs --development_share"),
+        ({"label_source": "ferplus", "classes": "any"}, "leave out --classes any"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_refused(flags, message):
+    with pytest.raises(ValueError, match=message):
+        DataArguments(**flags)
+
+
+# models of earlier runs
+
+
+@pytest.mark.parametrize(
+    "before, now, refused",
+    [
+        ({}, {}, ""),
+        ({}, {"eval_split": "test"}, ""),
+        ({"development_share": 0.2}, {}, ""),
+        ({}, {"development_share": 0.2}, "development"),
+        ({"development_share": 0.2}, {"development_share": 0.2, "split_seed": 1}, "development"),
+        ({}, {"split": "paper"}, "test"),
+        ({}, {"development_share": 0.2, "eval_split": "train", "training": False}, ""),
+    ],
+)
+def test_models_that_may_have_seen_what_is_held_out_are_refused(
+    splits, tmp_path, before, now, refused
+):
+    record = prepare(splits, **before).record
+    (tmp_path / "data_report.json").write_text(json.dumps(record))
+
+    def split(splits):
+        prepare(splits, earlier=["none", str(tmp_path)], **now)
+
+    if refused:
+        words = f"{tmp_path} was trained on another split of the same images and may have seen "
+        with pytest.raises(DataError, match=f"{words}those of the {refused} split: take"):
+            split(splits)
+    else:
+        split(splits)
+    other = {name: faces.select(np.arange(1, len(faces))) for name, faces in splits.items()}
+    split(other)  # other data
