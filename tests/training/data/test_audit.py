@@ -52,13 +52,6 @@ def test_audit_counts_a_hand_made_set_exactly(splits):
     }
 
 
-def test_a_clean_set_has_nothing_to_report(make_faces):
-    report = audit({"train": make_faces(list(range(7)))}, LABELS)
-    assert report["splits"]["train"]["blank_images"] == []
-    figures = [value for key, value in report.items() if "images" in key or "groups" in key]
-    assert figures == [0, 0, 0, 0]
-
-
 def test_copies_are_equal_in_every_pixel(make_faces):
     faces, others = make_faces([0, 1, 2], [5, 6, 7]), make_faces([0, 0], [7, 5])
     digests = faces.digests
@@ -96,13 +89,6 @@ def test_summary_line_has_every_figure(splits):
     )
 
 
-def test_summary_line_of_an_older_report_tells_copies_of_training_images(splits):
-    report = audit(splits, LABELS)
-    for split in report["splits"].values():
-        del split["copies_of"]
-    assert summary_line(report).endswith("; copies of training images: 2 of validation, 1 of test")
-
-
 def test_without_training_images_there_is_nothing_to_compare(splits):
     report = audit({"test": splits["test"]}, LABELS)
     assert "copies_of_training_images" not in report["splits"]["test"]
@@ -111,8 +97,8 @@ def test_without_training_images_there_is_nothing_to_compare(splits):
 
 def test_images_of_three_channels_are_compared_whole(make_faces):
     faces = make_faces([0, 1])
-    colour = faces.images.repeat(1, 3, 1, 1)
-    colour[1] = colour[0]
+    colour = faces.images[[0, 0]].repeat(1, 3, 1, 1)
     colour[1, 2] += 1
     report = audit({"train": FaceDataset(colour, faces.labels)}, LABELS)
     assert report["groups_of_identical_images"] == 0
+    assert report["splits"]["train"]["blank_images"] == []

@@ -14,12 +14,13 @@ PROPORTIONS = np.array(PUBLISHED_COUNTS["train"])
 
 @pytest.fixture(scope="module")
 def drawn():
-    return draw_split(1400, PROPORTIONS, LABELS, seed=0)
+    return draw_split(1000, PROPORTIONS, LABELS, seed=0)
 
 
 def test_same_seed_same_pixels_other_seed_other_pixels():
-    faces, labels = draw_split(40, PROPORTIONS, LABELS, seed=1)
-    again, again_labels = draw_split(40, PROPORTIONS, LABELS, seed=1)
+    (faces, labels), (again, again_labels) = (
+        draw_split(20, PROPORTIONS, LABELS, seed=1) for _ in range(2)
+    )
     assert np.array_equal(faces, again) and np.array_equal(labels, again_labels)
     other = draw_faces(labels, LABELS, seed=3)
     assert not (faces == other).all(axis=(1, 2)).any()
@@ -36,14 +37,9 @@ def test_faces_are_48_px_grey_and_use_the_range(drawn):
 def test_labels_have_the_proportions_of_fer2013_in_random_order(drawn):
     _, labels = drawn
     counts = np.bincount(labels, minlength=7)
-    assert np.abs(counts - 1400 * PROPORTIONS / PROPORTIONS.sum()).max() <= 0.5
-    assert counts.argmin() == 1 and counts.argmax() == 3
-    assert (np.diff(labels) < 0).sum() > 300  # not sorted by class
-
-
-def test_every_class_is_drawn_even_in_a_small_split():
-    _, labels = draw_split(10, PROPORTIONS, LABELS, seed=0)
-    assert np.bincount(labels, minlength=7).min() == 4
+    assert np.abs(counts - 1000 * PROPORTIONS / PROPORTIONS.sum()).max() <= 0.5
+    assert np.bincount(draw_split(10, PROPORTIONS, LABELS, seed=0)[1]).min() == 4
+    assert (np.diff(labels) < 0).sum() > 200  # not sorted by class
 
 
 def test_images_of_a_class_differ(drawn):
@@ -58,8 +54,8 @@ def test_a_linear_classifier_learns_something_but_not_all(drawn):
     faces, labels = drawn
     pixels = faces.reshape(-1, 24, 2, 24, 2).mean(axis=(2, 4)).reshape(len(faces), -1) / 255
     classifier = RidgeClassifier(alpha=3.0, class_weight="balanced")
-    classifier.fit(pixels[:1000], labels[:1000])
-    score = balanced_accuracy_score(labels[1000:], classifier.predict(pixels[1000:]))
+    classifier.fit(pixels[:700], labels[:700])
+    score = balanced_accuracy_score(labels[700:], classifier.predict(pixels[700:]))
     assert 2 / 7 < score < 0.8, score  # chance is 1 / 7
 
 
