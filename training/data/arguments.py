@@ -23,7 +23,7 @@ class DataArguments:
     )
     dataset_name: str | None = arg(
         None,
-        "What the model card calls the data, in words or as a Hub id, if they are neither FER-2013 "
+        "Name of the data on the model card, in words or as a Hub id, if they are neither FER-2013 "
         "nor from the Hub.",
     )
     classes: Literal["fer2013", "any"] = arg(
@@ -46,7 +46,7 @@ class DataArguments:
     )
     skip_bad_rows: bool = arg(
         False,
-        "Leave out rows and files that cannot be used, and list them in data_report.json, "
+        "Leave out rows and files that cannot be used and list them in data_report.json, "
         "instead of stopping at the first.",
     )
     split: Literal["official", "paper"] = arg(
@@ -66,8 +66,8 @@ class DataArguments:
     development_share: float = arg(
         0.0,
         "Hold this share of the training images out as the split 'development', stratified, "
-        "identical images on one side. Temperature and threshold are then chosen there instead of "
-        "on the validation split, and with --eval_split development so is all that you try.",
+        "identical images on one side. Checkpoint, temperature and threshold are then chosen there "
+        "instead of on the validation split, and with --eval_split development so is all you try.",
     )
     split_seed: int = arg(
         0,

@@ -15,9 +15,9 @@ class Labels:
     """
     The labels of a split as its source has them.
 
-    where: the split, for messages; files: what they call each row; None: by its number.
-    values: by row a word, an id, or None.
-    names: of the ids, in their order; None where labels are words.
+    where: the name of the split in messages. files: the names of its rows there; None: numbers.
+    values: a word, an id or None for each row.
+    names: the names of the ids, in order; None where labels are words.
     """
 
     where: str
@@ -32,7 +32,7 @@ class Labels:
         self, id_of: Callable[[str, str, type], int], skipped: list[str] | None
     ) -> list[int | None]:
         """
-        Label id of each row; None for a row that is left out.
+        The label id of each row; None for a row that is left out.
 
         Args:
             id_of: (name, where, kind of error) -> id. skipped: as in `load_fer2013`.
@@ -63,8 +63,8 @@ class Labels:
 def read_labels(split: Dataset, where: str, label_names: Sequence[str] | None) -> Labels:
     """
     Args:
-        split: with the column `label`, and `file` if messages are to name it.
-        label_names: of `--label_names`.
+        split: has the column `label`, and `file` if messages are to name the rows by file.
+        label_names: `--label_names`.
 
     Raises:
         DataError: labels are integers without names.
@@ -82,12 +82,12 @@ def read_labels(split: Dataset, where: str, label_names: Sequence[str] | None) -
         place = {i: numbers.index(name) for i, name in enumerate(feature.names)}
         values = [place.get(value, value) for value in values]
     if not label_names:
-        found = sorted({int(name) for name in _names_of(split) if name is not None})
+        numbers = sorted({int(name) for name in _names_of(split) if name is not None})
         raise DataError(
-            f"{where}: labels are integers without names ({_listed(found)}). Give the names in the "
-            "order of the ids: --label_names and, with --classes any, those of your classes; for "
-            "FER-2013, whose copies order them differently, Kaggle's order is angry disgust fear "
-            "happy sad surprise neutral."
+            f"{where}: labels are integers without names ({_listed(numbers)}). Give the names in "
+            "the order of the ids: --label_names and, with --classes any, those of your classes. "
+            "Copies of FER-2013 differ in their order; Kaggle's is angry disgust fear happy sad "
+            "surprise neutral."
         )
     return Labels(where, values, [name.strip() for name in label_names], files)
 
@@ -106,35 +106,35 @@ def _are_numbers(names: Sequence[str | None]) -> bool:
 
 
 def count_from_zero(splits: Mapping[str, Labels]) -> None:
-    """Numbers from 1 to as many as there are names, in all splits together, are ids plus one."""
-    numbers = [value for of in splits.values() if of.names for value in of.values]
+    """If all splits together are numbered from 1 to the number of names, makes the numbers ids."""
+    numbers = [value for labels in splits.values() if labels.names for value in labels.values]
     numbers = [value for value in numbers if value is not None]
-    named = {len(of.names) for of in splits.values() if of.names}
+    named = {len(labels.names) for labels in splits.values() if labels.names}
     if numbers and min(numbers) == 1 and {max(numbers)} == named:
-        for of in splits.values():
-            of.values = [value if value is None else value - 1 for value in of.values]
+        for labels in splits.values():
+            labels.values = [value if value is None else value - 1 for value in labels.values]
 
 
 def own_classes(
     splits: Mapping[str, Labels], label_names: Sequence[str] | None, source: str
 ) -> tuple[str, ...]:
     """
-    The classes of `--classes any`, in the data's own order: of the ids, or of the alphabet where
-    labels are words or folders; `label_names` gives another.
+    The classes of `--classes any`, in the data's own order (ids, or the alphabet where labels are
+    words or folders) or in that of `label_names`.
 
     Raises:
         DataError: the splits have different classes, or two orders of them; a name is there twice
             or empty; or there are fewer than 2 classes or more than `MOST_CLASSES`.
     """
-    by_split = {name: of.names or sorted(of.words()) for name, of in splits.items()}
-    ordered = [of.names for of in splits.values() if of.names]
+    by_split = {name: labels.names or sorted(labels.words()) for name, labels in splits.items()}
+    ordered = [labels.names for labels in splits.values() if labels.names]
     words = sorted(set().union(*by_split.values()))
     names = [name.strip() for name in label_names or (ordered[0] if ordered else words)]
     in_two_orders = not label_names and any(other != ordered[0] for other in ordered)
     if in_two_orders or set(words) - set(names):
-        found = "; ".join(f"{name}: {', '.join(of)}" for name, of in by_split.items())
+        listed = "; ".join(f"{name}: {', '.join(classes)}" for name, classes in by_split.items())
         expected = f"the classes {', '.join(names)}" if label_names else "the same classes"
-        raise DataError(f"{source}: expected {expected} in every split, but found {found}.")
+        raise DataError(f"{source}: expected {expected} in every split, but found {listed}.")
     if len(set(names)) < len(names) or not all(names):
         raise DataError(
             f"{source}: expected a name for each class, each once, but found "
@@ -150,7 +150,7 @@ def own_classes(
 
 
 def id_among(names: Sequence[str]) -> Callable[[str, str, type], int]:
-    """As `schema.label_id`, for other classes than FER-2013's."""
+    """Like `schema.label_id`, for classes other than FER-2013's."""
 
     def id_of(name: str, where: str, kind: type[DataError] = DataError) -> int:
         if name.strip() not in names:

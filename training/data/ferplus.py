@@ -1,5 +1,5 @@
 """
-FER+: ten people's votes for each image of FER-2013, and the labels that they make.
+FER+: ten people's votes on each image of FER-2013, and the labels that follow from them.
 
 Barsoum et al., "Training deep networks for facial expression recognition with crowd-sourced label
 distribution" (ICMI 2016), section 3, as their code counts (github.com/microsoft/FERPlus): single
@@ -33,8 +33,8 @@ def join_votes(splits: "DatasetDict", file: str | Path) -> "DatasetDict":
     fer2013.csv in the same order.
 
     Raises:
-        DataError: the file or its columns are not there, a split has another number of rows, or the
-            votes agree so little with the labels that the images must be in another order.
+        DataError: the file or a column is missing, a split has another number of rows, or the votes
+            agree so little with the labels that the images must be in another order.
     """
     from datasets import DatasetDict, List, Value
 
@@ -89,7 +89,7 @@ def label_by_majority(splits: "DatasetDict", source: str, record: dict) -> "Data
     majority, or whose majority says "unknown" or "no face", are left out.
 
     Args:
-        record: how many images of each split are left out is noted here.
+        record: the number of images left out of each split is noted here.
 
     Raises:
         DataError: a split has no votes, or none of its images has a majority.
@@ -121,40 +121,40 @@ def label_by_majority(splits: "DatasetDict", source: str, record: dict) -> "Data
 
 def read_votes(split: "Dataset", where: str) -> np.ndarray:
     """
-    (N, 10) of the column `ferplus_votes`; zeros for an image without.
+    The column `ferplus_votes` as (N, 10); zeros for an image without votes.
 
     Raises:
-        DataError: a row has anything else.
+        DataError: a row has something else.
     """
     votes = split["ferplus_votes"][:]
-    for row, found in enumerate(votes):
-        counts = found if isinstance(found, list) else [found]
-        fit = all(isinstance(one, int | float) and one >= 0 for one in counts)
-        if found and not (fit and len(counts) == FERPLUS_VOTES):
+    for row, value in enumerate(votes):
+        counts = value if isinstance(value, list) else [value]
+        fit = all(isinstance(count, int | float) and count >= 0 for count in counts)
+        if value and not (fit and len(counts) == FERPLUS_VOTES):
             raise DataError(
                 f"{where}, row {row}: expected {FERPLUS_VOTES} numbers in ferplus_votes or none, "
-                f"but found {found}."
+                f"but found {value}."
             )
-    return np.array([found or [0] * FERPLUS_VOTES for found in votes])
+    return np.array([counts or [0] * FERPLUS_VOTES for counts in votes])
 
 
 def majority(votes: np.ndarray) -> np.ndarray:
     """
-    (N, 10) votes -> (N,) ids in `FERPLUS_LABELS`; -1 where at most half of the votes agree, or more
-    say "unknown" or "no face".
+    (N, 10) votes -> (N,) ids in `FERPLUS_LABELS`; -1 where at most half of the votes agree, or the
+    majority says "unknown" or "no face".
     """
     counted = np.where(votes > 1, votes, 0)
-    of_all = counted.sum(axis=1)
+    total = counted.sum(axis=1)
     label = counted[:, OF_FERPLUS_LABELS].argmax(axis=1)
     best = counted[:, OF_FERPLUS_LABELS].max(axis=1)
-    return np.where((best > 0.5 * of_all) & (of_all > 0), label, -1)
+    return np.where((best > 0.5 * total) & (total > 0), label, -1)
 
 
 def vote_shares(votes: np.ndarray) -> np.ndarray:
     """
     (N, 10) votes -> (N, 8) float64, the target of the paper's cross-entropy: the shares of
-    `FERPLUS_LABELS` among the votes that are not single. A label with 75 % of all such votes, those
-    of "unknown" and "no face" too, stands alone. Each row has a majority.
+    `FERPLUS_LABELS` among the votes that are not single. A label with 75 % of all such votes,
+    including those for "unknown" and "no face", stands alone. Each row has a majority.
     """
     counted = np.where(votes > 1, votes, 0)
     labels = counted[:, OF_FERPLUS_LABELS]

@@ -15,12 +15,12 @@ IMAGE_SUFFIXES = {
     suffix for suffix, name in SUFFIXES.items() if name in modeling.photo_reading.FORMATS
 }
 IMAGE_SUFFIXES |= {".heic", ".heif", ".mpo"}
-# The folder's name, and the file's as messages call it.
+# `label` is the folder's name, `file` the file's for messages.
 TREE = Features({"image": Image(), "label": Value("string"), "file": Value("string")})
 
 
 def load_image_tree(path: Path, skipped: list[str] | None) -> dict[str, Dataset]:
-    """root/[split/]class/image; Kaggle's copies keep the split in names (PublicTest_123.jpg)."""
+    """root/[split/]class/image; Kaggle's copies have the split in names (PublicTest_123.jpg)."""
     rows: dict[str, dict[str, list]] = defaultdict(lambda: {name: [] for name in TREE})
     files = sorted(
         file
@@ -28,11 +28,11 @@ def load_image_tree(path: Path, skipped: list[str] | None) -> dict[str, Dataset]
         if file.is_file() and not any(part[0] == "." for part in file.relative_to(path).parts)
     )
     if not any(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
-        found = sorted(entry.name for entry in path.iterdir())[:8]
+        entries = sorted(entry.name for entry in path.iterdir())[:8]
         raise DataError(
             f"{path}: expected parquet files, fer2013.csv or images in folders named by class, "
             "but found "
-            f"{', '.join(found) or 'nothing'}."
+            f"{', '.join(entries) or 'nothing'}."
         )
     for file in files:
         if file.parent == path and file.suffix.lower() not in IMAGE_SUFFIXES:
@@ -52,7 +52,7 @@ def load_image_tree(path: Path, skipped: list[str] | None) -> dict[str, Dataset]
 
 
 def _place_in_tree(file: Path, root: Path) -> tuple[str, str]:
-    """Split and class name that a file's folders and name give."""
+    """The split and the class name, from a file's folders and name."""
     parts = file.relative_to(root).parts
     if file.suffix.lower() not in IMAGE_SUFFIXES:
         raise BadRow(

@@ -1,7 +1,7 @@
 """
-A file that holds a data set decoded (`training.data.pack`).
+The file of `training.data.pack`, which holds a data set decoded.
 
-For each split a safetensors file holds `<split>.images`, `<split>.labels` (uint8) and, where the
+For each split, a safetensors file holds `<split>.images`, `<split>.labels` (uint8) and, where the
 data have them, `<split>.votes`. Images are uint8 (N, C, H, W), pixel for pixel what the source has
 after decoding, and compressed: 57 MB for all of FER-2013. The header has the class names, the
 splits with the shapes of their images, and what was left out.
@@ -22,14 +22,14 @@ from .faces import FaceDataset
 from .schema import DataError
 
 FORMAT = "fer-efficientnet faces 1"
-DECIDED = ("classes", "label_source")  # flags whose values a file has once and for all
-REFUSED = ("label_names", "ferplus_csv", "skip_bad_rows")  # flags that a file has no use for
+DECIDED = ("classes", "label_source")  # flags that are settled when data are packed
+REFUSED = ("label_names", "ferplus_csv", "skip_bad_rows")  # flags of no use to a packed file
 
 
 def write_packed(file: Path, splits: dict[str, FaceDataset], about: dict) -> None:
     """
     Args:
-        about: for the header: the values of `DECIDED`, and `left_out` of `load_splits`.
+        about: goes into the header: the values of `DECIDED`, and `left_out` of `load_splits`.
     """
     tensors, shapes = {}, {}
     for name, faces in splits.items():
@@ -53,8 +53,8 @@ def read_packed(arguments: DataArguments, left_out: dict) -> dict[str, FaceDatas
         left_out: what was left out on packing is noted here.
 
     Raises:
-        DataError: the file is not there, not whole or of something else, or a flag asks for what
-            only packing decides.
+        DataError: the file is missing, cut off or of something else, or a flag asks for what only
+            packing decides.
     """
     file = Path(arguments.dataset).expanduser()
     if not file.is_file():
@@ -102,18 +102,18 @@ def _check_flags(arguments: DataArguments, about: dict) -> None:
 
 
 def _smallest(votes: torch.Tensor) -> torch.Tensor:
-    """As uint8 if that changes nothing."""
+    """Votes as uint8 if that changes nothing."""
     counts = votes.to(torch.uint8)
     return counts if torch.equal(counts.float(), votes) else votes
 
 
 def _compress(images: np.ndarray) -> np.ndarray:
-    """uint8 (N, C, H, W) -> (bytes,) of what each pixel differs from its prediction by."""
+    """uint8 (N, C, H, W) -> (bytes,): the difference of each pixel from its prediction, packed."""
     padded = _padded(images.shape)
     padded[..., 1:, 1:] = images
     left, up, corner = padded[..., 1:, :-1], padded[..., :-1, 1:], padded[..., :-1, :-1]
     differences = images - _predict(left, up, corner)  # modulo 256
-    # Without a search for repetitions, of which there are none: ten times as fast, and smaller.
+    # There are no repetitions to search for: ten times as fast without, and smaller.
     packer = zlib.compressobj(9, strategy=zlib.Z_HUFFMAN_ONLY)
     return np.frombuffer(packer.compress(differences.tobytes()) + packer.flush(), np.uint8).copy()
 
@@ -137,7 +137,7 @@ def _padded(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _predict(left: np.ndarray, up: np.ndarray, corner: np.ndarray) -> np.ndarray:
-    """left + up - corner, held between left and up: the predictor of lossless JPEG-LS."""
+    """left + up - corner, clamped between left and up: the predictor of lossless JPEG-LS."""
     plane = left.astype(np.int16) + up - corner
     return np.maximum(np.minimum(left, up), np.minimum(np.maximum(left, up), plane)).astype(
         np.uint8

@@ -1,7 +1,7 @@
 """
-Parquet files, the split of each being a word of its path: train-00000-of-00001.parquet,
-default/train/0000.parquet, fer2013-train.parquet. The words are those that `datasets` looks for
-and FER-2013's own: a publicTest.parquet beside a train.parquet, `datasets` would pass over.
+Parquet files. A word of each path names its split: train-00000-of-00001.parquet,
+default/train/0000.parquet, fer2013-train.parquet. The words are those that `datasets` looks for,
+and FER-2013's own: `datasets` would ignore a publicTest.parquet beside a train.parquet.
 """
 
 import re
@@ -23,7 +23,7 @@ def load_parquet(files: list[Path], source: Path) -> dict[str, Dataset]:
     """
     Args:
         files: sorted. If none of them names a split, all are training data.
-        source: their folder, whose own name says nothing, or what they were made from.
+        source: their folder, whose own path does not count, or the file itself.
     """
     by_split = defaultdict(list)
     for file in files:

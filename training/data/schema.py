@@ -2,6 +2,8 @@
 
 import difflib
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import modeling
@@ -31,7 +33,7 @@ SPLIT_NAMES = {
 
 
 class DataError(ValueError):
-    """The data cannot be used; the message says what was expected, what found, and what to do."""
+    """The data cannot be used; the message says what was expected, what was found, what to do."""
 
 
 class BadRow(DataError):
@@ -39,7 +41,7 @@ class BadRow(DataError):
 
 
 def note_bad_row(error: BadRow, skipped: list[str] | None) -> None:
-    """Adds it to `skipped`; without such a list, raises it."""
+    """Adds the row to `skipped`; without such a list, raises the error."""
     if skipped is None:
         raise BadRow(
             f"{error}\nCorrect it, or leave such rows out with --skip_bad_rows."
@@ -48,27 +50,28 @@ def note_bad_row(error: BadRow, skipped: list[str] | None) -> None:
 
 
 def expression_word(name: str) -> str:
-    """The word that FER-2013 has for a class."""
+    """FER-2013's word for a class."""
     word = str(name).strip().lower()
     return SYNONYMS.get(word, word)
 
 
 def label_id(name: str, where: str, kind: type[DataError] = DataError) -> int:
+    """The id of a class of FER-2013; `kind` is raised for another name."""
     word = expression_word(name)
     if word not in LABELS:
         near = difflib.get_close_matches(word, [*LABELS, *SYNONYMS], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise kind(
             f"{where}: class {name!r} is not one of FER-2013's, {', '.join(LABELS)}.{hint} "
-            "--classes any takes the classes that the data have."
+            "--classes any takes the classes of the data."
         )
     return LABELS.index(word)
 
 
-def named_splits(found: "dict[str, Dataset]", source) -> "dict[str, Dataset]":
-    """Renames splits to train, validation, test."""
+def named_splits(stored: "Mapping[str, Dataset]", source: str | Path) -> "dict[str, Dataset]":
+    """The splits as train, validation, test, in this order."""
     splits, before = {}, {}
-    for name, split in found.items():
+    for name, split in stored.items():
         known = SPLIT_NAMES.get(re.sub(r"[^a-z]", "", name.lower()))
         if known is None:
             raise DataError(

@@ -1,9 +1,9 @@
 """
-FER-2013 from wherever it lies: Hub, Kaggle's CSV, images, parquet, `save_to_disk`, or drawn.
+FER-2013 from any source: Hub, Kaggle's CSV, images, parquet, `save_to_disk`, or drawn faces.
 
-`load_fer2013` returns a `DatasetDict` of the splits that the source has (train, validation, test)
-with the features `image: Image()` and `label: ClassLabel`, in the one order of `LABELS` unless
-other classes are asked for.
+`load_fer2013` returns a `DatasetDict` of the source's splits (train, validation, test) with the
+features `image: Image()` and `label: ClassLabel`, in the order of `LABELS` unless other classes are
+asked for.
 """
 
 import re
@@ -50,7 +50,7 @@ def load_fer2013(
             folder of them, a folder that `datasets` wrote (`save_to_disk`), a folder tree of images
             by class, `"synthetic"`, or else a data set id on the Hub.
         revision: of a Hub data set; the default source has its own pinned one.
-        classes: `"fer2013"`, or `"any"` for those that the data have (`classes.own_classes`).
+        classes: `"fer2013"`, or `"any"` for the classes of the data (`classes.own_classes`).
         label_names: class names by id, for sources whose labels are integers without names; with
             `"any"`, also another order of the names.
         synthetic_images, synthetic_seed: size of the drawn training split and seed, for
@@ -61,8 +61,8 @@ def load_fer2013(
             stay pixels (`features.PIXELS`).
 
     Returns:
-        The splits found, with features `image` and `label` (and `ferplus_votes` where the source
-        has them). FER-2013's labels are mapped by class name, never by position.
+        The splits, with the features `image` and `label`, and `ferplus_votes` where the source has
+        votes. FER-2013's labels are mapped by class name, never by position.
 
     Raises:
         DataError: the source is missing, its columns, labels or splits are not understood, a split
@@ -102,8 +102,8 @@ def _load_hub(source: str, revision: str | None) -> DatasetDict:
     if source == DEFAULT_SOURCE:
         revision = revision or DEFAULT_REVISION
     try:
-        found = datasets.load_dataset(source, revision=revision)
-    except Exception as error:  # of datasets or huggingface_hub, many kinds; all mean: not loaded
+        splits = datasets.load_dataset(source, revision=revision)
+    except Exception as error:  # datasets and huggingface_hub raise many kinds
         raise DataError(
             f"{source}: there is no such local file or folder, "
             "and the Hub did not give a data set of that name "
@@ -111,7 +111,7 @@ def _load_hub(source: str, revision: str | None) -> DatasetDict:
             "Check the name and the network, or download FER-2013 from "
             "Kaggle and pass the path of fer2013.csv; --dataset synthetic needs neither."
         ) from error
-    return named_splits(found, source)
+    return named_splits(splits, source)
 
 
 def _load_folder(path: Path, skipped: list[str] | None) -> dict[str, Dataset]:
@@ -133,13 +133,13 @@ def _load_folder(path: Path, skipped: list[str] | None) -> dict[str, Dataset]:
 def _load_saved(path: Path) -> dict[str, Dataset]:
     """What `save_to_disk` of a Dataset (all training data) or a DatasetDict wrote."""
     try:
-        found = datasets.load_from_disk(str(path)).with_format(None)
+        stored = datasets.load_from_disk(str(path)).with_format(None)
     except Exception as error:  # datasets and pyarrow raise many kinds
         raise DataError(
             f"{path}: expected what save_to_disk of datasets wrote, but it gave "
             f"{type(error).__name__}: {first_line(error)}."
         ) from error
-    return named_splits({"train": found} if isinstance(found, Dataset) else found, path)
+    return named_splits({"train": stored} if isinstance(stored, Dataset) else stored, path)
 
 
 def _with_classes(
@@ -161,24 +161,24 @@ def _with_classes(
         names = own_classes(labels, label_names, source)
         id_of = id_among(names)
     elif label_names and not any(
-        of.names == [*map(str.strip, label_names)] for of in labels.values()
+        stored.names == [*map(str.strip, label_names)] for stored in labels.values()
     ):
         raise DataError(
             f"{source}: --label_names is for labels that are numbers, but these are words; leave "
-            "it out. --classes any takes the classes that the data have, in the order of the flag."
+            "it out. --classes any takes the classes of the data, in the order of the flag."
         )
-    found = {
+    mapped = {
         name: _with_ids(split, labels[name].ids(id_of, skipped), names, labels[name], skipped)
         for name, split in splits.items()
     }
     if names == LABELS:
-        for name, split in found.items():
+        for name, split in mapped.items():
             _check_counts(split, name, source)
-    return found
+    return mapped
 
 
 def _named(split: Dataset, where: str) -> Dataset:
-    """The columns that are used, by their own names here; images as `datasets` knows them."""
+    """The columns that are used, by the names that they have here."""
     if len(split) == 0:
         raise DataError(f"{where}: the split is empty; expected at least one image.")
     image = _find_column(
@@ -187,9 +187,10 @@ def _named(split: Dataset, where: str) -> Dataset:
     label = _find_column(
         split,
         ("label", "labels", "emotion", "expression", "class"),
-        lambda f: (
-            isinstance(f, ClassLabel)
-            or (isinstance(f, datasets.Value) and ("string" in f.dtype or "int" in f.dtype))
+        lambda feature: (
+            isinstance(feature, ClassLabel)
+            or isinstance(feature, datasets.Value)
+            and ("string" in feature.dtype or "int" in feature.dtype)
         ),
         where,
         "a label column (words or integers)",

@@ -135,7 +135,7 @@ def _check_split(record: Mapping, chosen_on: Collection[str], earlier: Sequence[
                 raise DataError(
                     f"{folder} was trained on another split of the same images and may have seen "
                     f"those of the {name} split: take the --split_seed, --validation_share, "
-                    f"--development_share and --split of its run.yaml, or another model."
+                    "--development_share and --split of its run.yaml, or another model."
                 )
 
 
@@ -147,9 +147,8 @@ def paper_split(
     splits: Mapping[str, FaceDataset], per_class: int, *, seed: int
 ) -> dict[str, FaceDataset]:
     """
-    The paper's protocol: pool all splits, sample them, split 70/30 by class.
-
-    The sample is up to `per_class` random images of each class.
+    The paper's protocol: all splits are pooled, up to `per_class` random images of each class are
+    sampled, and these are split 70/30 by class.
     """
     pool = FaceDataset.pool(list(splits.values()))
     labels, classes = pool.labels.numpy(), len(pool.label_names)
@@ -159,7 +158,7 @@ def paper_split(
 
 
 def lacks_validation(splits: Mapping[str, object], arguments: DataArguments) -> bool:
-    """Whether the validation split is to be evaluated, but has to be made: `with_validation`."""
+    """Whether the validation split is to be evaluated but has to be made by `with_validation`."""
     wanted = arguments.split == "official" and arguments.eval_split == "validation"
     return wanted and "train" in splits and "validation" not in splits
 
@@ -189,9 +188,11 @@ def development_split(
     faces: FaceDataset, share: float, *, seed: int, least: int = 0
 ) -> tuple[FaceDataset, FaceDataset]:
     """
-    Without `share` of each class's distinct images, and those; copies of one stay together.
+    The faces without `share` of each class's distinct images, and those images; copies of one
+    image stay together.
 
-    least: of a class that has more; one stays in any case.
+    Args:
+        least: images taken of a class at least, if it has more; one always stays.
     """
     _, first, image = np.unique(faces.digests, return_index=True, return_inverse=True)
     labels = faces.labels.numpy()[first]
@@ -224,8 +225,13 @@ def stratified_split(
     return np.setdiff1d(np.arange(len(labels)), test, assume_unique=True), test
 
 
-def choose_rows(labels: np.ndarray, sizes, seed: int) -> np.ndarray:
-    """`sizes` (C,) random rows of each class, without replacement; ascending row indices."""
+def choose_rows(labels: np.ndarray, sizes: Sequence[int] | np.ndarray, seed: int) -> np.ndarray:
+    """
+    Random rows of each class, without replacement; ascending row indices.
+
+    Args:
+        labels: (N,) class ids. sizes: (C,), how many of each class.
+    """
     rng = np.random.default_rng(seed)
     chosen = [
         rng.choice(np.flatnonzero(labels == c), int(size), replace=False, shuffle=False)

@@ -1,4 +1,4 @@
-"""Faces drawn for runs without data: 48x48 grey, seven expressions by brows, eyes and mouth."""
+"""Drawn faces for runs without data: 48 x 48 px, grey; brows, eyes and mouth make expressions."""
 
 import io
 from typing import TYPE_CHECKING
