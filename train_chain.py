@@ -29,18 +29,18 @@ from pathlib import Path
 import timm
 
 from modeling import FerEfficientNetImageProcessor
-from train import load_data
-from training.arguments import NOT_RECIPE, Arguments, parse_arguments
+from training.arguments import NOT_DECISIVE, Arguments, parse_arguments
 from training.checkpoints import last_whole_checkpoint
 from training.data import DataError, first_line, is_packed, load_splits
 from training.report import read_run, was_measured
 from training.report.lineage import flags_of
+from training.run import load_data
 from training.weights.lite_weights import installed_package, pypi_package
 
 ROOT = Path(__file__).resolve().parent
 MEASURED = ROOT / "benchmarks" / "results" / "model_stages.md"  # RESULTS.md shows it too
 # Files that may have moved since, and what a saved network decides in place of the flags.
-NOT_COMPARED = (*NOT_RECIPE, "ferplus_csv", "pretrained")
+NOT_COMPARED = (*NOT_DECISIVE, "ferplus_csv", "pretrained")
 REHEARSAL = Path("runs", "rehearsal")
 # Of train.py: what makes a stage short, and needs neither a GPU nor weights from elsewhere.
 SHORT = (
@@ -176,7 +176,7 @@ def differences(stage: Stage, run: dict, fingerprint: str) -> list[str]:
     saved = OF_A_SAVED_NETWORK if stage.args.model.model_name_or_path else ()
     return [
         f"{name} {found[name]} -> {value}"
-        for name, value in stage.args.recipe(fingerprint).items()
+        for name, value in stage.args.decisive(fingerprint).items()
         if name in found and found[name] != value and not name.startswith(NOT_COMPARED + saved)
         if (name, value) != ("image_size", None)  # the saved network's
     ]
@@ -194,7 +194,7 @@ def data_fingerprint(stage: Stage, known: dict[str, str]) -> str:
     read_as = f"{stage.args.data} {processor.num_channels} {size}"
     if read_as not in known:
         splits = load_splits(stage.args.data)
-        report = load_data(stage.args, splits, processor, {}, lambda words: None)[1]
+        report = load_data(stage.args, splits, processor, {})[1]
         known[read_as] = report["fingerprint"]
     return known[read_as]
 

@@ -19,15 +19,17 @@ from transformers import HfArgumentParser, TrainingArguments
 from transformers.hf_argparser import string_to_bool
 
 from .augmentation import AugmentationArguments
+from .best_checkpoint import check_choice_of_checkpoint
 from .data import DataArguments
+from .early_checks import USAGE, exit_with_usage
 from .flags import arg, check_range
 from .network import ModelArguments
-from .recipes import read_recipe, unknown_name
-from .refused import refuse_flags
+from .recipes import read_recipe
 from .targets import TargetArguments
 from .treatments import Loss, TreatmentArguments, find_loss, flag_fields, losses, soft_label_losses
+from .unsupported_flags import check_flags
+from .wording import unknown_name
 
-USAGE = "train.py [RECIPE.yaml] [--flag value ...]"
 METAVARS = {int: "N", float: "X", string_to_bool: "true|false"}
 # What --help shows of TrainingArguments beyond the flags that FerTrainingArguments sets.
 COMMON_FLAGS = (
@@ -37,8 +39,8 @@ COMMON_FLAGS = (
     *("load_best_model_at_end", "metric_for_best_model", "resume_from_checkpoint"),
     *("dataloader_num_workers", "disable_tqdm"),
 )
-# Beginnings of the names of arguments that do not change what a run learns.
-NOT_RECIPE = (
+# Arguments whose names begin like this do not change what a run learns.
+NOT_DECISIVE = (
     *("output_dir", "overwrite", "resume_from_checkpoint", "dataset", "skip_bad_rows"),
     *("memory_gb", "logging_", "log_", "report_to", "run_name", "project", "trackio"),
     *("disable_tqdm", "local_rank"),
@@ -117,7 +119,8 @@ class FerTrainingArguments(TrainingArguments):
         self.output_dir = self.output_dir or (
             "runs/evaluation" if self.evaluate_only else "runs/train"
         )
-        refuse_flags(self)
+        check_flags(self)
+        check_choice_of_checkpoint(self)
         check_range(self, "ema_decay", 0, 1)
         for name in ("freeze_backbone_epochs", "precise_bn", "num_train_epochs"):
             if getattr(self, name) < 0:
@@ -196,13 +199,13 @@ class Arguments:
         }
         return json.loads(json.dumps(groups, default=str))
 
-    def recipe(self, data_fingerprint: str) -> dict:
-        """What decides which weights come out, flat."""
+    def decisive(self, data_fingerprint: str) -> dict:
+        """The settings that decide which weights come out, flat."""
         kept = {
             name: value
             for room, group in self.to_dict().items()
             for name, value in group.items()
-            if room not in ("data", "training") or not name.startswith(NOT_RECIPE)
+            if room not in ("data", "training") or not name.startswith(NOT_DECISIVE)
         }
         kept["loss"] = Path(self.treatment.loss).name  # a file from outside may lie elsewhere
         return kept | {"data_fingerprint": data_fingerprint, "processes": self.training.world_size}
@@ -286,7 +289,7 @@ def parse_arguments(description: str, argv: list[str] | None = None) -> Argument
             parser.error(unknown_name(unknown[0].lstrip("-").split("=")[0], known, "flag"))
         return Arguments(data, treatment, _chosen_loss(treatment.loss, flags), *others)
     except (ValueError, argparse.ArgumentError) as error:
-        argparse.ArgumentParser(usage=USAGE).error(str(error))
+        exit_with_usage(str(error))
 
 
 def _loss_named(argv: list[str]) -> str:

@@ -1,11 +1,12 @@
 """Recipes: YAML files of `flag: value`, of which one may extend another."""
 
-import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from .wording import unknown_name
 
 
 def read_recipe(path: str | Path, known: Collection[str] | None = None) -> dict[str, Any]:
@@ -59,11 +60,3 @@ def _read(path: Path, extended_by: tuple[Path, ...]) -> dict[str, tuple[Any, Pat
     taken_out = {key for key, value in recipe.items() if value is None and key in inherited}
     merged = inherited | {key: (value, path) for key, value in recipe.items()}
     return {key: found for key, found in merged.items() if key not in taken_out}
-
-
-def unknown_name(name: str, known: Iterable[str], kind: str) -> str:
-    """What to say of a name that is not known: the nearest one that is."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"unknown {kind} {name!r}" + (
-        f"; did you mean {near[0]!r}?" if near else "; see --help."
-    )

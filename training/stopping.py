@@ -5,7 +5,11 @@ import threading
 import time
 
 import torch
+from accelerate import Accelerator
 from transformers import TrainerCallback
+from transformers.utils import logging
+
+logger = logging.get_logger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 AGAIN_AFTER = 1.0  # seconds; torchrun passes on a Ctrl-C that its processes have had themselves
@@ -14,8 +18,7 @@ AGAIN_AFTER = 1.0  # seconds; torchrun passes on a Ctrl-C that its processes hav
 class StopOnSignal(TrainerCallback):
     """
     The first Ctrl-C or SIGTERM finishes the step, saves a checkpoint and ends the training; a
-    Ctrl-C more than a second later ends it at once. Of several processes, all stop at the same
-    step.
+    Ctrl-C more than a second later ends it at once. Several processes all stop at the same step.
 
     (transformers' `enable_jit_checkpoint` knows SIGTERM alone, and waits three seconds first.)
 
@@ -23,7 +26,7 @@ class StopOnSignal(TrainerCallback):
         received: the signal's number, or None.
     """
 
-    def __init__(self, accelerator):
+    def __init__(self, accelerator: Accelerator):
         self.accelerator = accelerator
         self.received: int | None = None
 
@@ -49,12 +52,10 @@ class StopOnSignal(TrainerCallback):
                 raise KeyboardInterrupt
             return
         self.received, self.noted_at = number, time.monotonic()
-        if self.accelerator.is_main_process:
-            print(
-                f"\n{signal.Signals(number).name}: finishing this step and saving a checkpoint. "
-                "Ctrl-C once more ends at once, without.",
-                flush=True,
-            )
+        logger.info(
+            f"\n{signal.Signals(number).name}: finishing this step and saving a checkpoint. Ctrl-C "
+            "once more ends at once, without."
+        )
 
     def _any_process_received(self) -> bool:
         if self.accelerator.num_processes > 1:

@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from transformers import HfArgumentParser
 
 from .. import modeling
+from ..early_checks import dataset_problem
 from .arguments import DataArguments
 from .dataset import FaceDataset, class_names, decode_splits, load_splits
 from .schema import DataError, first_line
@@ -61,8 +62,8 @@ def read_packed(arguments: DataArguments, left_out: dict) -> dict[str, FaceDatas
             only packing decides.
     """
     file = Path(arguments.dataset).expanduser()
-    if not file.is_file():
-        raise DataError(f"{file}: no such file; `python -m training.data.packed` writes one.")
+    if problem := dataset_problem(arguments.dataset):
+        raise DataError(problem)
     try:
         with safe_open(file, "pt") as stored:
             header = stored.metadata() or {}

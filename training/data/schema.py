@@ -5,6 +5,7 @@ import re
 from typing import TYPE_CHECKING
 
 from .. import modeling
+from ..errors import DataError
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -28,10 +29,6 @@ SPLIT_NAMES = {
     "publictest": "validation", "test": "test", "testing": "test", "privatetest": "test",
     "eval": "test", "evaluation": "test",  # so says `datasets`
 }  # fmt: skip
-
-
-class DataError(ValueError):
-    """The data cannot be used; the message says what was expected, what found, and what to do."""
 
 
 class BadRow(DataError):
@@ -63,10 +60,6 @@ def label_id(name: str, where: str, kind: type[DataError] = DataError) -> int:
             "--classes any takes the classes that the data have."
         )
     return LABELS.index(word)
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:200]
 
 
 def named_splits(found: "dict[str, Dataset]", source) -> "dict[str, Dataset]":

@@ -6,7 +6,6 @@ with the features `image: Image()` and `label: ClassLabel`, in the one order of 
 other classes are asked for.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import datasets
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Image
 
+from ..early_checks import dataset_problem
 from .classes import Labels, count_from_zero, id_among, own_classes, read_labels
 from .image_tree import load_image_tree
 from .kaggle_csv import load_kaggle_csv
@@ -75,19 +75,10 @@ def load_fer2013(
         splits = load_kaggle_csv(path, skipped)
     elif path.is_file() and path.suffix == ".parquet":
         splits = load_parquet([path], path.parent)
-    elif path.exists():
-        raise DataError(
-            f"{path}: expected a .csv or .parquet file or a folder, but found a "
-            f"{path.suffix or 'plain'} file."
-        )
-    elif re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source):
-        splits = _load_hub(source, revision)
+    elif problem := dataset_problem(source):
+        raise DataError(problem)
     else:
-        raise DataError(
-            f"{source}: no such file or folder, and not a Hub data set id (owner/name). "
-            "Give fer2013.csv, a folder of "
-            "images by class, a folder of parquet files, a Hub id, or 'synthetic'."
-        )
+        splits = _load_hub(source, revision)
     return _with_classes(splits, source, classes, label_names, skipped)
 
 
