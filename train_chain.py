@@ -31,11 +31,12 @@ import timm
 from modeling import FerEfficientNetImageProcessor
 from training.arguments import NOT_DECISIVE, Arguments, parse_arguments
 from training.checkpoints import last_whole_checkpoint
-from training.data import DataError, first_line, is_packed, load_splits
+from training.data import DataError, is_packed, load_splits
 from training.report import read_run, was_measured
 from training.report.lineage import flags_of
 from training.run import load_data
 from training.weights.lite_weights import installed_package, pypi_package
+from training.wording import first_line
 
 ROOT = Path(__file__).resolve().parent
 MEASURED = ROOT / "benchmarks" / "results" / "model_stages.md"  # RESULTS.md shows it too

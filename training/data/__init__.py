@@ -16,7 +16,6 @@ from .schema import (
     BadRow,
     DataError,
     expression_word,
-    first_line,
 )
 from .splits import (
     RunData,
@@ -60,7 +59,6 @@ __all__ = [
     "draw_faces",
     "encode_png",
     "expression_word",
-    "first_line",
     "is_packed",
     "join_votes",
     "label_by_majority",

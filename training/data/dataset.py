@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from .. import modeling
+from ..wording import first_line
 from .arguments import DataArguments
 from .ferplus import join_votes, label_by_majority, read_votes
 from .held import HeldImages, ImageRows
-from .schema import LABELS, BadRow, DataError, first_line, note_bad_row
+from .schema import LABELS, BadRow, DataError, note_bad_row
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -23,9 +23,10 @@ from transformers import HfArgumentParser
 
 from .. import modeling
 from ..early_checks import dataset_problem
+from ..wording import first_line
 from .arguments import DataArguments
 from .dataset import FaceDataset, class_names, decode_splits, load_splits
-from .schema import DataError, first_line
+from .schema import DataError
 
 FORMAT = "fer-efficientnet faces 1"
 DECIDED = ("classes", "label_source")  # flags whose values a file has once and for all

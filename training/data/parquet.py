@@ -11,7 +11,8 @@ from pathlib import Path
 import datasets
 from datasets import Dataset
 
-from .schema import SPLIT_NAMES, DataError, first_line, named_splits
+from ..wording import first_line
+from .schema import SPLIT_NAMES, DataError, named_splits
 
 SPLIT_WORD = re.compile(
     rf"(?<![a-z])(?:(?:public|private)[-_. ]test|{'|'.join(SPLIT_NAMES)})(?![a-z])"

@@ -14,6 +14,7 @@ import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Image
 
 from ..early_checks import dataset_problem
+from ..wording import first_line
 from .classes import Labels, count_from_zero, id_among, own_classes, read_labels
 from .image_tree import load_image_tree
 from .kaggle_csv import load_kaggle_csv
@@ -23,7 +24,6 @@ from .schema import (
     LABELS,
     PUBLISHED_COUNTS,
     DataError,
-    first_line,
     label_id,
     named_splits,
 )
