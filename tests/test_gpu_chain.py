@@ -94,7 +94,7 @@ def test_the_rehearsal_runs_through_all_stages_and_resumes(tmp_path, faces, monk
     step = FerTrainer.training_step
     monkeypatch.setattr(FerTrainer, "training_step", stopped_once)
     monkeypatch.setattr(train_chain.subprocess, "Popen", in_this_process)
-    monkeypatch.setattr(train, "load_back", lambda *args: "")  # below, of the last
+    monkeypatch.setattr("training.run.load_back", lambda *args: "")  # below, of the last
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # drawing takes longer than all else
     command = [str(GPU), "--rehearse", "--dataset", faces, "--"]
     command += ["--backbone", "test_efficientnet", "--disable_tqdm", "true", "--report_to", "none"]

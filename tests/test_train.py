@@ -36,7 +36,7 @@ FLAGS = [
 
 def run(output_dir, *flags):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "load_back", lambda *_: "")  # slow, and done for `finished`
+        patch.setattr("training.run.load_back", lambda *_: "")  # slow, and done for `finished`
         return run_whole(output_dir, *flags)
 
 

@@ -353,7 +353,7 @@ def test_a_real_run_is_recognised_as_done(chain, monkeypatch, capsys):
         return SimpleNamespace(wait=lambda: train.main(words[2:]) or 0)
 
     monkeypatch.setattr(train_chain.subprocess, "Popen", in_this_process)
-    monkeypatch.setattr(train, "load_back", lambda *args: "")
+    monkeypatch.setattr("training.run.load_back", lambda *args: "")
     (chain / "10_last.yaml").unlink()
     (chain / "_base.yaml").write_text(
         "{dataset: synthetic, synthetic_images: 60, max_steps: 1, "

@@ -76,7 +76,7 @@ def quick():
     """Without what takes longest here, the pixels of figures and the clean process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pictures, "_save", save_figure)
-        patch.setattr(train, "load_back", lambda *args: "Loaded back")
+        patch.setattr("training.run.load_back", lambda *args: "Loaded back")
         yield
 
 

@@ -80,7 +80,7 @@ def run_and_end(folder, method, number, how, *flags):
 @pytest.fixture(scope="module", autouse=True)
 def not_loaded_back():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "load_back", lambda *_: "")  # slow, and tested elsewhere
+        patch.setattr("training.run.load_back", lambda *_: "")  # slow, and tested elsewhere
         yield
 
 
@@ -234,7 +234,7 @@ def test_ctrl_c_before_the_training_says_what_there_is(tmp_path, monkeypatch, ca
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "load_splits", stopped)
+    monkeypatch.setattr("training.run.load_splits", stopped)
     monkeypatch.setattr("training.checkpoints.is_whole", lambda checkpoint: whole)
     (tmp_path / LAST).mkdir()
     with pytest.raises(SystemExit) as end:

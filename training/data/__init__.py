@@ -8,7 +8,7 @@ from .arguments import DataArguments
 from .audit import audit, copies_of, summary_line
 from .dataset import FaceDataset, class_names, decode_split, decode_splits, is_packed, load_splits
 from .ferplus import join_votes, label_by_majority, vote_shares
-from .prepare import prepare_splits
+from .prepare import load_faces, prepare_splits
 from .schema import (
     DEFAULT_SOURCE,
     LABELS,
@@ -63,6 +63,7 @@ __all__ = [
     "join_votes",
     "label_by_majority",
     "lacks_validation",
+    "load_faces",
     "load_fer2013",
     "load_splits",
     "paper_split",

@@ -4,14 +4,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transformers.utils import logging
+
+from .. import modeling
 from .arguments import DataArguments
 from .audit import audit, summary_line
-from .dataset import FaceDataset, class_names, decode_splits
+from .dataset import FaceDataset, class_names, decode_splits, load_splits
 from .held import held_line
 from .splits import lacks_validation, with_validation
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+logger = logging.get_logger(__name__)
 
 
 def prepare_splits(
@@ -58,3 +63,32 @@ def prepare_splits(
         say(f"Left out {len(skipped)} rows that cannot be used, listed in data_report.json:")
         say("\n".join(f"  {words}" for words in skipped[:3]))
     return decoded, report
+
+
+def load_faces(
+    dataset: str, *, image_size: int = 48, num_channels: int = 1, **options
+) -> dict[str, FaceDataset]:
+    """
+    The splits of a data set, decoded, for FerTrainer; with a validation split in any case.
+
+    Args:
+        dataset: as `--dataset` takes it: Kaggle's CSV, a folder, a Hub id, ...
+        image_size, num_channels: of the network that they are for.
+        options: the other fields of `DataArguments`: `classes="any"`, `ferplus_csv`, ...
+
+    Raises:
+        DataError: the data are not there or not understood.
+    """
+    arguments, left_out = DataArguments(dataset=dataset, **options), {}
+    processor = modeling.FerEfficientNetImageProcessor(size=image_size, num_channels=num_channels)
+    stored = load_splits(arguments, left_out)
+    return prepare_splits(
+        stored,
+        arguments,
+        processor,
+        left_out,
+        side=image_size,
+        folder=Path(),
+        seed=0,
+        say=logger.info,
+    )[0]
