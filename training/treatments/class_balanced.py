@@ -30,6 +30,7 @@ class ClassBalanced(WeightedCrossEntropy):
 
     def bind(self, counts: torch.Tensor) -> Loss:
         super().bind(counts)
+        # (C,), in place of the inverse ones
         self.weights = class_weights(self.counts, "effective", self.class_balanced_beta)
         return self
 
