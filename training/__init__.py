@@ -6,6 +6,7 @@ without it.
 """
 
 import importlib
+from typing import Any
 
 _MODULES = {
     "arguments": ("FerTrainingArguments",),
@@ -27,7 +28,7 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 __all__ = [*_MODULE_OF]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name == "modeling":  # beside this package, installed or not
         return importlib.import_module(__name__.removesuffix("training") + "modeling")
     if name not in _MODULE_OF:

@@ -58,13 +58,13 @@ class FerTrainingArguments(TrainingArguments):
 
     ema_decay: float = arg(
         0.0,
-        "Average the weights with this decay (0.999, say), "
-        "evaluate and save the average. 0 is off.",
+        "Average the weights with this decay (0.999, for example), and evaluate and save the "
+        "average. 0 is off.",
     )
     timm_optim: str | None = arg(
         None,
-        "Take this optimizer of timm in place of --optim: nmuon (Muon for matrices and "
-        "convolutions, AdamW for the rest), lamb, lion, ...",
+        "An optimizer of timm in place of --optim: nmuon (Muon for matrices and convolutions, "
+        "AdamW for the rest), lamb, lion, ...",
     )
     progressive_sizes: list[int] = arg(
         [],
@@ -78,8 +78,8 @@ class FerTrainingArguments(TrainingArguments):
     )
     precise_bn: int = arg(
         0,
-        "After training, recompute the batch norm statistics from this many training images as "
-        "they are, not augmented. 0 is off.",
+        "After training, recompute the batch norm statistics from this many training images "
+        "without augmentation. 0 is off.",
     )
     freeze_backbone_epochs: int = arg(0, "Train the head alone for the first N epochs.")
     channels_last: bool = arg(
@@ -89,7 +89,7 @@ class FerTrainingArguments(TrainingArguments):
         False, "Write predictions.csv: each evaluation image's label, prediction and logits."
     )
     evaluate_only: bool = arg(
-        False, "Only evaluate --model_name_or_path on --eval_split and write the report."
+        False, "Only evaluate --model_name_or_path on --eval_split, and write the report."
     )
     overwrite: bool = arg(False, "Replace the run that --output_dir holds.")
 
@@ -103,14 +103,14 @@ class FerTrainingArguments(TrainingArguments):
     save_total_limit: int | None = arg(2, "Checkpoints kept.")
     logging_steps: float = arg(20, "Steps between log lines; below 1, a fraction of the run.")
     report_to: str = arg("tensorboard", "Where to log: tensorboard, wandb, ..., none.")
-    # here the flag names the classes of the data
+    # the flag of this name is DataArguments'
     label_names: list[str] | None = field(default=None, init=False)
     dataloader_pin_memory: bool = arg(
         False,
-        "With a GPU, leave the training images on the host and pin each batch. By default they lie "
-        "in the GPU's memory.",
+        "Leave the training images on the host and pin each batch. By default a GPU holds them in "
+        "its memory.",
     )
-    # batches hold only what the model reads
+    # batches hold only what is used
     remove_unused_columns: bool = field(default=False, init=False)
 
     def __post_init__(self):
@@ -135,7 +135,7 @@ class FerTrainingArguments(TrainingArguments):
                 f"but they are {self.progressive_sizes}."
             )
         if self.ddp_find_unused_parameters is None:
-            # frozen ones have no gradient; to search for others would only take time
+            # only frozen layers lack a gradient, and the search takes time
             self.ddp_find_unused_parameters = self.freeze_backbone_epochs > 0
         super().__post_init__()
         if self.fp16 and self.device.type == "cpu":
@@ -145,7 +145,7 @@ class FerTrainingArguments(TrainingArguments):
 @dataclass
 class Arguments:
     """
-    Every argument of a run, by room. `loss` is the one that `treatment` names, with its own flags.
+    Every argument of a run, by room. `loss` is the loss that `treatment` names, with its own flags.
 
     Raises ValueError where arguments of two rooms do not go together.
     """
@@ -216,8 +216,8 @@ def make_parser(
 ) -> HfArgumentParser:
     """
     Args:
-        outside: losses of other files, whose flags are wanted as well.
-        help_all: whether its help shows every flag of TrainingArguments, or those in common use.
+        outside: losses from outside the package, whose flags are added.
+        help_all: whether --help shows every flag of TrainingArguments, or those in common use.
     """
     parser = HfArgumentParser(
         (
@@ -246,21 +246,21 @@ def make_parser(
     shown = {*FerTrainingArguments.__annotations__, *COMMON_FLAGS}
     rare = {field_.name for field_ in dataclasses.fields(TrainingArguments)} - shown
     for action in parser._actions:
-        twin = isinstance(action, argparse._StoreFalseAction)  # --no_flag beside --flag false
-        if twin or (action.dest in rare and not help_all):
+        negated = isinstance(action, argparse._StoreFalseAction)  # --no_flag beside --flag false
+        if negated or (action.dest in rare and not help_all):
             action.help = argparse.SUPPRESS
         if action.nargs != 0 and not 0 < len(action.choices or ()) <= 8:
             action.metavar = METAVARS.get(action.type, "TEXT")
         if action.nargs == "+":
             action.nargs = "*"  # an empty list is a value too: no hidden layer
         if action.dest == "loss":
-            names = "; ".join(f"{name}: {one.title}" for name, one in losses().items())
+            names = "; ".join(f"{name}: {loss.title}" for name, loss in losses().items())
             action.help += f" One of {names}; or path/to/file.py:ClassName."
     return parser
 
 
 def _flags_of_losses(outside: Sequence[type[Loss]]) -> type:
-    """One dataclass with the flags of all losses, whichever is chosen."""
+    """One dataclass with the flags of all losses."""
     flags = dataclasses.make_dataclass("LossArguments", flag_fields(outside))
     flags._argument_group_name = "losses"
     return flags
@@ -268,14 +268,14 @@ def _flags_of_losses(outside: Sequence[type[Loss]]) -> type:
 
 def parse_arguments(description: str, argv: list[str] | None = None) -> Arguments:
     """
-    Recipe first, then flags, which override it. Exits with one message on an unknown key or flag
-    (naming the nearest known one), a wrong value, or a combination without meaning.
+    Reads the recipe and then the flags, which override it. Exits with one message at an unknown key
+    or flag (naming the nearest known one), a wrong value, or a combination without meaning.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     recipe = Path(argv.pop(0)) if argv and not argv[0].startswith("-") else None
     try:
-        named = [_loss_named(argv), str(read_recipe(recipe).get("loss", "")) if recipe else ""]
-        outside = [find_loss(name) for name in named if ".py:" in name]
+        names = [_loss_named(argv), str(read_recipe(recipe).get("loss", "")) if recipe else ""]
+        outside = [find_loss(name) for name in names if ".py:" in name]
         parser = make_parser(description, outside, help_all="--help_all" in argv)
         options = parser._option_string_actions
         known = {option[2:] for option in options if option.startswith("--")}
@@ -293,16 +293,16 @@ def parse_arguments(description: str, argv: list[str] | None = None) -> Argument
 
 
 def _loss_named(argv: list[str]) -> str:
-    """Before the others are read: a loss from outside brings flags of its own."""
+    """The value of --loss, read before the other flags: a loss from outside brings its own."""
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--loss", default="")
     return finder.parse_known_args(argv)[0].loss
 
 
-def _chosen_loss(name: str, flags) -> Loss:
-    """The loss of that name with its flags; the values of the other losses' flags are checked."""
+def _chosen_loss(name: str, flags: object) -> Loss:
+    """The loss with its flags. The values of the other losses' flags are checked as well."""
     chosen = find_loss(name)
-    made = {
+    instances = {
         loss: loss(**{flag: getattr(flags, flag) for flag in loss.flags()})
         for loss in {*losses().values(), chosen}
     }
@@ -313,11 +313,11 @@ def _chosen_loss(name: str, flags) -> Loss:
                 raise ValueError(
                     f"--{field_.name} belongs to --loss {loss.name}, but the loss is {name}."
                 )
-    return made[chosen]
+    return instances[chosen]
 
 
 def _as_flags(recipe: dict, parser: HfArgumentParser) -> list[str]:
-    """Flag: value -> the words of a command line, so that both are read alike."""
+    """A recipe as a command line, so that one parser reads both."""
     flags = []
     for key, value in recipe.items():
         action = parser._option_string_actions[f"--{key}"]
@@ -333,15 +333,15 @@ def _as_flags(recipe: dict, parser: HfArgumentParser) -> list[str]:
 
 
 class _HelpFormatter(HfArgumentParser().formatter_class):
-    """Shows each flag once and its default, and leaves line breaks of the description alone."""
+    """Shows each flag once, with its default, and keeps the line breaks of the description."""
 
-    def _format_action_invocation(self, action):
-        once = copy.copy(action)
-        once.option_strings = action.option_strings[:1]  # --a-flag is read as --a_flag is
-        return super()._format_action_invocation(once)
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        shown = copy.copy(action)
+        shown.option_strings = action.option_strings[:1]  # --a-flag is read as --a_flag is
+        return super()._format_action_invocation(shown)
 
-    def _get_help_string(self, action):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default is None else super()._get_help_string(action)
 
-    def _fill_text(self, text, width, indent):
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
         return text

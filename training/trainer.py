@@ -14,8 +14,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from timm.optim import get_optimizer_class, get_optimizer_info
 from timm.utils import ModelEmaV3
-from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
-from transformers.utils import logging
+from torch.utils.data import Sampler
+from transformers import (
+    EvalPrediction,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput
+from transformers.utils import ModelOutput, logging
 
 from .arguments import FerTrainingArguments
 from .augmentation import BatchAugmentation
@@ -54,13 +64,17 @@ class EpochScheduleCallback(TrainerCallback):
     def __init__(self, trainer: "FerTrainer"):
         self.trainer = trainer
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
+    ) -> None:
         # Each process draws its own dropout and augmentation; the order of rows does not come from
         # this generator.
         set_seed(args.seed + args.process_index)
         self.trainer.go_on_from_checkpoint()
 
-    def on_epoch_begin(self, args, state, control, **kwargs):
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
+    ) -> None:
         epoch = int((state.epoch or 0) + 1e-6)  # a resumed epoch starts at a fraction
         self.trainer.model.freeze_backbone(epoch < args.freeze_backbone_epochs)
         if isinstance(self.trainer.criterion, Loss):
@@ -69,22 +83,30 @@ class EpochScheduleCallback(TrainerCallback):
             phase = epoch * len(sizes) // state.num_train_epochs
             self.trainer.train_size = sizes[min(phase, len(sizes) - 1)]
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
+    ) -> None:
         if self.trainer.ema is not None:
             self.trainer.ema.update(self.trainer.model, step=state.global_step)
 
-    def on_train_end(self, args, state, control, **kwargs):
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
+    ) -> None:
         self.trainer.model.freeze_backbone(False)
 
 
 class ClockCallback(TrainerCallback):
     """Notes in the log how long the run has trained, the time before it was resumed included."""
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
+    ) -> None:
         before = max((entry.get("elapsed", 0) for entry in state.log_history), default=0)
         self.started = time.monotonic() - before
 
-    def on_log(self, args, state, control, **kwargs):
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
+    ) -> None:
         if state.is_world_process_zero:
             state.log_history[-1]["elapsed"] = time.monotonic() - self.started
 
@@ -193,7 +215,7 @@ class FerTrainer(Trainer):
         inputs: dict[str, torch.Tensor],
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
-    ):
+    ) -> torch.Tensor | tuple[torch.Tensor, ModelOutput]:
         """
         Training: augment, apply the steps of the targets, normalise, forward, the criterion.
         Evaluation: plain cross-entropy, so that the curves of different treatments compare.
@@ -219,7 +241,7 @@ class FerTrainer(Trainer):
         loss = self.criterion(logits, labels) if model.training else F.cross_entropy(logits, labels)
         return (loss, outputs) if return_outputs else loss
 
-    def training_step(self, *args, **kwargs):
+    def training_step(self, *args, **kwargs) -> torch.Tensor:
         loss = super().training_step(*args, **kwargs)
         loss_of_all = self.accelerator.reduce(loss, "mean")  # all processes stop, or none
         # before the optimizer's step, when the weights are still good
@@ -233,7 +255,7 @@ class FerTrainer(Trainer):
             )
         return loss
 
-    def evaluation_loop(self, *args, **kwargs):
+    def evaluation_loop(self, *args, **kwargs) -> EvalLoopOutput:
         """Evaluates the main process's batch statistics everywhere: they are what is saved."""
         network = self.model if self.ema is None else self.ema.module
         broadcast(list(network.buffers()))
@@ -242,7 +264,7 @@ class FerTrainer(Trainer):
         return output
 
     @staticmethod
-    def _set_loss(output) -> None:
+    def _set_loss(output: EvalLoopOutput) -> None:
         """
         The loss from the gathered logits, where each image counts once. In Trainer's mean of batch
         means, the images that fill up the last batch of several processes count twice.
@@ -252,12 +274,10 @@ class FerTrainer(Trainer):
             logits, labels = torch.as_tensor(output.predictions), torch.as_tensor(output.label_ids)
             output.metrics[name] = F.cross_entropy(logits.double(), labels).item()
 
-    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
-        if self.ema is not None:
-            model = self.ema.module
-        return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+    def prediction_step(self, model: torch.nn.Module, *args, **kwargs) -> tuple:
+        return super().prediction_step(self.ema.module if self.ema else model, *args, **kwargs)
 
-    def _get_train_sampler(self, train_dataset=None):
+    def _get_train_sampler(self, train_dataset: FaceDataset | None = None) -> Sampler[int]:
         # Trainer would take the order from the global generator: no weighted sampling, and another
         # order after a resume. The public `get_train_dataloader` would have to repeat how Trainer
         # sets up a loader and hands it to Accelerate.
@@ -270,7 +290,7 @@ class FerTrainer(Trainer):
             batch_size=self._train_batch_size,
         )
 
-    def _run_epoch(self, **kwargs):
+    def _run_epoch(self, **kwargs) -> None:
         # A run that is resumed after its last step, in the middle of an epoch, would train one step
         # more. A callback comes too late: `should_training_stop` is read after a step.
         if self.state.global_step >= self.state.max_steps:
@@ -278,13 +298,13 @@ class FerTrainer(Trainer):
         else:
             super()._run_epoch(**kwargs)
 
-    def create_optimizer(self, model=None):
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """Makes the moving average beside the optimizer: both are state of the training."""
         if self.args.ema_decay and self.ema is None:
             self.ema = ModelEmaV3(self.model, decay=self.args.ema_decay, use_warmup=True)
         return super().create_optimizer(model)
 
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False):
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """
         A folder that `pipeline` loads, with the code and without a pickle. In a checkpoint, what
         Trainer saves, and the moving average and the run's state as well.
@@ -368,7 +388,7 @@ class FerTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         return checkpoint
 
-    def train(self, resume_from_checkpoint: str | None = None, **kwargs):
+    def train(self, resume_from_checkpoint: str | None = None, **kwargs) -> TrainOutput:
         """
         `Trainer.train`; its time and rates are those of the whole run, however often resumed.
 

@@ -1,6 +1,7 @@
 """Flags of TrainingArguments that fail late, or do something else here than they say."""
 
 import os
+from typing import Any
 
 from transformers import TrainingArguments
 
@@ -72,7 +73,7 @@ def check_flags(args: TrainingArguments) -> None:
     _check_optimizer(args)
 
 
-def _default(args: TrainingArguments, name: str):
+def _default(args: TrainingArguments, name: str) -> Any:
     return args.__dataclass_fields__[name].default
 
 

@@ -1,11 +1,13 @@
 """The results of a run: metrics and calibration, with and without copies."""
 
+from typing import Any
+
 from .calibration import calibrate, certainty_results, prior_results
 from .metrics import classification_metrics, expected_calibration_error
 from .results import copied_splits, evaluate, evaluation_results, recall_table, result_line, summary
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     """`FerMetrics` is imported when it is asked for: not every machine has `evaluate`."""
     if name != "FerMetrics":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

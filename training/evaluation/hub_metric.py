@@ -61,7 +61,7 @@ class FerMetrics(evaluate.Metric):
             require_images(references)
         return super().compute(predictions=predictions, references=references, **kwargs)
 
-    def _compute(self, predictions, references) -> dict:
+    def _compute(self, predictions: Sequence, references: Sequence[int]) -> dict:
         return classification_metrics(
             np.asarray(predictions),
             np.asarray(references),

@@ -13,6 +13,7 @@ import typing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from .loss import Loss
 
@@ -104,7 +105,7 @@ def _flag(name: str, owners: list[type[Loss]]) -> tuple[str, type, dataclasses.F
     return name, types[0], field
 
 
-def _default(field: dataclasses.Field):
+def _default(field: dataclasses.Field) -> Any:
     made = field.default_factory
     return field.default if made is dataclasses.MISSING else made()
 
