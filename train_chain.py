@@ -22,7 +22,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from training.arguments import NOT_RECIPE, parse_arguments
+from training.arguments import NOT_DECISIVE, parse_arguments
 from training.checkpoints import last_whole_checkpoint
 from training.network import needs_the_hub
 from training.report import read_run, was_measured
@@ -56,7 +56,7 @@ class Stage:
     def differences(self, before: dict) -> list[str]:
         """Between the flags of a finished run and the stage's: ["seed 1 -> 2", ...]."""
         flags = flags_of({"arguments": self.args.to_dict()})
-        ignored = (*NOT_RECIPE, "ferplus_csv", "pretrained")  # a weights file may have moved
+        ignored = (*NOT_DECISIVE, "ferplus_csv", "pretrained")  # a weights file may have moved
         ignored += OF_A_SAVED_NETWORK if flags["model_name_or_path"] else ()
         ignored += ("image_size",) if flags["image_size"] is None else ()
         names = [name for name in flags if before.get(name, flags[name]) != flags[name]]

@@ -146,10 +146,9 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
         With timm's there, training would start at a loss of 4.
         """
         if isinstance(module, CosineClassifier):
-            nn.init.normal_(module.weight[:1])
-            nn.init.constant_(module.weight[1:], 1.0).mul_(
-                module.weight[:1]
-            )  # equal rows: equally likely classes
+            # independent rows of about unit norm, as Cao et al. start: AdamW turns rows of a larger
+            # norm too slowly for the classes to part
+            nn.init.normal_(module.weight, std=module.in_features**-0.5)
         elif module is self.head[-1]:
             nn.init.normal_(module.weight, std=self.config.initializer_range)
             nn.init.zeros_(module.bias)

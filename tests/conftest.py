@@ -38,6 +38,19 @@ def own_cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
+@pytest.fixture(scope="module")
+def quick_reports():
+    """Runs of train.py without what takes longest in a report: loading back, figures' pixels."""
+
+    def touch(figure, path, **_):
+        Path(path).touch()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.run.load_back", lambda *_: "Loaded back")
+        patch.setattr("matplotlib.figure.Figure.savefig", touch)
+        yield
+
+
 @pytest.fixture
 def make_faces():
     """labels, numbers -> FaceDataset of 2x2 images, equal where their numbers are."""

@@ -1,4 +1,4 @@
-"""accelerate launch: two CPU processes, over gloo."""
+"""Two CPU processes, over gloo."""
 
 import json
 import os
@@ -10,10 +10,11 @@ from types import SimpleNamespace
 import pytest
 
 import train
-from training.trainer import check_processes
+from tests.forked import run_forked
+from training.run import check_processes
+from training.trainer import FerTrainer
 
 ROOT = Path(__file__).parents[1]
-LAUNCH = [sys.executable, "-m", "accelerate.commands.launch"]
 RECIPE = [
     *["--dataset", "synthetic", "--synthetic_images", "155", "--backbone", "test_efficientnet"],
     *["--image_size", "32", "--per_device_train_batch_size", "16", "--num_train_epochs", "1"],
@@ -24,7 +25,7 @@ RECIPE = [
 def launch(*command):
     environment = {name: os.environ[name] for name in os.environ if "ACCELERATE" not in name}
     return subprocess.run(
-        [*LAUNCH, *command],
+        [sys.executable, "-m", "accelerate.commands.launch", *command],
         cwd=ROOT,
         env=environment | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -34,6 +35,7 @@ def launch(*command):
 
 @pytest.fixture(scope="module")
 def of_two(tmp_path_factory):
+    """A run by accelerate launch: its folder, and what was printed."""
     folder = tmp_path_factory.mktemp("two") / "run"
     done = launch(
         *["--config_file", "configs/accelerate/cpu_2.yaml", "train.py", *RECIPE],
@@ -47,8 +49,8 @@ def of_two(tmp_path_factory):
 def test_two_processes_run_and_one_of_them_prints(of_two):
     _, printed = of_two
     assert "Training on 157 images, 2 process(es)" in printed
-    assert printed.count("Model, card and report:") == 1
-    assert printed.count("Loaded back") == 1
+    for line in ("Data: ", "Loaded back", "Model, card and report:"):
+        assert printed.count(line) == 1
 
 
 def test_evaluation_by_two_processes_is_that_of_one(of_two, tmp_path):
@@ -62,9 +64,9 @@ def test_evaluation_by_two_processes_is_that_of_one(of_two, tmp_path):
     two, one = (
         json.loads((path / "all_results.json").read_text()) for path in (folder, tmp_path / "one")
     )
-    figures = [name for name in one if name.startswith("eval_")]
-    assert one["eval_samples"] == 35 and len(figures) > 40
-    for name in figures:
+    names = [name for name in one if name.startswith("eval_")]
+    assert one["eval_samples"] == 35 and len(names) > 40
+    for name in names:
         # of float32 logits, whose last bits depend on the size of their batch
         if name.startswith("eval_reliability"):
             assert len(two[name]) == len(one[name])
@@ -76,28 +78,20 @@ def test_evaluation_by_two_processes_is_that_of_one(of_two, tmp_path):
             assert two[name] == one[name], name
 
 
-NAN_IN_ONE = """
-import os, sys
-import train
-from training.trainer import FerTrainer
-compute_loss = FerTrainer.compute_loss
-def odd(self, *args, **kwargs):
-    loss = compute_loss(self, *args, **kwargs)
-    return loss * float("nan") if os.environ["RANK"] == "1" else loss
-FerTrainer.compute_loss = odd
-train.main(sys.argv[1:])
-"""
-
-
 def test_a_loss_that_is_not_finite_in_one_process_stops_all(tmp_path):
-    script = tmp_path / "nan_in_one.py"
-    script.write_text(NAN_IN_ONE)
-    done = launch(
-        *["--config_file", "configs/accelerate/cpu_2.yaml", str(script), *RECIPE],
-        *["--output_dir", str(tmp_path / "run")],
-    )
-    assert done.returncode != 0
-    assert done.stderr.count("TrainingError: The loss of step 1 is nan") == 2, done.stderr
+    compute_loss = FerTrainer.compute_loss
+
+    def nan_in_one(self, *args, **kwargs):
+        loss = compute_loss(self, *args, **kwargs)
+        return loss * float("nan") if os.environ["RANK"] == "1" else loss
+
+    def run():
+        FerTrainer.compute_loss = nan_in_one
+        train.main([*RECIPE, "--report_to", "none", "--output_dir", str(tmp_path / "run")])
+
+    output = tmp_path / "output.txt"
+    assert run_forked(run, output, number=2) == [1, 1]
+    assert output.read_text().count("TrainingError: The loss of step 1 is nan") == 2
 
 
 def test_two_processes_that_do_not_know_each_other_are_refused(monkeypatch):
@@ -106,8 +100,10 @@ def test_two_processes_that_do_not_know_each_other_are_refused(monkeypatch):
         check_processes(SimpleNamespace(world_size=1))
 
 
-def test_one_process_where_two_were_asked_for_is_refused(tmp_path):
-    done = launch("--cpu", "--num_processes", "2", "train.py", *RECIPE)
-    assert done.returncode != 0
-    assert "asked for several processes but started one" in done.stderr
-    assert "configs/accelerate/cpu_2.yaml" in done.stderr
+def test_one_process_where_two_were_asked_for_is_refused(tmp_path, monkeypatch):
+    script = tmp_path / "environment.py"
+    script.write_text("import json, os; print(json.dumps({**os.environ}))")
+    done = launch("--cpu", "--num_processes", "2", str(script))
+    monkeypatch.setattr(os, "environ", json.loads(done.stdout.splitlines()[-1]))
+    with pytest.raises(SystemExit, match="but started one(.|\n)*configs/accelerate/cpu_2.yaml"):
+        check_processes(SimpleNamespace(world_size=1))

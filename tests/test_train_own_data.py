@@ -45,7 +45,7 @@ def trained(faces, tmp_path_factory):
     flags = ["--dataset", str(faces), "--memory_gb", "1e-6", "--validation_share", "0.2"]
     flags += ["--save_predictions"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "load_back", lambda *_: "")  # slow, and tested elsewhere
+        patch.setattr("training.run.load_back", lambda *_: "")  # slow, and tested elsewhere
         train.main([*FLAGS, *flags, "--output_dir", str(folder)])
     return folder
 

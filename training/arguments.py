@@ -19,16 +19,17 @@ from transformers import HfArgumentParser, TrainingArguments
 from transformers.hf_argparser import string_to_bool
 
 from .augmentation import AugmentationArguments
+from .best_checkpoint import check_choice_of_checkpoint
 from .data import DataArguments
+from .early_checks import USAGE, exit_with_usage
 from .flags import arg, check_range
 from .network import ModelArguments
 from .recipes import read_recipe
-from .refused import refuse_flags
 from .targets import TargetArguments
 from .treatments import Loss, TreatmentArguments, find_loss, flag_fields, losses, soft_label_losses
+from .unsupported_flags import check_flags
 from .wording import unknown_name
 
-USAGE = "train.py [RECIPE.yaml] [--flag value ...]"
 METAVARS = {int: "N", float: "X", string_to_bool: "true|false"}
 # What --help shows of TrainingArguments beyond the flags that FerTrainingArguments sets.
 COMMON_FLAGS = (
@@ -38,8 +39,8 @@ COMMON_FLAGS = (
     *("load_best_model_at_end", "metric_for_best_model", "resume_from_checkpoint"),
     *("dataloader_num_workers", "disable_tqdm"),
 )
-# Beginnings of the names of arguments that do not change what a run learns.
-NOT_RECIPE = (
+# Arguments whose names begin like this do not change what a run learns.
+NOT_DECISIVE = (
     *("output_dir", "overwrite", "resume_from_checkpoint", "dataset", "skip_bad_rows"),
     *("memory_gb", "logging_", "log_", "report_to", "run_name", "project", "trackio"),
     *("disable_tqdm", "local_rank"),
@@ -57,13 +58,13 @@ class FerTrainingArguments(TrainingArguments):
 
     ema_decay: float = arg(
         0.0,
-        "Average the weights with this decay (0.999, say), "
-        "evaluate and save the average. 0 is off.",
+        "Average the weights with this decay (0.999, for example), and evaluate and save the "
+        "average. 0 is off.",
     )
     timm_optim: str | None = arg(
         None,
-        "Take this optimizer of timm in place of --optim: nmuon (Muon for matrices and "
-        "convolutions, AdamW for the rest), lamb, lion, ...",
+        "An optimizer of timm in place of --optim: nmuon (Muon for matrices and convolutions, "
+        "AdamW for the rest), lamb, lion, ...",
     )
     progressive_sizes: list[int] = arg(
         [],
@@ -77,8 +78,8 @@ class FerTrainingArguments(TrainingArguments):
     )
     precise_bn: int = arg(
         0,
-        "After training, recompute the batch norm statistics from this many training images as "
-        "they are, not augmented. 0 is off.",
+        "After training, recompute the batch norm statistics from this many training images "
+        "without augmentation. 0 is off.",
     )
     freeze_backbone_epochs: int = arg(0, "Train the head alone for the first N epochs.")
     channels_last: bool = arg(
@@ -88,7 +89,7 @@ class FerTrainingArguments(TrainingArguments):
         False, "Write predictions.csv: each evaluation image's label, prediction and logits."
     )
     evaluate_only: bool = arg(
-        False, "Only evaluate --model_name_or_path on --eval_split and write the report."
+        False, "Only evaluate --model_name_or_path on --eval_split, and write the report."
     )
     overwrite: bool = arg(False, "Replace the run that --output_dir holds.")
 
@@ -102,14 +103,14 @@ class FerTrainingArguments(TrainingArguments):
     save_total_limit: int | None = arg(2, "Checkpoints kept.")
     logging_steps: float = arg(20, "Steps between log lines; below 1, a fraction of the run.")
     report_to: str = arg("tensorboard", "Where to log: tensorboard, wandb, ..., none.")
-    # here the flag names the classes of the data
+    # the flag of this name is DataArguments'
     label_names: list[str] | None = field(default=None, init=False)
     dataloader_pin_memory: bool = arg(
         False,
-        "With a GPU, leave the training images on the host and pin each batch. By default they lie "
-        "in the GPU's memory.",
+        "Leave the training images on the host and pin each batch. By default a GPU holds them in "
+        "its memory.",
     )
-    # batches hold only what the model reads
+    # batches hold only what is used
     remove_unused_columns: bool = field(default=False, init=False)
 
     def __post_init__(self):
@@ -118,9 +119,10 @@ class FerTrainingArguments(TrainingArguments):
         self.output_dir = self.output_dir or (
             "runs/evaluation" if self.evaluate_only else "runs/train"
         )
-        refuse_flags(self)
         if self.num_train_epochs == 0:
             self.max_steps = -1  # nothing is trained
+        check_flags(self)
+        check_choice_of_checkpoint(self)
         check_range(self, "ema_decay", 0, 1)
         for name in ("freeze_backbone_epochs", "precise_bn", "num_train_epochs"):
             if getattr(self, name) < 0:
@@ -135,7 +137,7 @@ class FerTrainingArguments(TrainingArguments):
                 f"but they are {self.progressive_sizes}."
             )
         if self.ddp_find_unused_parameters is None:
-            # frozen ones have no gradient; to search for others would only take time
+            # only frozen layers lack a gradient, and the search takes time
             self.ddp_find_unused_parameters = self.freeze_backbone_epochs > 0
         super().__post_init__()
         if self.fp16 and self.device.type == "cpu":
@@ -145,7 +147,7 @@ class FerTrainingArguments(TrainingArguments):
 @dataclass
 class Arguments:
     """
-    Every argument of a run, by room. `loss` is the one that `treatment` names, with its own flags.
+    Every argument of a run, by room. `loss` is the loss that `treatment` names, with its own flags.
 
     Raises ValueError where arguments of two rooms do not go together.
     """
@@ -204,13 +206,13 @@ class Arguments:
         }
         return json.loads(json.dumps(groups, default=str))
 
-    def recipe(self, data_fingerprint: str) -> dict:
-        """What decides which weights come out, flat."""
+    def decisive(self, data_fingerprint: str) -> dict:
+        """The settings that decide which weights come out, flat."""
         kept = {
             name: value
             for room, group in self.to_dict().items()
             for name, value in group.items()
-            if room not in ("data", "training") or not name.startswith(NOT_RECIPE)
+            if room not in ("data", "training") or not name.startswith(NOT_DECISIVE)
         }
         kept["loss"] = Path(self.treatment.loss).name  # a file from outside may lie elsewhere
         return kept | {"data_fingerprint": data_fingerprint, "processes": self.training.world_size}
@@ -221,8 +223,8 @@ def make_parser(
 ) -> HfArgumentParser:
     """
     Args:
-        outside: losses of other files, whose flags are wanted as well.
-        help_all: whether its help shows every flag of TrainingArguments, or those in common use.
+        outside: losses from outside the package, whose flags are added.
+        help_all: whether --help shows every flag of TrainingArguments, or those in common use.
     """
     parser = HfArgumentParser(
         (
@@ -251,21 +253,21 @@ def make_parser(
     shown = {*FerTrainingArguments.__annotations__, *COMMON_FLAGS}
     rare = {field_.name for field_ in dataclasses.fields(TrainingArguments)} - shown
     for action in parser._actions:
-        twin = isinstance(action, argparse._StoreFalseAction)  # --no_flag beside --flag false
-        if twin or (action.dest in rare and not help_all):
+        negated = isinstance(action, argparse._StoreFalseAction)  # --no_flag beside --flag false
+        if negated or (action.dest in rare and not help_all):
             action.help = argparse.SUPPRESS
         if action.nargs != 0 and not 0 < len(action.choices or ()) <= 8:
             action.metavar = METAVARS.get(action.type, "TEXT")
         if action.nargs == "+":
             action.nargs = "*"  # an empty list is a value too: no hidden layer
         if action.dest == "loss":
-            names = "; ".join(f"{name}: {one.title}" for name, one in losses().items())
+            names = "; ".join(f"{name}: {loss.title}" for name, loss in losses().items())
             action.help += f" One of {names}; or path/to/file.py:ClassName."
     return parser
 
 
 def _flags_of_losses(outside: Sequence[type[Loss]]) -> type:
-    """One dataclass with the flags of all losses, whichever is chosen."""
+    """One dataclass with the flags of all losses."""
     flags = dataclasses.make_dataclass("LossArguments", flag_fields(outside))
     flags._argument_group_name = "losses"
     return flags
@@ -273,14 +275,14 @@ def _flags_of_losses(outside: Sequence[type[Loss]]) -> type:
 
 def parse_arguments(description: str, argv: list[str] | None = None) -> Arguments:
     """
-    Recipe first, then flags, which override it. Exits with one message on an unknown key or flag
-    (naming the nearest known one), a wrong value, or a combination without meaning.
+    Reads the recipe and then the flags, which override it. Exits with one message at an unknown key
+    or flag (naming the nearest known one), a wrong value, or a combination without meaning.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     recipe = Path(argv.pop(0)) if argv and not argv[0].startswith("-") else None
     try:
-        named = [_loss_named(argv), str(read_recipe(recipe).get("loss", "")) if recipe else ""]
-        outside = [find_loss(name) for name in named if ".py:" in name]
+        names = [_loss_named(argv), str(read_recipe(recipe).get("loss", "")) if recipe else ""]
+        outside = [find_loss(name) for name in names if ".py:" in name]
         parser = make_parser(description, outside, help_all="--help_all" in argv)
         options = parser._option_string_actions
         known = {option[2:] for option in options if option.startswith("--")}
@@ -294,20 +296,20 @@ def parse_arguments(description: str, argv: list[str] | None = None) -> Argument
             parser.error(unknown_name(unknown[0].lstrip("-").split("=")[0], known, "flag"))
         return Arguments(data, treatment, _chosen_loss(treatment.loss, flags), *others)
     except (ValueError, argparse.ArgumentError) as error:
-        argparse.ArgumentParser(usage=USAGE).error(str(error))
+        exit_with_usage(str(error))
 
 
 def _loss_named(argv: list[str]) -> str:
-    """Before the others are read: a loss from outside brings flags of its own."""
+    """The value of --loss, read before the other flags: a loss from outside brings its own."""
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--loss", default="")
     return finder.parse_known_args(argv)[0].loss
 
 
-def _chosen_loss(name: str, flags) -> Loss:
-    """The loss of that name with its flags; the values of the other losses' flags are checked."""
+def _chosen_loss(name: str, flags: object) -> Loss:
+    """The loss with its flags. The values of the other losses' flags are checked as well."""
     chosen = find_loss(name)
-    made = {
+    instances = {
         loss: loss(**{flag: getattr(flags, flag) for flag in loss.flags()})
         for loss in {*losses().values(), chosen}
     }
@@ -318,11 +320,11 @@ def _chosen_loss(name: str, flags) -> Loss:
                 raise ValueError(
                     f"--{field_.name} belongs to --loss {loss.name}, but the loss is {name}."
                 )
-    return made[chosen]
+    return instances[chosen]
 
 
 def _as_flags(recipe: dict, parser: HfArgumentParser) -> list[str]:
-    """Flag: value -> the words of a command line, so that both are read alike."""
+    """A recipe as a command line, so that one parser reads both."""
     flags = []
     for key, value in recipe.items():
         action = parser._option_string_actions[f"--{key}"]
@@ -338,15 +340,15 @@ def _as_flags(recipe: dict, parser: HfArgumentParser) -> list[str]:
 
 
 class _HelpFormatter(HfArgumentParser().formatter_class):
-    """Shows each flag once and its default, and leaves line breaks of the description alone."""
+    """Shows each flag once, with its default, and keeps the line breaks of the description."""
 
-    def _format_action_invocation(self, action):
-        once = copy.copy(action)
-        once.option_strings = action.option_strings[:1]  # --a-flag is read as --a_flag is
-        return super()._format_action_invocation(once)
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        shown = copy.copy(action)
+        shown.option_strings = action.option_strings[:1]  # --a-flag is read as --a_flag is
+        return super()._format_action_invocation(shown)
 
-    def _get_help_string(self, action):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default is None else super()._get_help_string(action)
 
-    def _fill_text(self, text, width, indent):
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
         return text

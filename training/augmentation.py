@@ -1,4 +1,4 @@
-"""Augmentation of whole batches on their device, with parameters (N,) drawn for each image."""
+"""Augmentation of whole batches on their device, with random parameters (N,), one per image."""
 
 import math
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from .flags import arg
+from .random_boxes import random_boxes
 
 
 @dataclass
@@ -37,10 +38,10 @@ class AugmentationArguments:
 @dataclass
 class BatchAugmentation:
     """
-    Flip, affine, blur, brightness, contrast, erasing, noise, in this order; each image's own draw
-    from torch's global RNG.
+    Flip, affine, blur, brightness, contrast, erasing, noise, in this order, each image with
+    parameters of its own from torch's global RNG.
 
-    torchvision draws one set of parameters for a whole batch, so this is written out here; the
+    torchvision takes one set of parameters for a whole batch, so this is written out here; the
     geometry is one `grid_sample`.
 
     Args:
@@ -131,21 +132,6 @@ class BatchAugmentation:
         return (images + sigma * torch.randn_like(images)).clamp(0, 255)
 
 
-def _symmetric(n: int, device) -> torch.Tensor:
+def _symmetric(n: int, device: torch.device) -> torch.Tensor:
+    """(n,) uniform in [-1, 1)."""
     return 2 * torch.rand(n, device=device) - 1
-
-
-def random_boxes(images: torch.Tensor, area: torch.Tensor, aspect: torch.Tensor) -> torch.Tensor:
-    """
-    One random box per image covering `area` (N,) of it -> bool (N, 1, H, W).
-
-    `aspect` (N,) is its width / height.
-    """
-    n, _, height, width = images.shape
-    half_h = (area / aspect).sqrt().clamp(max=1).view(n, 1, 1, 1) * height / 2
-    half_w = (area * aspect).sqrt().clamp(max=1).view(n, 1, 1, 1) * width / 2
-    center_y = torch.rand(n, 1, 1, 1, device=images.device) * height
-    center_x = torch.rand(n, 1, 1, 1, device=images.device) * width
-    y = torch.arange(height, device=images.device).view(1, 1, height, 1) + 0.5
-    x = torch.arange(width, device=images.device).view(1, 1, 1, width) + 0.5
-    return ((y - center_y).abs() < half_h) & ((x - center_x).abs() < half_w)

@@ -10,9 +10,11 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from .errors import TrainingError
+
 STATE_FILE = "trainer_state.json"  # the Trainer writes it last
-RUN_STATE_FILE = "run_state.json"  # of FerTrainer: the recipe, and the loss up to here
-# Arguments that must be those of the checkpoint.
+RUN_STATE_FILE = "run_state.json"  # FerTrainer's: the decisive settings, and the loss up to here
+# Settings that must be those of the checkpoint.
 FIXED_BY_CHECKPOINT = (
     *("data_fingerprint", "split", "split_seed", "development_share", "eval_split"),
     *("backbone", "num_channels", "image_size", "stem_stride"),
@@ -22,12 +24,8 @@ FIXED_BY_CHECKPOINT = (
 REQUIRED = ("model.safetensors", "optimizer.pt", "scheduler.pt", STATE_FILE)
 
 
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says why, what is kept and what to do."""
-
-
 def is_whole(checkpoint: Path) -> bool:
-    """Whether every file is there and none is cut off, as a kill or a full disk leaves them."""
+    """Whether every file is there, and none cut off as a kill or a full disk leaves them."""
     try:
         for file in checkpoint.glob("*.json"):
             json.loads(file.read_text())
@@ -46,8 +44,8 @@ def is_whole(checkpoint: Path) -> bool:
 
 def checkpoints(folder: Path) -> list[Path]:
     """Newest first, whole or not."""
-    found = folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*")
-    return sorted((path for path in found if _number(path) >= 0), key=_number, reverse=True)
+    paths = folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*")
+    return sorted((path for path in paths if _number(path) >= 0), key=_number, reverse=True)
 
 
 def _number(checkpoint: Path) -> int:
@@ -60,7 +58,7 @@ def last_whole_checkpoint(folder: Path) -> Path | None:
 
 
 def how_to_resume(folder: str | Path) -> str:
-    """Of a run that ended early, in a sentence."""
+    """A sentence on how to go on with a run that ended early."""
     kept = last_whole_checkpoint(Path(folder))
     if kept is None:
         return "There is no checkpoint to resume from yet."
@@ -70,10 +68,11 @@ def how_to_resume(folder: str | Path) -> str:
 def resume_point(wanted: str | None, folder: Path) -> tuple[Path | None, str]:
     """
     Args:
-        wanted: of --resume_from_checkpoint: None or "false", "true" (the last of `folder`), a path.
+        wanted: the value of --resume_from_checkpoint: None or "false", "true" (the last whole
+            checkpoint of `folder`), or a path.
 
     Returns:
-        The checkpoint, None to start anew, and what to tell the user of it.
+        The checkpoint, or None to start anew; and a line about it for the user.
 
     Raises:
         TrainingError: the checkpoint that was asked for by its path is not whole.
@@ -88,39 +87,39 @@ def resume_point(wanted: str | None, folder: Path) -> tuple[Path | None, str]:
                 "--resume_from_checkpoint true takes the last whole one of --output_dir."
             )
         return Path(wanted), f"Resuming from {wanted}"
-    found, broken = last_whole_checkpoint(folder), []
+    last, broken = last_whole_checkpoint(folder), []
     for path in checkpoints(folder):
-        if path == found:
+        if path == last:
             break
         broken.append(path.name)
     passed_over = f" ({', '.join(broken)}: not whole, passed over)" if broken else ""
-    if found is None:
+    if last is None:
         return None, f"No whole checkpoint in {folder}{passed_over}: starting from step 0"
-    return found, f"Resuming from {found}{passed_over}"
+    return last, f"Resuming from {last}{passed_over}"
 
 
 def read_run_state(checkpoint: str | Path) -> dict:
-    """Empty for a checkpoint of another Trainer."""
+    """What FerTrainer added to a checkpoint; {} for a checkpoint of another Trainer."""
     file = Path(checkpoint) / RUN_STATE_FILE
     return json.loads(file.read_text()) if file.is_file() else {}
 
 
-def recipe_changes(checkpoint: Path, recipe: Mapping) -> list[str]:
+def changed_settings(checkpoint: Path, settings: Mapping) -> list[str]:
     """
-    What a resumed run does differently from its checkpoint on: ["learning_rate 0.01 -> 0.02", ...].
+    How the settings of a resumed run differ from its checkpoint's: ["seed 1 -> 2", ...].
 
     Raises:
         TrainingError: one of `FIXED_BY_CHECKPOINT` differs: the checkpoint does not fit.
     """
-    before = read_run_state(checkpoint).get("recipe", {})
-    now = json.loads(json.dumps(recipe))  # as the checkpoint's: tuples are lists
+    before = read_run_state(checkpoint).get("settings", {})
+    now = json.loads(json.dumps(settings))  # as the checkpoint's: tuples are lists
     changed = {
         name: f"{name} {value} -> {now[name]}"
         for name, value in before.items()
         # flags that came or went since the checkpoint are not compared
         if name in now and value != now[name]
     }
-    if misfits := [words for name, words in changed.items() if name in FIXED_BY_CHECKPOINT]:
+    if misfits := [change for name, change in changed.items() if name in FIXED_BY_CHECKPOINT]:
         raise TrainingError(
             f"{checkpoint} is of another run: {', '.join(misfits)}. Resume with the arguments and "
             "the data that it was trained with, or begin a new run in another --output_dir (from "
@@ -131,9 +130,9 @@ def recipe_changes(checkpoint: Path, recipe: Mapping) -> list[str]:
 
 def set_aside_newer(folder: Path, checkpoint: Path | None) -> list[str]:
     """
-    Renames whole checkpoints of `folder` that are newer than the one a run is resumed from (None:
-    from step 0): the next resume must not take them for this run's. Those that are not whole are
-    removed. Returns the new names.
+    Renames the whole checkpoints of `folder` that are newer than the one to resume from (None: step
+    0), which the next resume would take for this run's, and removes those that are not whole.
+    Returns the new names.
     """
     step = -1
     if checkpoint is not None:
@@ -153,8 +152,8 @@ def set_aside_newer(folder: Path, checkpoint: Path | None) -> list[str]:
 
 def find_best_beside(checkpoint: Path) -> None:
     """
-    The state names the best checkpoint by its path: of a folder that was since renamed or copied,
-    the one beside `checkpoint` is named instead, where it is there.
+    The state of a checkpoint names the best one by its path. If the folder was renamed or copied
+    since, this makes it the one beside `checkpoint`, if that is there.
     """
     file = checkpoint / STATE_FILE
     state = json.loads(file.read_text())
@@ -165,13 +164,13 @@ def find_best_beside(checkpoint: Path) -> None:
 
 
 def write_whole(file: Path, text: str) -> None:
-    """All of it or nothing, whatever ends the process meanwhile."""
+    """Writes all of a file or nothing, whatever ends the process meanwhile."""
     partial = file.with_name(f"{file.name}.partial")
     partial.write_text(text)
     os.replace(partial, file)
 
 
 def remove(checkpoint: Path) -> None:
-    """State file first, so that a half removed one does not pass for whole."""
+    """Removes the state file first, so that a half removed checkpoint does not pass for whole."""
     (checkpoint / STATE_FILE).unlink(missing_ok=True)
     shutil.rmtree(checkpoint, ignore_errors=True)

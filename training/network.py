@@ -1,19 +1,22 @@
 """The network of a run, new or saved, with its image processor, from the flags."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
+from transformers.utils import logging
 
 from . import modeling
+from .early_checks import missing_model
 from .flags import arg, check_range
 from .weights import average_weights
 from .weights.lite_weights import convert, installed_package
 from .wording import first_line
 
+logger = logging.get_logger(__name__)
 Network = modeling.FerEfficientNetForImageClassification
 Processor = modeling.FerEfficientNetImageProcessor
 
@@ -40,9 +43,8 @@ class ModelArguments:
     backbone: str = arg("efficientnet_b0", "An EfficientNet of timm: b0 to b7, v2, lite, es.")
     pretrained: str | None = arg(
         None,
-        "Start from ImageNet weights of timm: alone for the backbone's own, or a timm name, "
-        "or a local weights file. "
-        "--no_pretrained overrides a recipe.",
+        "Start from ImageNet weights of timm: without a value those of the backbone, or else those "
+        "of a timm name or a local file. --no_pretrained overrides a recipe.",
         nargs="?",
         const="imagenet",
     )
@@ -61,7 +63,7 @@ class ModelArguments:
 
     def __post_init__(self):
         if self.average_with and not self.model_name_or_path:
-            raise ValueError("--average_with needs --model_name_or_path, which has the rest.")
+            raise ValueError("--average_with needs --model_name_or_path, the first of the models.")
         if self.pretrained and self.model_name_or_path:
             raise ValueError(
                 "--pretrained and --model_name_or_path exclude each other: "
@@ -74,9 +76,8 @@ def build_network(
     model: ModelArguments,
     label_names: Sequence[str],
     *,
-    cosine_scale: float | None,
-    training: bool,
-    say: Callable[[str], None] = print,
+    cosine_scale: float | None = None,
+    training: bool = True,
 ) -> tuple[Network, Processor]:
     """
     A saved model, or a new one from the flags, with its image processor.
@@ -84,10 +85,10 @@ def build_network(
     Args:
         label_names: the classes of the data by id. A saved model that has others and is trained on
             gets a new last layer, in which classes of the same name keep their weights.
-        say: is told of it.
-        cosine_scale: of the classifier that the loss needs; None: a linear one.
-        training: a saved model is trained on: it is averaged as asked for, and its calibration is
-            forgotten.
+        cosine_scale: of the classifier that the loss needs (`Loss.cosine_scale`); None: a linear
+            one.
+        training: whether a saved model is to be trained on. It is then averaged as the flags say,
+            and its calibration is forgotten.
 
     Raises:
         SystemExit: a saved model or ImageNet weights are not there or do not fit, or the flags
@@ -95,7 +96,7 @@ def build_network(
     """
     try:
         if model.model_name_or_path:
-            return _saved(model, label_names, cosine_scale, training, say)
+            return _saved(model, label_names, cosine_scale, training)
         return _new(model, label_names, cosine_scale)
     except (ValueError, StrictDataclassError) as error:  # of timm's name, or of the config
         raise SystemExit(f"train.py: {error.__cause__ or error}") from None
@@ -116,11 +117,7 @@ def load_saved_model(
     try:
         network = Network.from_pretrained(source, use_safetensors=True)
     except OSError as error:
-        raise SystemExit(
-            f"train.py: no saved model {source}: expected its folder, or a Hub id that can be "
-            f"reached ({first_line(error)}). If a recipe names it, run the "
-            "recipe of that name first."
-        ) from error
+        raise SystemExit(missing_model(source, first_line(error))) from error
     names = class_names(network.config)
     if label_names is not None and names != tuple(label_names):
         raise SystemExit(
@@ -138,7 +135,7 @@ def load_saved_model(
 
 
 def class_names(config: modeling.FerEfficientNetConfig) -> tuple[str, ...]:
-    """By id."""
+    """The classes by id."""
     return tuple(config.id2label[i] for i in range(config.num_labels))
 
 
@@ -147,7 +144,6 @@ def _saved(
     label_names: Sequence[str],
     cosine_scale: float | None,
     training: bool,
-    say: Callable[[str], None],
 ) -> tuple[Network, Processor]:
     name = model.model_name_or_path
     expected = None if training else label_names
@@ -158,14 +154,14 @@ def _saved(
         _average(network, model)
         network.config.forget_calibration()  # it will be fitted anew
         if class_names(network.config) != tuple(label_names):
-            say(f"{name}: {_set_classes(network, label_names)}")
+            logger.info(f"{name}: {_set_classes(network, label_names)}")
     return network, processor
 
 
 def _set_classes(network: Network, label_names: Sequence[str]) -> str:
     """
-    A last layer for these classes: a class of the same name keeps its weights, a new one starts
-    with the mean of all. Returns a sentence on it.
+    Gives the network a last layer for these classes: one of the same name keeps its weights, a new
+    one starts with the mean of all. Returns a sentence about it.
     """
     before, last = class_names(network.config), network.head[-1]
     kept = [name for name in label_names if name in before]
@@ -184,7 +180,9 @@ def _set_classes(network: Network, label_names: Sequence[str]) -> str:
     )
 
 
-def _new(model: ModelArguments, label_names: Sequence[str], cosine_scale: float | None):
+def _new(
+    model: ModelArguments, label_names: Sequence[str], cosine_scale: float | None
+) -> tuple[Network, Processor]:
     config = modeling.FerEfficientNetConfig(
         backbone=model.backbone,
         num_channels=model.num_channels,
@@ -206,7 +204,7 @@ def _new(model: ModelArguments, label_names: Sequence[str], cosine_scale: float 
 
 
 def round_weights(network: Network, dtype: torch.dtype) -> None:
-    """To what is saved, in place, so that the figures are those of the saved file."""
+    """Rounds in place to what will be saved, so that the results are those of the saved file."""
     with torch.no_grad():
         for value in network.parameters():
             if value.ndim > 1:
@@ -217,11 +215,12 @@ def save_network(
     network: Network, processor: Processor, folder: Path, *, dtype: torch.dtype
 ) -> None:
     """
-    config.json, model.safetensors, preprocessor_config.json and the modeling code; no pickle.
+    Writes config.json, model.safetensors, preprocessor_config.json and the modeling code; no
+    pickle.
 
     Args:
-        dtype: of weight matrices and convolutions in the file; config.json says float32, as which
-            they load.
+        dtype: of weight matrices and convolutions in the file. They load as float32, which is what
+            config.json says.
     """
     weights = {
         name: value.to(dtype) if value.ndim > 1 else value
@@ -232,7 +231,7 @@ def save_network(
 
 
 def _average(network: Network, model: ModelArguments) -> None:
-    """With the --average_with models, if there are any."""
+    """Averages with the --average_with models, if there are any."""
     if not model.average_with:
         return
     names = class_names(network.config)
@@ -249,7 +248,7 @@ def _average(network: Network, model: ModelArguments) -> None:
 def _set_image_size(
     config: modeling.FerEfficientNetConfig, processor: Processor, side: int
 ) -> None:
-    """Of a saved model: the same weights convolve images of any size."""
+    """Another size for a saved model, whose weights convolve images of any size."""
     config.image_size, processor.size = side, {"height": side, "width": side}
     config.validate_fer_efficientnet()
 
@@ -265,15 +264,14 @@ def _load_imagenet_weights(network: Network, pretrained: str) -> None:
     is_file = Path(pretrained).is_file()
     name = network.config.backbone if is_file or pretrained == "imagenet" else pretrained
     if not is_file and (package := installed_package(name)):
-        print(f"ImageNet weights of {name}: from the installed package {package}")
+        logger.info(f"ImageNet weights of {name}: from the installed package {package}")
         with tempfile.TemporaryDirectory() as folder:
             convert(package, file := Path(folder, f"{name}.safetensors"))
             network.load_timm_weights(name, file=str(file))
         return
     try:
         network.load_timm_weights(name, file=pretrained if is_file else None)
-    # timm, huggingface_hub and safetensors raise many kinds; all mean: no weights
-    except Exception as error:
+    except Exception as error:  # many kinds, of timm, huggingface_hub and safetensors
         raise SystemExit(
             f"--pretrained {pretrained}: the weights could not be loaded ({type(error).__name__}: "
             f"{first_line(error)}).\n"

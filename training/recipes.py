@@ -21,13 +21,13 @@ def read_recipe(path: str | Path, known: Collection[str] | None = None) -> dict[
 
     Raises:
         ValueError: a file is not there or not a recipe, a key is not known, or recipes extend each
-            other in a circle. The message names the file in which that stands.
+            other in a circle. The message names the file at fault.
     """
-    found = _read(Path(path), ())
-    for key, (_, file) in found.items():
+    values = _read(Path(path), ())
+    for key, (_, file) in values.items():
         if known is not None and key not in known:
             raise ValueError(f"{file}: " + unknown_name(str(key), known, "key"))
-    return {key: value for key, (value, _) in found.items() if value is not None}
+    return {key: value for key, (value, _) in values.items() if value is not None}
 
 
 def _read(path: Path, extended_by: tuple[Path, ...]) -> dict[str, tuple[Any, Path]]:
@@ -59,4 +59,4 @@ def _read(path: Path, extended_by: tuple[Path, ...]) -> dict[str, tuple[Any, Pat
         inherited = _read(path.parent / name, (*extended_by, path))
     taken_out = {key for key, value in recipe.items() if value is None and key in inherited}
     merged = inherited | {key: (value, path) for key, value in recipe.items()}
-    return {key: found for key, found in merged.items() if key not in taken_out}
+    return {key: value for key, value in merged.items() if key not in taken_out}

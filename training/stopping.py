@@ -3,9 +3,14 @@
 import signal
 import threading
 import time
+from types import FrameType
 
 import torch
-from transformers import TrainerCallback
+from accelerate import Accelerator
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.utils import logging
+
+logger = logging.get_logger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 AGAIN_AFTER = 1.0  # seconds; torchrun passes on a Ctrl-C that its processes have had themselves
@@ -14,8 +19,7 @@ AGAIN_AFTER = 1.0  # seconds; torchrun passes on a Ctrl-C that its processes hav
 class StopOnSignal(TrainerCallback):
     """
     The first Ctrl-C or SIGTERM finishes the step, saves a checkpoint and ends the training; a
-    Ctrl-C more than a second later ends it at once. Of several processes, all stop at the same
-    step.
+    Ctrl-C more than a second later ends it at once. Several processes all stop at the same step.
 
     (transformers' `enable_jit_checkpoint` knows SIGTERM alone, and waits three seconds first.)
 
@@ -23,38 +27,42 @@ class StopOnSignal(TrainerCallback):
         received: the signal's number, or None.
     """
 
-    def __init__(self, accelerator):
+    def __init__(self, accelerator: Accelerator):
         self.accelerator = accelerator
         self.received: int | None = None
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
+    ) -> None:
         self.received = None
         self.previous = {}
         if threading.current_thread() is threading.main_thread():
             self.previous = {number: signal.signal(number, self._note) for number in SIGNALS}
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
+    ) -> None:
         if self._any_process_received():
             control.should_save = control.should_training_stop = True
 
     on_evaluate = on_step_end  # its checkpoint, if any, comes after the evaluation
 
-    def on_train_end(self, args, state, control, **kwargs):
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
+    ) -> None:
         for number, handler in self.previous.items():
             signal.signal(number, handler)
 
-    def _note(self, number, frame):
+    def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
             if number == signal.SIGINT and time.monotonic() > self.noted_at + AGAIN_AFTER:
                 raise KeyboardInterrupt
             return
         self.received, self.noted_at = number, time.monotonic()
-        if self.accelerator.is_main_process:
-            print(
-                f"\n{signal.Signals(number).name}: finishing this step and saving a checkpoint. "
-                "Ctrl-C once more ends at once, without.",
-                flush=True,
-            )
+        logger.info(
+            f"\n{signal.Signals(number).name}: finishing this step and saving a checkpoint. Ctrl-C "
+            "once more ends at once, without."
+        )
 
     def _any_process_received(self) -> bool:
         if self.accelerator.num_processes > 1:

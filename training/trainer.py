@@ -1,9 +1,9 @@
 """transformers' Trainer with losses for imbalance, batch augmentation and averaged weights."""
 
+import dataclasses
 import json
-import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,33 +14,48 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from timm.optim import get_optimizer_class, get_optimizer_info
 from timm.utils import ModelEmaV3
-from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
+from torch.utils.data import Sampler
+from transformers import (
+    EvalPrediction,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput
+from transformers.utils import ModelOutput, logging
 
+from .arguments import FerTrainingArguments
 from .augmentation import BatchAugmentation
 from .checkpoints import (
     RUN_STATE_FILE,
-    TrainingError,
+    changed_settings,
     find_best_beside,
     how_to_resume,
     is_whole,
     read_run_state,
-    recipe_changes,
     remove,
     resume_point,
     set_aside_newer,
 )
 from .cpu import use_float32_iterations, use_small_map_gradient
+from .data import FaceDataset, class_counts
+from .errors import TrainingError
 from .evaluation import classification_metrics
-from .gaps import Gaps
+from .failures import Failures
 from .gpu import stack_equal_matrices
-from .network import round_weights
+from .network import Network, Processor, class_names, round_weights, save_network
 from .stopping import StopOnSignal
 from .targets import Batch, Targets
-from .treatments import EpochSampler, Loss
+from .treatments import CrossEntropy, EpochSampler, Loss
 from .weights import recompute_statistics
 from .wording import first_line
 
 EMA_FILE = "ema.safetensors"
+Criterion = Loss | Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+logger = logging.get_logger(__name__)
 
 
 class EpochScheduleCallback(TrainerCallback):
@@ -49,36 +64,49 @@ class EpochScheduleCallback(TrainerCallback):
     def __init__(self, trainer: "FerTrainer"):
         self.trainer = trainer
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
+    ) -> None:
         # Each process draws its own dropout and augmentation; the order of rows does not come from
         # this generator.
         set_seed(args.seed + args.process_index)
         self.trainer.go_on_from_checkpoint()
 
-    def on_epoch_begin(self, args, state, control, **kwargs):
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
+    ) -> None:
         epoch = int((state.epoch or 0) + 1e-6)  # a resumed epoch starts at a fraction
         self.trainer.model.freeze_backbone(epoch < args.freeze_backbone_epochs)
-        self.trainer.criterion.set_epoch(epoch)
+        if isinstance(self.trainer.criterion, Loss):
+            self.trainer.criterion.set_epoch(epoch)
         if sizes := args.progressive_sizes:
             phase = epoch * len(sizes) // state.num_train_epochs
             self.trainer.train_size = sizes[min(phase, len(sizes) - 1)]
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
+    ) -> None:
         if self.trainer.ema is not None:
             self.trainer.ema.update(self.trainer.model, step=state.global_step)
 
-    def on_train_end(self, args, state, control, **kwargs):
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
+    ) -> None:
         self.trainer.model.freeze_backbone(False)
 
 
 class ClockCallback(TrainerCallback):
     """Notes in the log how long the run has trained, the time before it was resumed included."""
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
+    ) -> None:
         before = max((entry.get("elapsed", 0) for entry in state.log_history), default=0)
         self.started = time.monotonic() - before
 
-    def on_log(self, args, state, control, **kwargs):
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
+    ) -> None:
         if state.is_world_process_zero:
             state.log_history[-1]["elapsed"] = time.monotonic() - self.started
 
@@ -87,40 +115,60 @@ class FerTrainer(Trainer):
     """
     Trainer whose `compute_loss` applies one of the treatments of imbalance.
 
-    Beside `transformers.Trainer`'s arguments (`processing_class`, the image processor, required):
-
     Args:
-        criterion: a `training.treatments.Loss`, bound to the class counts: logits (N, C), labels
-            (N,) or (N, C) -> scalar mean over samples.
+        model: of `build_network`, with its image processor as `processing_class`.
+        args: `FerTrainingArguments`, or `transformers.TrainingArguments`, which leave the options
+            that the former add at their defaults.
+        train_dataset, eval_dataset: uint8 images and labels. `load_faces` makes them.
+        criterion: logits (N, C), labels (N,) or (N, C) -> scalar, a mean over samples. A `Loss`
+            that is not bound to class counts is bound to those of `train_dataset`. None:
+            cross-entropy.
         augmentation: images (N, C, H, W) -> images, applied to training batches on their device.
             None: none.
         targets: what becomes of the labels of training batches, images augmented. None: nothing.
-        weighted_sampling: draw rows with replacement, each class equally likely.
-        recipe: what decides which weights come out (`Arguments.recipe`), kept in each checkpoint
-            to be compared on resume.
+        weighted_sampling: sample rows with replacement, each class equally likely.
+        settings: those that decide which weights come out (`Arguments.decisive`), kept in each
+            checkpoint to be compared on resume.
+        options: of `transformers.Trainer`. `compute_metrics` is `epoch_metrics` by default.
 
-    Batches are uint8 images and labels (`training.data.FaceDataset`). Of `args` it reads, beside
-    TrainingArguments, `ema_decay` (0: off), `freeze_backbone_epochs`, `progressive_sizes`,
-    `timm_optim` and `channels_last`. With an average of the weights, it is the average that is
-    evaluated and that `train` leaves in `self.model`; checkpoints hold both.
+    With `ema_decay`, it is the average of the weights that is evaluated and that `train` leaves in
+    `self.model`; checkpoints hold both.
 
     Two private methods of Trainer are overridden, and some private attributes are read; a test
     names them all, so that a new transformers without them fails there first.
+
+    Raises:
+        ValueError: the criterion needs another classifier than the model has, or class counts that
+            the data do not have.
     """
 
     loss_is_scaled_for_ga = False  # `compute_loss` is a mean over the samples of its batch
 
     def __init__(
         self,
-        *args,
-        criterion: Loss,
+        model: Network,
+        args: TrainingArguments | None = None,
+        *,
+        processing_class: Processor,
+        train_dataset: FaceDataset | None = None,
+        eval_dataset: FaceDataset | None = None,
+        criterion: Criterion | None = None,
         augmentation: BatchAugmentation | None = None,
         targets: Targets | None = None,
         weighted_sampling: bool = False,
-        recipe: dict | None = None,
-        **kwargs,
+        settings: Mapping | None = None,
+        **options,
     ):
-        super().__init__(*args, data_collator=_whole_batch, **kwargs)
+        options.setdefault("compute_metrics", epoch_metrics(class_names(model.config)))
+        super().__init__(
+            model,
+            _with_own_options(args or FerTrainingArguments()),
+            data_collator=_whole_batch,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            **options,
+        )
         if name := self.args.timm_optim:
             defaults = get_optimizer_info(name).defaults or {}
             optimizer = get_optimizer_class(name, bind_defaults=False)
@@ -129,13 +177,15 @@ class FerTrainer(Trainer):
                 use_float32_iterations(optimizer)
             else:
                 stack_equal_matrices(optimizer)
-        self.criterion = criterion
+        self.criterion = CrossEntropy() if criterion is None else criterion
         self.augmentation, self.targets = augmentation, targets or Targets()
         self.weighted_sampling = weighted_sampling
-        self.recipe, self.recipe_changes = recipe or {}, []
+        self.settings, self.changed_settings = settings or {}, []
         self.resumed_from: str | None = None
         self.ema: ModelEmaV3 | None = None
         self.train_size: int | None = None  # None: the processor's
+        if isinstance(self.criterion, Loss) and train_dataset is not None:
+            self._bind_criterion()
         if self.args.channels_last:
             self.model.to(memory_format=torch.channels_last)
         if self.args.device.type == "cpu":
@@ -145,7 +195,27 @@ class FerTrainer(Trainer):
         self.stop = StopOnSignal(self.accelerator)
         self.add_callback(self.stop)
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+    def _bind_criterion(self) -> None:
+        scale = self.criterion.cosine_scale()
+        if scale is not None and self.model.config.cosine_scale != scale:
+            raise ValueError(
+                f"{type(self.criterion).__name__} needs a cosine classifier: "
+                f"build_network(..., cosine_scale={scale})."
+            )
+        if not hasattr(self.criterion, "counts"):
+            labels, classes = self.train_dataset.labels, self.model.config.num_labels
+            counts = class_counts(labels, classes)
+            if self.weighted_sampling:  # each class is then equally likely
+                counts = np.full(classes, len(labels) / classes)
+            self.criterion.bind(torch.tensor(counts, dtype=torch.float32))
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, ModelOutput]:
         """
         Training: augment, apply the steps of the targets, normalise, forward, the criterion.
         Evaluation: plain cross-entropy, so that the curves of different treatments compare.
@@ -157,7 +227,7 @@ class FerTrainer(Trainer):
             images = self.augmentation(images)
         if model.training:
             batch = self.targets(Batch(images, labels, inputs.get("voted")))
-            images, labels = batch.images, batch.targets  # labels: (N,), or (N, C) probabilities
+            images, labels = batch.images, batch.targets  # labels (N,), or (N, C) probabilities
         side = self.train_size if model.training else None
         pixel_values = self.processing_class.normalize_batch(images, side)  # float32 (N, C, h, w)
         if self.args.channels_last:
@@ -167,14 +237,15 @@ class FerTrainer(Trainer):
         else:  # in float32, as it is used: past the bf16 that Accelerate wraps around `forward`
             network = self.accelerator.unwrap_model(model, keep_torch_compile=False)
             outputs = type(network).forward(network, pixel_values=pixel_values)
-        logits = outputs["logits"].float()
+        logits = outputs["logits"].float()  # (N, C)
         loss = self.criterion(logits, labels) if model.training else F.cross_entropy(logits, labels)
         return (loss, outputs) if return_outputs else loss
 
-    def training_step(self, *args, **kwargs):
+    def training_step(self, *args, **kwargs) -> torch.Tensor:
         loss = super().training_step(*args, **kwargs)
         loss_of_all = self.accelerator.reduce(loss, "mean")  # all processes stop, or none
-        if not torch.isfinite(loss_of_all):  # before the optimizer's step: weights still good
+        # before the optimizer's step, when the weights are still good
+        if not torch.isfinite(loss_of_all):
             raise TrainingError(
                 f"The loss of step {self.state.global_step + 1} is {loss_of_all.item()}, "
                 f"learning rate {self._get_learning_rate():.3g}. "
@@ -184,8 +255,8 @@ class FerTrainer(Trainer):
             )
         return loss
 
-    def evaluation_loop(self, *args, **kwargs):
-        """All processes evaluate the batch statistics of the main one: they are what is saved."""
+    def evaluation_loop(self, *args, **kwargs) -> EvalLoopOutput:
+        """Evaluates the main process's batch statistics everywhere: they are what is saved."""
         network = self.model if self.ema is None else self.ema.module
         broadcast(list(network.buffers()))
         output = super().evaluation_loop(*args, **kwargs)
@@ -193,24 +264,23 @@ class FerTrainer(Trainer):
         return output
 
     @staticmethod
-    def _set_loss(output) -> None:
+    def _set_loss(output: EvalLoopOutput) -> None:
         """
-        Of the gathered logits, each image once: in the Trainer's own mean of batch means
-        the images that fill up the last batch of several processes count twice.
+        The loss from the gathered logits, where each image counts once. In Trainer's mean of batch
+        means, the images that fill up the last batch of several processes count twice.
         """
         for name in [key for key in output.metrics if key.endswith("_loss")]:
+            # (images, C) and (images,)
             logits, labels = torch.as_tensor(output.predictions), torch.as_tensor(output.label_ids)
             output.metrics[name] = F.cross_entropy(logits.double(), labels).item()
 
-    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
-        if self.ema is not None:
-            model = self.ema.module
-        return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+    def prediction_step(self, model: torch.nn.Module, *args, **kwargs) -> tuple:
+        return super().prediction_step(self.ema.module if self.ema else model, *args, **kwargs)
 
-    def _get_train_sampler(self, train_dataset=None):
-        # Without it rows would be drawn from the global generator: no weighted sampling, and
-        # another order after a resume. The public `get_train_dataloader` would have to repeat
-        # how Trainer sets up a loader and hands it to Accelerate.
+    def _get_train_sampler(self, train_dataset: FaceDataset | None = None) -> Sampler[int]:
+        # Trainer would take the order from the global generator: no weighted sampling, and another
+        # order after a resume. The public `get_train_dataloader` would have to repeat how Trainer
+        # sets up a loader and hands it to Accelerate.
         dataset = self.train_dataset if train_dataset is None else train_dataset
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         return EpochSampler(
@@ -220,29 +290,36 @@ class FerTrainer(Trainer):
             batch_size=self._train_batch_size,
         )
 
-    def _run_epoch(self, **kwargs):
-        # Without it a run that is resumed after its last step, in the middle of an epoch, trains
-        # one step more. `on_epoch_begin` was tried: `should_training_stop` is read after a step.
+    def _run_epoch(self, **kwargs) -> None:
+        # A run that is resumed after its last step, in the middle of an epoch, would train one step
+        # more. A callback comes too late: `should_training_stop` is read after a step.
         if self.state.global_step >= self.state.max_steps:
             self.control.should_training_stop = True
         else:
             super()._run_epoch(**kwargs)
 
-    def create_optimizer(self, model=None):
-        """The moving average is made where the optimizer is: both are state of the training."""
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        """Makes the moving average beside the optimizer: both are state of the training."""
         if self.args.ema_decay and self.ema is None:
             self.ema = ModelEmaV3(self.model, decay=self.args.ema_decay, use_warmup=True)
         return super().create_optimizer(model)
 
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False):
-        """`Trainer.save_model`; in a checkpoint, the moving average and the run's state as well."""
-        super().save_model(output_dir, _internal_call)
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """
+        A folder that `pipeline` loads, with the code and without a pickle. In a checkpoint, what
+        Trainer saves, and the moving average and the run's state as well.
+        """
         if not _internal_call:
+            if self.args.should_save:
+                folder = Path(output_dir or self.args.output_dir)
+                dtype = getattr(torch, self.args.weights_dtype)
+                save_network(self.model, self.processing_class, folder, dtype=dtype)
             return
+        super().save_model(output_dir, _internal_call)
         loss = self.accelerator.reduce(self._tr_loss, "mean").item()
         state = {
-            "recipe": self.recipe,
-            "recipe_changes": self.recipe_changes,
+            "settings": self.settings,
+            "changed_settings": self.changed_settings,
             "loss": {
                 "_tr_loss": loss,
                 "_total_loss_scalar": self._total_loss_scalar,
@@ -256,7 +333,7 @@ class FerTrainer(Trainer):
 
     def go_on_from_checkpoint(self) -> None:
         """
-        What Trainer does not restore: the moving average, and the loss, so that what is logged and
+        Restores what Trainer does not: the moving average, and the loss, so that what is logged and
         returned is that of the whole run. Called when the training begins.
         """
         if self.resumed_from is None:
@@ -279,12 +356,13 @@ class FerTrainer(Trainer):
             )
         load_model(self.ema.module, str(file))  # through the CPU, to where the average is
 
-    def prepare_resume(self, wanted: str | None, say: Callable[[str], None]) -> Path | None:
+    def prepare_resume(self, wanted: str | None) -> Path | None:
         """
-        Says and notes what differs from the checkpoint's run; makes way for its checkpoints.
+        Finds the checkpoint to resume from, logs and notes how the settings differ from its run's,
+        and makes way for new checkpoints.
 
         Args:
-            wanted: of --resume_from_checkpoint. say: is told what a user should know.
+            wanted: the value of --resume_from_checkpoint.
 
         Returns:
             The checkpoint to go on from; None to start at step 0.
@@ -293,24 +371,24 @@ class FerTrainer(Trainer):
             TrainingError: the checkpoint is not whole, or is of another run.
         """
         folder = Path(self.args.output_dir)
-        checkpoint, words = resume_point(wanted, folder)
-        if words:
-            say(words)
+        checkpoint, message = resume_point(wanted, folder)
+        if message:
+            logger.info(message)
         if checkpoint:
-            changed = recipe_changes(checkpoint, self.recipe)
-            self.recipe_changes = read_run_state(checkpoint).get("recipe_changes", [])
-            if changed:
-                say(f"Changed since {checkpoint}, from here on: {', '.join(changed)}")
-                self.recipe_changes += [f"{checkpoint.name}: {one}" for one in changed]
+            changes = changed_settings(checkpoint, self.settings)
+            self.changed_settings = read_run_state(checkpoint).get("changed_settings", [])
+            if changes:
+                logger.info(f"Changed since {checkpoint}, from here on: {', '.join(changes)}")
+                self.changed_settings += [f"{checkpoint.name}: {change}" for change in changes]
         if self.args.should_save:
             if checkpoint:
                 find_best_beside(checkpoint)
             if aside := set_aside_newer(folder, checkpoint):
-                say(f"Newer checkpoints are set aside: {', '.join(aside)}")
+                logger.info(f"Newer checkpoints are set aside: {', '.join(aside)}")
         self.accelerator.wait_for_everyone()
         return checkpoint
 
-    def train(self, resume_from_checkpoint: str | None = None, **kwargs):
+    def train(self, resume_from_checkpoint: str | None = None, **kwargs) -> TrainOutput:
         """
         `Trainer.train`; its time and rates are those of the whole run, however often resumed.
 
@@ -320,8 +398,7 @@ class FerTrainer(Trainer):
         self.resumed_from = resume_from_checkpoint
         try:
             output = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
-        # torch.save raises RuntimeError
-        except (OSError, SafetensorError, RuntimeError) as error:
+        except (OSError, SafetensorError, RuntimeError) as error:  # the last is torch.save's
             self._remove_broken_checkpoint(error)
             raise
         if self.state.is_world_process_zero:
@@ -338,16 +415,16 @@ class FerTrainer(Trainer):
             self.ema = None
         return output
 
-    def finish_weights(self, gaps: Gaps) -> None:
+    def finish_weights(self, failures: Failures) -> None:
         """
-        After the training: rounds the weights to what will be saved, so that the figures are those
-        of the file, and recomputes the batch norm statistics if --precise_bn asks for it.
+        After the training: rounds the weights to what will be saved, so that the results are those
+        of the file, and recomputes the batch norm statistics for --precise_bn.
         """
         round_weights(self.model, getattr(torch, self.args.weights_dtype))
         if not self.args.precise_bn:
             return
         of_training = {name: value.clone() for name, value in self.model.named_buffers()}
-        with gaps.on_error("batch norm statistics of --precise_bn; those of the training stay"):
+        with failures.noted("batch norm statistics of --precise_bn; those of the training stay"):
             recompute_statistics(
                 self.model,
                 self.train_dataset.pixels,
@@ -373,42 +450,31 @@ class FerTrainer(Trainer):
         ) from error
 
 
+def _with_own_options(args: TrainingArguments) -> TrainingArguments:
+    """`args` with what FerTrainingArguments add to them, at its default where it is not set."""
+    args.remove_unused_columns = False  # batches hold only what the model reads
+    for option in dataclasses.fields(FerTrainingArguments):
+        if not hasattr(args, option.name):
+            made = option.default_factory
+            setattr(args, option.name, option.default if made is dataclasses.MISSING else made())
+    return args
+
+
 def _whole_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return batch  # FaceDataset.__getitems__ has collated it
 
 
-def epoch_metrics(label_names: Sequence[str]):
-    """`compute_metrics` for the Trainer: what is worth a line after each epoch."""
+def epoch_metrics(label_names: Sequence[str]) -> Callable[[EvalPrediction], dict[str, float]]:
+    """The Trainer's `compute_metrics`: what is worth a line after each epoch."""
 
     def compute(prediction: EvalPrediction) -> dict[str, float]:
-        figures = classification_metrics(
+        metrics = classification_metrics(
             np.asarray(prediction.predictions, dtype=np.float32),
             np.asarray(prediction.label_ids),
             label_names,
             bootstrap=0,
         )
         shown = ("accuracy", "balanced_accuracy", "macro_f1", "ece", "recall_")
-        return {key: value for key, value in figures.items() if key.startswith(shown)}
+        return {key: value for key, value in metrics.items() if key.startswith(shown)}
 
     return compute
-
-
-def check_processes(args: TrainingArguments) -> None:
-    """
-    Raises:
-        SystemExit: accelerate launch was asked for several processes and started one, as it does
-            for MULTI_CPU without mpirun; or several were started, each of which would train alone.
-    """
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if started != args.world_size:
-        raise SystemExit(
-            f"{started} processes were started, but each would train alone: without a GPU for each "
-            "of them, add --use_cpu."
-        )
-    asked_for_several = {"ACCELERATE_MIXED_PRECISION", "MASTER_ADDR"} <= set(os.environ)
-    if asked_for_several and "WORLD_SIZE" not in os.environ and args.world_size == 1:
-        raise SystemExit(
-            "accelerate launch was asked for several processes but started one, as it does for "
-            "MULTI_CPU without mpirun. Use --config_file configs/accelerate/cpu_2.yaml, or "
-            "torchrun --nproc_per_node 2 train.py ..."
-        )

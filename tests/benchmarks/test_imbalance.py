@@ -159,7 +159,7 @@ def test_the_shipped_runs_are_those_that_the_trials_choose(protocol):
         best = imbalance.tries_of(name, args)[imbalance.chosen(name, args)]
         resolved = parse_arguments("", best)
         for run in found:
-            assert parse_arguments("", run["arguments"]).recipe("") == resolved.recipe(""), name
+            assert parse_arguments("", run["arguments"]).decisive("") == resolved.decisive(""), name
             assert run["command"].startswith(f"python train.py {' '.join(run['arguments'])} --seed")
             assert run["pretrained"] == "imagenet" and 0 < run["eval_accuracy"] < 1
 

@@ -29,7 +29,6 @@ def images(model, n=4):
         {"backbone": "efficientnet_b0", "image_size": 48},
         {"head_hidden_sizes": []},
         {"head_hidden_sizes": [32, 16], "num_labels": 3},
-        {"cosine_scale": 30.0},
         {"num_channels": 3, "stem_stride": 1},
     ],
 )
@@ -86,10 +85,18 @@ def test_drop_path_rate_reaches_the_blocks():
 
 def test_cosine_logits_stay_within_the_scale():
     model = build(cosine_scale=5.0).train()
-    torch.nn.init.normal_(model.head[-1].weight)
     logits = model(100 * images(model)).logits
     assert logits.abs().max() <= 5.0 + 1e-4
     assert logits.std() > 0.1
+
+
+def test_cosine_rows_start_with_about_unit_norm_and_point_apart():
+    torch.manual_seed(0)
+    rows = build(cosine_scale=30.0, head_hidden_sizes=[512]).head[-1].weight
+    norms = rows.norm(dim=1)
+    torch.testing.assert_close(norms, torch.ones(7), atol=0.15, rtol=0)
+    cosines = (rows @ rows.T / norms.outer(norms)).fill_diagonal_(0)
+    assert cosines.abs().max() < 0.2
 
 
 def test_return_dict_false_gives_a_tuple():

@@ -77,7 +77,7 @@ for name in original:
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "small"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "load_back", lambda *_: "")  # publishing does it
+        patch.setattr("training.run.load_back", lambda *_: "")  # publishing does it
         train.main(
             ["--dataset", "synthetic", "--synthetic_images", "100"]
             + ["--backbone", "test_efficientnet", "--image_size", "32"]

@@ -7,7 +7,7 @@ import yaml
 from training.arguments import FerTrainingArguments, parse_arguments
 from training.data import DEFAULT_SOURCE
 from training.recipes import read_recipe
-from training.refused import REFUSED
+from training.unsupported_flags import UNSUPPORTED
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RECIPES = sorted(set(CONFIGS.rglob("*.yaml")) - set(CONFIGS.glob("accelerate/*")))
@@ -82,7 +82,7 @@ def test_extends_is_no_flag(refused):
 
 
 def test_what_decides_the_weights_is_in_the_recipe_and_the_rest_is_not():
-    recipe = parse().recipe("fingerprint")
+    recipe = parse().decisive("fingerprint")
     assert {"eval_split", "dataloader_drop_last", "learning_rate", "loss"} <= set(recipe)
     others = {"eval_strategy", "eval_steps", "dataloader_num_workers", "save_steps", "output_dir"}
     assert not others & set(recipe)
@@ -280,7 +280,7 @@ SET_TO = {
 
 
 def test_every_refused_flag_is_tried():
-    assert set(SET_TO) == set(REFUSED)
+    assert set(SET_TO) == set(UNSUPPORTED)
 
 
 @pytest.mark.parametrize("name", SET_TO)
@@ -345,7 +345,7 @@ def test_processes_look_for_unused_parameters_only_where_layers_are_frozen():
     }.items():
         args = parse(*flags)
         assert args.training.ddp_find_unused_parameters is searched
-        assert "ddp_find_unused_parameters" not in args.recipe("data")
+        assert "ddp_find_unused_parameters" not in args.decisive("data")
 
 
 # combinations without meaning

@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 import pytest
-
 from training.refused import refuse_metric
 
 NAMES = ("calm", "half asleep")

@@ -6,29 +6,19 @@ import re
 import resource
 import shutil
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from accelerate import Accelerator
-from safetensors.torch import load_file
 
 import train
-from training.checkpoints import (
-    TrainingError,
-    checkpoints,
-    is_whole,
-    last_whole_checkpoint,
-    resume_point,
-)
-from training.report import run_folder
+from tests.forked import run_forked
+from training.checkpoints import checkpoints, is_whole, last_whole_checkpoint, resume_point
+from training.errors import TrainingError
 from training.stopping import StopOnSignal
 from training.trainer import FerTrainer
 
-ROOT = Path(__file__).parents[2]
 RECIPE = [
     *["--dataset", "synthetic", "--synthetic_images", "60", "--backbone", "test_efficientnet"],
     *["--image_size", "32", "--per_device_train_batch_size", "16", "--num_train_epochs", "3"],
@@ -36,31 +26,18 @@ RECIPE = [
     *["--drop_path_rate", "0.2", "--augment_erasing", "0.5", "--progressive_sizes", "24", "32"],
     *["--save_strategy", "steps", "--save_steps", "2", "--eval_strategy", "steps"],
     *["--eval_steps", "2", "--logging_steps", "3", "--load_best_model_at_end", "true"],
-    *["--learning_rate", "1e-2", "--metric_for_best_model", "accuracy"],
+    *["--learning_rate", "1e-2", "--metric_for_best_model", "accuracy", "--report_to", "none"],
     *["--disable_tqdm", "true", "--use_cpu"],
 ]
 LAST = "checkpoint-12"  # 4 steps an epoch
 
-# What a process does that is to be ended at its n-th call of a method of FerTrainer.
-KILLED = """
-import os, signal, sys
-method, number, how, *argv = sys.argv[1:]
-import train
-from training.trainer import FerTrainer
-original, calls = getattr(FerTrainer, method), 0
-def counted(self, *args, **kwargs):
-    global calls
-    calls += 1
-    result = original(self, *args, **kwargs)
-    if calls == int(number):
-        if how == "half":
-            file = os.path.join(args[0], "optimizer.pt")
-            os.truncate(file, os.path.getsize(file) // 2)
-        os.kill(os.getpid(), signal.SIGINT if how == "stop" else signal.SIGKILL)
-    return result
-setattr(FerTrainer, method, counted)
-train.main(argv)
-"""
+
+@pytest.fixture(scope="module", autouse=True)
+def quick(quick_reports):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in forked processes, so that sums are the same
+    yield
+    torch.set_num_threads(threads)
 
 
 def run(folder, *flags):
@@ -68,20 +45,28 @@ def run(folder, *flags):
 
 
 def run_and_end(folder, method, number, how, *flags):
-    return subprocess.run(
-        [sys.executable, "-c", KILLED, method, str(number), how]
-        + [*RECIPE, "--output_dir", str(folder), *flags],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    """
+    A run in a process that ends itself at the n-th call of a method of FerTrainer -> its exit
+    status and what it printed.
+    """
+    original, calls = getattr(FerTrainer, method), iter(range(1, 1000))
 
+    def counted(self, *args, **kwargs):
+        result = original(self, *args, **kwargs)
+        if next(calls) == number:
+            if how == "half":
+                file = os.path.join(args[0], "optimizer.pt")
+                os.truncate(file, os.path.getsize(file) // 2)
+            os.kill(os.getpid(), signal.SIGINT if how == "stop" else signal.SIGKILL)
+        return result
 
-@pytest.fixture(scope="module", autouse=True)
-def not_loaded_back():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "load_back", lambda *_: "")  # slow, and tested elsewhere
-        yield
+    def ending():
+        setattr(FerTrainer, method, counted)
+        run(folder, *flags)
+
+    output = folder.with_suffix(".txt")
+    (status,) = run_forked(ending, output)
+    return status, output.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -91,27 +76,25 @@ def undisturbed(tmp_path_factory):
     return folder
 
 
+def read_json(file):
+    return json.loads(file.read_text())
+
+
 def assert_same_run(folder, undisturbed):
+    both = (folder, undisturbed)
     for name in ("model.safetensors", f"{LAST}/model.safetensors", f"{LAST}/ema.safetensors"):
         assert (folder / name).read_bytes() == (undisturbed / name).read_bytes(), name
-    states = [torch.load(path / LAST / "optimizer.pt")["state"] for path in (folder, undisturbed)]
+    states = [torch.load(path / LAST / "optimizer.pt")["state"] for path in both]
     torch.testing.assert_close(*states, rtol=0, atol=0)
-    schedules = [torch.load(path / LAST / "scheduler.pt") for path in (folder, undisturbed)]
-    assert schedules[0] == schedules[1]
-    first, second = (
-        json.loads((path / LAST / "trainer_state.json").read_text())
-        for path in (folder, undisturbed)
-    )
+    first, second = (torch.load(path / LAST / "scheduler.pt") for path in both)
+    assert first == second
+    first, second = (read_json(path / LAST / "trainer_state.json") for path in both)
     assert history(first) == history(second)
-    assert [first["best_metric"], first["best_global_step"]] == [
-        second["best_metric"],
-        second["best_global_step"],
-    ]
-    figures, expected = (
-        json.loads((path / "all_results.json").read_text()) for path in (folder, undisturbed)
-    )
+    for name in ("best_metric", "best_global_step"):
+        assert first[name] == second[name]
+    results, expected = (read_json(path / "all_results.json") for path in both)
     for name in ("train_loss", "epoch"):
-        assert figures[name] == pytest.approx(expected[name]), name
+        assert results[name] == pytest.approx(expected[name]), name
 
 
 def history(state):
@@ -135,31 +118,33 @@ def history(state):
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     tmp_path, undisturbed, capsys, method, number, how, whole
 ):
-    done = run_and_end(tmp_path, method, number, how)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert not (tmp_path / "model.safetensors").exists()
-    assert last_whole_checkpoint(tmp_path) == tmp_path / whole
-    run(tmp_path, "--resume_from_checkpoint", "true")
-    assert f"Resuming from {tmp_path / whole}" in capsys.readouterr().out
-    assert_same_run(tmp_path, undisturbed)
+    folder = tmp_path / "run"
+    status, printed = run_and_end(folder, method, number, how)
+    assert status == -signal.SIGKILL, printed
+    assert not (folder / "model.safetensors").exists()
+    assert last_whole_checkpoint(folder) == folder / whole
+    run(folder, "--resume_from_checkpoint", "true")
+    assert f"Resuming from {folder / whole}" in capsys.readouterr().out
+    assert_same_run(folder, undisturbed)
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, undisturbed):
-    done = run_and_end(tmp_path, "training_step", 7, "stop")
-    assert done.returncode == 128 + signal.SIGINT, done.stderr
-    assert "SIGINT: finishing this step and saving a checkpoint" in done.stdout
-    assert "Stopped after step 7 of 12" in done.stdout
-    assert "--resume_from_checkpoint true" in done.stdout and "Traceback" not in done.stderr
-    assert is_whole(tmp_path / "checkpoint-7")
-    run(tmp_path, "--resume_from_checkpoint", "true")
-    assert_same_run(tmp_path, undisturbed)
+    folder = tmp_path / "run"
+    status, printed = run_and_end(folder, "training_step", 7, "stop")
+    assert status == 128 + signal.SIGINT, printed
+    assert "SIGINT: finishing this step and saving a checkpoint" in printed
+    assert "Stopped after step 7 of 12" in printed
+    assert "--resume_from_checkpoint true" in printed and "Traceback" not in printed
+    assert is_whole(folder / "checkpoint-7")
+    run(folder, "--resume_from_checkpoint", "true")
+    assert_same_run(folder, undisturbed)
 
 
 def test_ctrl_c_in_the_last_evaluation_saves_too(tmp_path):
     flags = ["--load_best_model_at_end", "false", "--save_strategy", "no", "--max_steps", "2"]
-    done = run_and_end(tmp_path, "prediction_step", 1, "stop", *flags)
-    assert done.returncode == 128 + signal.SIGINT, done.stderr
-    assert is_whole(tmp_path / "checkpoint-2")
+    status, printed = run_and_end(tmp_path / "run", "prediction_step", 1, "stop", *flags)
+    assert status == 128 + signal.SIGINT, printed
+    assert is_whole(tmp_path / "run" / "checkpoint-2")
 
 
 def test_a_finished_run_without_checkpoint_is_not_resumed_over(tmp_path):
@@ -175,23 +160,13 @@ def test_a_checkpoint_of_another_folder_does_not_replace_a_run(tmp_path, undistu
         run(tmp_path / "run", "--resume_from_checkpoint", str(other))
 
 
-def test_a_finished_run_resumed_reports_the_same_again(tmp_path, undisturbed):
+def test_a_finished_run_that_was_renamed_reports_the_same_again(tmp_path, undisturbed, capfd):
     shutil.copytree(undisturbed, tmp_path / "again")
+    state = tmp_path / "again" / LAST / "trainer_state.json"
+    best = tmp_path / "gone" / os.path.basename(read_json(state)["best_model_checkpoint"])
+    state.write_text(json.dumps(read_json(state) | {"best_model_checkpoint": str(best)}))
     run(tmp_path / "again", "--resume_from_checkpoint", "true")
     assert_same_run(tmp_path / "again", undisturbed)
-
-
-def test_a_renamed_run_resumed_finds_its_best_checkpoint(tmp_path, undisturbed, capfd):
-    shutil.copytree(undisturbed, tmp_path / "first")
-    state = tmp_path / "first" / LAST / "trainer_state.json"
-    gone = str(tmp_path / "first" / "checkpoint-10")
-    state.write_text(json.dumps(json.loads(state.read_text()) | {"best_model_checkpoint": gone}))
-    (tmp_path / "first").rename(tmp_path / "second")
-    run(tmp_path / "second", "--resume_from_checkpoint", "true")
-    best = load_file(tmp_path / "second" / "checkpoint-10" / "ema.safetensors")
-    saved = load_file(tmp_path / "second" / "model.safetensors")
-    name = next(iter(saved))
-    assert torch.equal(saved[name], best[name])
     assert "does not exist anymore" not in capfd.readouterr().err
 
 
@@ -200,12 +175,13 @@ def test_what_a_resume_changes_is_said_or_refused(tmp_path, undisturbed, capsys)
     older = checkpoints(tmp_path / "run")[-1]
     assert older.name != LAST
     again = ["--resume_from_checkpoint", str(older)]
-    with pytest.raises(TrainingError, match="of another run: loss cross_entropy -> focal"):
-        run(tmp_path / "run", *again, "--loss", "focal", "--mixup", "0")
-    with pytest.raises(TrainingError, match="of another run: data_fingerprint"):
-        run(tmp_path / "run", *again, "--synthetic_seed", "1")
-    with pytest.raises(TrainingError, match="of another run: learning_rate 0.01 -> 0.02"):
-        run(tmp_path / "run", *again, "--learning_rate", "2e-2")
+    for changed, message in {
+        ("--loss", "focal", "--mixup", "0"): "loss cross_entropy -> focal",
+        ("--synthetic_seed", "1"): "data_fingerprint",
+        ("--learning_rate", "2e-2"): "learning_rate 0.01 -> 0.02",
+    }.items():
+        with pytest.raises(TrainingError, match=f"of another run: {message}"):
+            run(tmp_path / "run", *again, *changed)
     with pytest.raises(SystemExit, match="holds another run"):
         run(tmp_path / "run", "--resume_from_checkpoint", "False")
     run(tmp_path / "run", *again, "--augment_erasing", "0.25")
@@ -234,7 +210,7 @@ def test_ctrl_c_before_the_training_says_what_there_is(tmp_path, monkeypatch, ca
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "load_splits", stopped)
+    monkeypatch.setattr("training.run.load_splits", stopped)
     monkeypatch.setattr("training.checkpoints.is_whole", lambda checkpoint: whole)
     (tmp_path / LAST).mkdir()
     with pytest.raises(SystemExit) as end:
@@ -248,9 +224,9 @@ def test_a_broken_checkpoint_is_passed_over_and_said(tmp_path, undisturbed):
     for number in (10, 12):
         os.symlink(undisturbed / f"checkpoint-{number}", tmp_path / f"checkpoint-{number}")
     (tmp_path / "checkpoint-14").mkdir()
-    found, words = resume_point("true", tmp_path)
-    assert found == tmp_path / LAST
-    assert words == f"Resuming from {found} (checkpoint-14: not whole, passed over)"
+    checkpoint, message = resume_point("true", tmp_path)
+    assert checkpoint == tmp_path / LAST
+    assert message == f"Resuming from {checkpoint} (checkpoint-14: not whole, passed over)"
     with pytest.raises(TrainingError, match="expected a checkpoint with model.safetensors"):
         resume_point(str(tmp_path / "checkpoint-14"), tmp_path)
     assert resume_point("true", tmp_path / "none")[0] is None
@@ -259,11 +235,10 @@ def test_a_broken_checkpoint_is_passed_over_and_said(tmp_path, undisturbed):
 
 @pytest.mark.parametrize("name", ["optimizer.pt", "ema.safetensors", "trainer_state.json"])
 def test_a_file_that_is_cut_off_makes_a_checkpoint_not_whole(tmp_path, undisturbed, name):
-    for file in (undisturbed / LAST).iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    assert is_whole(tmp_path)
-    os.truncate(tmp_path / name, (tmp_path / name).stat().st_size - 10)
-    assert not is_whole(tmp_path)
+    checkpoint = shutil.copytree(undisturbed / LAST, tmp_path / LAST)
+    assert is_whole(checkpoint)
+    os.truncate(checkpoint / name, (checkpoint / name).stat().st_size - 10)
+    assert not is_whole(checkpoint)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch, undisturbed):
@@ -279,60 +254,45 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch, undistur
             TrainingError, match="loss of step 7 is nan(.|\n)*checkpoint-6 is whole"
         ):
             run(tmp_path)
-    kept = load_file(tmp_path / "checkpoint-6" / "model.safetensors")
-    assert all(value.isfinite().all() for value in kept.values())
     run(tmp_path, "--resume_from_checkpoint", "true")
     assert_same_run(tmp_path, undisturbed)
 
 
-class SmallDisk:
-    """No file can grow beyond so many bytes."""
-
-    def __init__(self, size):
-        self.size = size
-
-    def __enter__(self):
-        self.before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, self.before[1]))
-
-    def __exit__(self, *error):
-        resource.setrlimit(resource.RLIMIT_FSIZE, self.before)
+@pytest.fixture
+def small_disk():
+    """Bytes -> from then on no file can grow beyond so many."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt"])
-def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch, undisturbed, file):
-    room = (undisturbed / LAST / file).stat().st_size - 1000
+def test_a_full_disk_keeps_the_last_checkpoint(
+    tmp_path, monkeypatch, undisturbed, small_disk, file
+):
     original = FerTrainer._save_checkpoint
 
     def save_checkpoint(self, *args):
-        if self.state.global_step < 6:
-            return original(self, *args)
-        with SmallDisk(room):
-            return original(self, *args)
+        if self.state.global_step == 6:
+            small_disk((undisturbed / LAST / file).stat().st_size - 1000)
+        return original(self, *args)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(FerTrainer, "_save_checkpoint", save_checkpoint)
-        with pytest.raises(
-            TrainingError, match="checkpoint-6 could not be written (.|\n)*Make room"
-        ):
-            run(tmp_path)
+    monkeypatch.setattr(FerTrainer, "_save_checkpoint", save_checkpoint)
+    with pytest.raises(TrainingError, match="checkpoint-6 could not be written (.|\n)*Make room"):
+        run(tmp_path)
     assert not (tmp_path / "checkpoint-6").exists()
     assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-4"
 
 
-def test_a_full_disk_at_the_end_leaves_the_folder_as_it_was(tmp_path, monkeypatch, undisturbed):
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "run.yaml").write_text("of another run")
-    (folder / "model.safetensors").write_bytes(b"of another run")
-    save_network = run_folder.save_network
-
-    def save(*args, **kwargs):
-        with SmallDisk(100_000):
-            save_network(*args, **kwargs)
-
-    monkeypatch.setattr(run_folder, "save_network", save)
+def test_a_full_disk_at_the_end_leaves_the_folder_as_it_was(tmp_path, monkeypatch, small_disk):
+    (tmp_path / "run.yaml").write_text("of another run")
+    (tmp_path / "model.safetensors").write_bytes(b"of another run")
+    finish_weights = FerTrainer.finish_weights
+    monkeypatch.setattr(
+        FerTrainer, "finish_weights", lambda *args: [finish_weights(*args), small_disk(100_000)]
+    )
+    flags = ["--overwrite", "--max_steps", "2", "--save_strategy", "no", "--eval_strategy", "no"]
     with pytest.raises(TrainingError, match="its earlier content is unchanged"):
-        run(folder, "--overwrite", "--max_steps", "2")
-    assert (folder / "model.safetensors").read_bytes() == b"of another run"
-    assert not (folder / ".partial").exists()
+        run(tmp_path, *flags, "--load_best_model_at_end", "false")
+    assert (tmp_path / "model.safetensors").read_bytes() == b"of another run"
+    assert not (tmp_path / ".partial").exists()

@@ -11,6 +11,9 @@ PyTorch's.
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd.function import FunctionCtx
+
+Pair = tuple[int, int]  # height, width
 
 
 def overlap(tap: int, size: int, out_size: int, stride: int, padding: int) -> tuple[int, int]:
@@ -22,13 +25,15 @@ def overlap(tap: int, size: int, out_size: int, stride: int, padding: int) -> tu
 
 class _DepthwiseConv2d(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, weight, stride, padding):
+    def forward(
+        ctx: FunctionCtx, x: torch.Tensor, weight: torch.Tensor, stride: Pair, padding: Pair
+    ) -> torch.Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.padding = stride, padding
         return F.conv2d(x, weight, None, stride, padding, groups=weight.shape[0])
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: FunctionCtx, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         grad_x = torch.ops.aten.convolution_backward(
             grad,
@@ -46,7 +51,9 @@ class _DepthwiseConv2d(torch.autograd.Function):
         return grad_x, _weight_gradient(x, grad, weight, ctx.stride, ctx.padding), None, None
 
 
-def _weight_gradient(x, grad, weight, stride, padding) -> torch.Tensor:
+def _weight_gradient(
+    x: torch.Tensor, grad: torch.Tensor, weight: torch.Tensor, stride: Pair, padding: Pair
+) -> torch.Tensor:
     """dL/dw[c, 0, i, j] = sum_{n, y, x} input[n, c, y s + i - p, x s + j - p] grad[n, c, y, x]."""
     result = torch.zeros_like(weight)
     # (N, H, W, C): contiguous in channels_last
@@ -69,7 +76,9 @@ def _weight_gradient(x, grad, weight, stride, padding) -> torch.Tensor:
 class SmallMapDepthwiseConv2d(nn.Conv2d):
     """A depthwise nn.Conv2d without bias, its gradient faster where the kernel exceeds the map."""
 
-    def _conv_forward(self, x, weight, bias):
+    def _conv_forward(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
         small = max(x.shape[-2:]) < min(self.kernel_size)
         autocast = torch.is_autocast_enabled(x.device.type)  # x, weight and grad differ in dtype
         if small and self.training and torch.is_grad_enabled() and not autocast:

@@ -10,7 +10,7 @@ from .decoding import decode_split, decode_splits
 from .faces import FaceDataset
 from .ferplus import join_votes, label_by_majority, vote_shares
 from .loading import class_names, is_packed, load_splits
-from .prepare import prepare_splits
+from .prepare import load_faces, prepare_splits
 from .schema import (
     DEFAULT_SOURCE,
     LABELS,
@@ -66,6 +66,7 @@ __all__ = [
     "join_votes",
     "label_by_majority",
     "lacks_validation",
+    "load_faces",
     "load_fer2013",
     "load_splits",
     "paper_split",

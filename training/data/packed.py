@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from ..early_checks import dataset_problem
 from ..wording import first_line
 from .arguments import DataArguments
 from .faces import FaceDataset
@@ -57,8 +58,8 @@ def read_packed(arguments: DataArguments, left_out: dict) -> dict[str, FaceDatas
             packing decides.
     """
     file = Path(arguments.dataset).expanduser()
-    if not file.is_file():
-        raise DataError(f"{file}: no such file; `python -m training.data.pack` writes one.")
+    if problem := dataset_problem(arguments.dataset):
+        raise DataError(problem)
     try:
         with safe_open(file, "pt") as stored:
             header = stored.metadata() or {}

@@ -12,7 +12,7 @@ from .audit import audit, summary_line
 from .decoding import decode_splits
 from .faces import FaceDataset
 from .image_store import storage_line
-from .loading import class_names
+from .loading import class_names, load_splits
 from .splits import lacks_validation, with_validation
 
 if TYPE_CHECKING:
@@ -63,3 +63,30 @@ def prepare_splits(
         )
         logger.info("\n".join(f"  {message}" for message in skipped[:3]))
     return decoded, report
+
+
+def load_faces(
+    dataset: str, *, image_size: int = 48, num_channels: int = 1, **options
+) -> dict[str, FaceDataset]:
+    """
+    The splits of a data set, decoded, for FerTrainer; with a validation split in any case.
+
+    Args:
+        dataset: as `--dataset` takes it: Kaggle's CSV, a folder, a Hub id, ...
+        image_size, num_channels: of the network that they are for.
+        options: the other fields of `DataArguments`: `classes="any"`, `ferplus_csv`, ...
+
+    Raises:
+        DataError: the data are not there or not understood.
+    """
+    arguments, left_out = DataArguments(dataset=dataset, **options), {}
+    processor = modeling.FerEfficientNetImageProcessor(size=image_size, num_channels=num_channels)
+    stored = load_splits(arguments, left_out)
+    return prepare_splits(
+        stored,
+        arguments,
+        processor,
+        left_out,
+        side=image_size,
+        folder=Path(),
+    )[0]

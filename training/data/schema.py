@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import modeling
+from ..errors import DataError
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -30,10 +31,6 @@ SPLIT_NAMES = {
     "publictest": "validation", "test": "test", "testing": "test", "privatetest": "test",
     "eval": "test", "evaluation": "test",  # so says `datasets`
 }  # fmt: skip
-
-
-class DataError(ValueError):
-    """The data cannot be used; the message says what was expected, what was found, what to do."""
 
 
 class BadRow(DataError):

@@ -6,7 +6,6 @@ features `image: Image()` and `label: ClassLabel`, in the order of `LABELS` unle
 asked for.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import datasets
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Image
 
+from ..early_checks import dataset_problem
 from ..wording import first_line
 from .classes import Labels, count_from_zero, id_among, own_classes, read_labels
 from .features import PIXELS, as_images
@@ -79,19 +79,10 @@ def load_fer2013(
         splits = load_kaggle_csv(path, skipped)
     elif path.is_file() and path.suffix == ".parquet":
         splits = load_parquet([path], path.parent)
-    elif path.exists():
-        raise DataError(
-            f"{path}: expected a .csv or .parquet file or a folder, but found a "
-            f"{path.suffix or 'plain'} file."
-        )
-    elif re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source):
-        splits = _load_hub(source, revision)
+    elif problem := dataset_problem(source):
+        raise DataError(problem)
     else:
-        raise DataError(
-            f"{source}: no such file or folder, and not a Hub data set id (owner/name). "
-            "Give fer2013.csv, a folder of "
-            "images by class, a folder of parquet files, a Hub id, or 'synthetic'."
-        )
+        splits = _load_hub(source, revision)
     splits = _with_classes(splits, source, classes, label_names, skipped)
     if encode:
         splits = {name: as_images(split) for name, split in splits.items()}

@@ -1,12 +1,14 @@
-"""The figures of a run: metrics, calibration, and all of them with and without copies."""
+"""The results of a run: metrics and calibration, with and without copies."""
 
-from .calibration import calibrate, certainty_figures, prior_figures
+from typing import Any
+
+from .calibration import calibrate, certainty_results, prior_results
 from .metrics import classification_metrics, expected_calibration_error
 from .results import copied_splits, evaluate, evaluation_results, recall_table, result_line, summary
 
 
-def __getattr__(name: str):
-    """The metrics as the library `evaluate` has them, which not every machine has."""
+def __getattr__(name: str) -> Any:
+    """`FerMetrics` is imported when it is asked for: not every machine has `evaluate`."""
     if name != "FerMetrics":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .hub_metric import FerMetrics
@@ -17,13 +19,13 @@ def __getattr__(name: str):
 __all__ = [
     "FerMetrics",
     "calibrate",
-    "certainty_figures",
+    "certainty_results",
     "classification_metrics",
     "copied_splits",
     "evaluate",
     "evaluation_results",
     "expected_calibration_error",
-    "prior_figures",
+    "prior_results",
     "recall_table",
     "result_line",
     "summary",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
+from transformers import PreTrainedConfig
 
 from .metrics import classification_metrics, expected_calibration_error
 
@@ -36,7 +37,8 @@ def certainty_threshold(
     probabilities: np.ndarray, labels: np.ndarray, accuracy: float = CERTAIN_ACCURACY
 ) -> float:
     """
-    The least score at which predictions of at least that score are right in a share of `accuracy`.
+    The least score such that a share of `accuracy` of the predictions with that score or more are
+    right.
 
     Args:
         probabilities: (N, C). labels: (N,) class ids.
@@ -56,7 +58,7 @@ def certainty_threshold(
 
 
 def calibrate(
-    config, logits: np.ndarray, labels: np.ndarray, shift: np.ndarray
+    config: PreTrainedConfig, logits: np.ndarray, labels: np.ndarray, shift: np.ndarray
 ) -> tuple[np.ndarray, dict]:
     """
     Fits temperature and threshold on held-out images and stores them in a model's config.
@@ -71,7 +73,7 @@ def calibrate(
         shift: (C,), the model's `prior_shift("train")`.
 
     Returns:
-        The logits that the model gives from now on, and figures for all_results.json.
+        The logits that the model gives from now on, and results for all_results.json.
     """
     before = expected_calibration_error(softmax(logits + shift, axis=1), labels)
     temperature = fit_temperature(logits, labels, shift)
@@ -81,7 +83,7 @@ def calibrate(
     return logits, {"temperature": temperature, "eval_ece_before_temperature": before}
 
 
-def certainty_figures(logits: np.ndarray, labels: np.ndarray, uncertain_below: float) -> dict:
+def certainty_results(logits: np.ndarray, labels: np.ndarray, uncertain_below: float) -> dict:
     """Share of the predictions that count as certain, and how many of those are right."""
     probabilities = softmax(logits, axis=1)
     certain = probabilities.max(axis=1) >= uncertain_below
@@ -93,18 +95,18 @@ def certainty_figures(logits: np.ndarray, labels: np.ndarray, uncertain_below: f
     }
 
 
-def prior_figures(
+def prior_results(
     prior: str, logits: np.ndarray, labels: np.ndarray, label_names: Sequence[str]
 ) -> dict:
     """
-    What assuming another class distribution does: the figures of `classification_metrics`, without
-    intervals, as `eval_<prior>_prior_<name>`.
+    What assuming another class distribution does: `classification_metrics`, without intervals, as
+    `eval_<prior>_prior_<name>`.
 
     Args:
-        prior: its name. Only under `"train"` are there figures of calibration: of other frequencies
-            than the images', probabilities must be wrong.
+        prior: its name. Calibration is measured under `"train"` alone: probabilities for other
+            class frequencies than the images' must be wrong.
         logits: (N, C) under this prior. labels: (N,).
     """
     predictions = logits if prior == "train" else logits.argmax(axis=1)
-    figures = classification_metrics(predictions, labels, label_names, bootstrap=0)
-    return {f"eval_{prior}_prior_{name}": value for name, value in figures.items()}
+    metrics = classification_metrics(predictions, labels, label_names, bootstrap=0)
+    return {f"eval_{prior}_prior_{name}": value for name, value in metrics.items()}

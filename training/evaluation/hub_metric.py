@@ -1,4 +1,4 @@
-"""The metrics as a local `evaluate.Metric`: no download."""
+"""The metrics as an `evaluate.Metric` of this package: no download."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from .metrics import classification_metrics, require_images
 
 class FerMetrics(evaluate.Metric):
     """
-    `classification_metrics`, as the library `evaluate` has its metrics.
+    `classification_metrics` for the library `evaluate`, its evaluators too.
 
     Args:
         label_names: the C class names, in the order of their ids.
@@ -49,13 +49,19 @@ class FerMetrics(evaluate.Metric):
             ],
         )
 
-    def compute(self, *, predictions=None, references=None, **kwargs) -> dict | None:
-        """evaluate's `compute`, after a look at whether there is an image."""
+    def compute(
+        self,
+        *,
+        predictions: Sequence | np.ndarray | None = None,
+        references: Sequence[int] | np.ndarray | None = None,
+        **kwargs,
+    ) -> dict | None:
+        """`evaluate.Metric.compute`, which fails with an IndexError where there are no images."""
         if references is not None:
-            require_images(references)  # evaluate would fail with an IndexError
+            require_images(references)
         return super().compute(predictions=predictions, references=references, **kwargs)
 
-    def _compute(self, predictions, references) -> dict:
+    def _compute(self, predictions: Sequence, references: Sequence[int]) -> dict:
         return classification_metrics(
             np.asarray(predictions),
             np.asarray(references),

@@ -17,7 +17,7 @@ def classification_metrics(
     seed: int = 0,
 ) -> dict:
     """
-    Accuracy, balanced accuracy, macro-F1, figures per class, confusion matrix, calibration.
+    Accuracy, balanced accuracy, macro-F1, metrics per class, confusion matrix, calibration.
 
     Args:
         predictions: (N, C) probabilities, or logits, which are softmaxed if the rows do not sum to
@@ -30,7 +30,7 @@ def classification_metrics(
     Returns a dict of `accuracy`, `balanced_accuracy`, `macro_f1`, `precision_<class>`,
     `recall_<class>`, `f1_<class>` (0 where undefined), `confusion_matrix` (C lists of C counts,
     true class by row), `<metric>_ci95` ([low, high], bootstrap over images) for the first three,
-    and the figures of `calibration_figures`.
+    and those of `calibration_metrics`.
 
     The means over classes are scikit-learn's. `balanced_accuracy` is the mean recall of the classes
     that the images have, as `balanced_accuracy_score`; `macro_f1` the mean F1 of those that the
@@ -54,11 +54,11 @@ def classification_metrics(
     confusion = confusion.reshape(num_classes, num_classes)  # true class by row
 
     result = {name: float(value) for name, value in summary(confusion).items()}
-    for name, *figures in zip(label_names, *per_class(confusion)):
-        for figure, value in zip(("precision", "recall", "f1"), figures):
-            result[f"{figure}_{name}"] = float(value)
+    for name, *values in zip(label_names, *per_class(confusion)):
+        for metric, value in zip(("precision", "recall", "f1"), values):
+            result[f"{metric}_{name}"] = float(value)
     if probabilities is not None:
-        result |= calibration_figures(probabilities, references, label_names)
+        result |= calibration_metrics(probabilities, references, label_names)
     result["confusion_matrix"] = confusion.tolist()
     if bootstrap:
         result |= bootstrap_intervals(confusion, bootstrap, seed)
@@ -80,27 +80,27 @@ def _calibration_error(said: np.ndarray, occurred: np.ndarray, bins: int) -> flo
 
 
 def _bin_of(said: np.ndarray, bins: int) -> np.ndarray:
-    """(N,) probabilities -> (N,) which of equal-width bins, (0, 1/bins], ..., each lies in."""
+    """(N,) probabilities -> (N,) the bin (0, 1/bins], (1/bins, 2/bins], ... that each lies in."""
     return np.clip(np.ceil(said * bins).astype(int) - 1, 0, bins - 1)
 
 
 def reliability(
     probabilities: np.ndarray, references: np.ndarray, bins: int = ECE_BINS
 ) -> list[dict[str, float]]:
-    """Of each bin of confidence with an image: `confidence`, `accuracy` and `count`."""
+    """`confidence`, `accuracy` and `count` of each bin of confidence that holds an image."""
     said, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == references
     which = _bin_of(said, bins)
     return [
         {
-            "confidence": float(said[which == one].mean()),
-            "accuracy": float(correct[which == one].mean()),
-            "count": int((which == one).sum()),
+            "confidence": float(said[which == number].mean()),
+            "accuracy": float(correct[which == number].mean()),
+            "count": int((which == number).sum()),
         }
-        for one in np.unique(which)
+        for number in np.unique(which)
     ]
 
 
-def calibration_figures(
+def calibration_metrics(
     probabilities: np.ndarray, references: np.ndarray, label_names: Sequence[str]
 ) -> dict:
     """
@@ -109,10 +109,10 @@ def calibration_figures(
     - `classwise_ece_<class>`: the same gap of the class's probability, over all images, and the
       share of them that are of the class; `classwise_ece`: mean over the C classes (Kull et al.,
       NeurIPS 2019; the static calibration error of Nixon et al., CVPR workshops 2019)
-    - `reliability`: of each of the bins of `ece` that holds an image, lowest first, `confidence`
-      (mean top probability), `accuracy` and `count`: the points of a reliability diagram
-    - `mean_probability_<class>`: of the class over all images, and `share_<class>`, the share of
-      them that are of the class
+    - `reliability`: `confidence` (mean top probability), `accuracy` and `count` of each bin of
+      `ece` that holds an image, lowest first: the points of a reliability diagram
+    - `mean_probability_<class>`: the mean over all images, and `share_<class>`, the share of the
+      images that are of the class
     - `mean_score_<class>`: mean top probability of the images that are predicted as the class, 0
       without one; `precision_<class>` is the share of them that are
     """
@@ -135,17 +135,18 @@ def calibration_figures(
 
 def bootstrap_intervals(confusion: np.ndarray, resamples: int, seed: int) -> dict[str, list[float]]:
     """
-    95 % percentile intervals over images drawn with replacement.
+    95 % percentile intervals over images sampled with replacement.
 
-    Drawing N images with replacement and counting their cells is one multinomial draw over the
-    confusion matrix.
+    To sample N images with replacement and count their cells is to sample once from a multinomial
+    over the confusion matrix.
     """
     rng = np.random.default_rng(seed)
-    draws = rng.multinomial(confusion.sum(), confusion.ravel() / confusion.sum(), size=resamples)
-    summary_of_draws = summary(draws.reshape(resamples, *confusion.shape))
+    cells = confusion.ravel() / confusion.sum()
+    resampled = rng.multinomial(confusion.sum(), cells, size=resamples)  # (resamples, C * C)
+    metrics = summary(resampled.reshape(resamples, *confusion.shape))
     return {
         f"{name}_ci95": np.quantile(values, [0.025, 0.975]).tolist()
-        for name, values in summary_of_draws.items()
+        for name, values in metrics.items()
     }
 
 

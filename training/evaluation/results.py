@@ -1,17 +1,24 @@
-"""Every figure of a run's evaluation."""
+"""The results of a run's evaluation."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from scipy.special import log_softmax
+from transformers.utils import logging
 
+from .. import modeling
 from ..data import RunData
-from ..gaps import Gaps
+from ..failures import Failures
 from ..treatments.functional import normalised
-from .calibration import calibrate, certainty_figures, prior_figures
+from .calibration import calibrate, certainty_results, prior_results
 from .metrics import classification_metrics
 
+if TYPE_CHECKING:
+    from ..trainer import FerTrainer
+
+logger = logging.get_logger(__name__)
 ALL_RESULTS = "all results of the evaluation"
 
 
@@ -19,10 +26,11 @@ def evaluation_results(
     logits: np.ndarray, labels: np.ndarray, copies: np.ndarray | None, label_names: Sequence[str]
 ) -> dict:
     """
-    Every figure of `classification_metrics` as `eval_<name>`, and as `eval_<name>_without_copies`.
+    `classification_metrics`, loss and number of images as `eval_<name>`; and as
+    `eval_<name>_without_copies` over the images that are no copies.
 
-    The latter are over the images that are no copies. Where a class has no image, its recall is
-    undefined and stands there as 0: such classes are named by `eval_classes_without_images`.
+    The recall of a class without images is undefined and given as 0; `eval_classes_without_images`
+    names such classes.
 
     Args:
         logits: (N, C). labels: (N,). copies: (N,) bool, as in `RunData`, or None.
@@ -34,53 +42,53 @@ def evaluation_results(
     ):
         if rows is None or not rows.any():
             continue
-        figures = classification_metrics(logits[rows].astype(np.float32), labels[rows], label_names)
+        metrics = classification_metrics(logits[rows].astype(np.float32), labels[rows], label_names)
         log_p = log_softmax(logits[rows].astype(np.float64), axis=1)
-        figures["loss"] = float(-log_p[np.arange(len(log_p)), labels[rows]].mean())
-        figures["samples"] = int(rows.sum())
+        metrics["loss"] = float(-log_p[np.arange(len(log_p)), labels[rows]].mean())
+        metrics["samples"] = int(rows.sum())
         if absent := [name for c, name in enumerate(label_names) if not (labels[rows] == c).any()]:
-            figures["classes_without_images"] = absent
-        results |= {f"eval_{name}{suffix}": value for name, value in figures.items()}
+            metrics["classes_without_images"] = absent
+        results |= {f"eval_{name}{suffix}": value for name, value in metrics.items()}
     return results
 
 
-def evaluate(trainer, data: RunData, gaps: Gaps) -> dict:
+def evaluate(trainer: "FerTrainer", data: RunData, failures: Failures) -> dict:
     """
     The evaluation of a run; after a training, calibration comes first.
 
     Args:
-        trainer: the `FerTrainer`, whose model's config gets temperature, threshold and the class
-            distributions of the training set and that it has learned to expect.
-        gaps: notes each part that fails; the others go on without it.
+        trainer: its model's config receives temperature and threshold, and two class distributions:
+            that of the training set, and the one that the network has learned to expect.
+        failures: notes each part that fails; the others go on without it.
 
     Returns:
-        Figures for all_results.json; without `eval_accuracy` if nothing could be measured.
+        Results for all_results.json; without `eval_accuracy` if nothing could be measured.
     """
     config, trained = trainer.model.config, data.train is not None
     logits, fitted, results = None, {}, {}
     if trained:
-        with gaps.on_error("class distributions of the training"):
+        with failures.noted("class distributions of the training"):
             _note_distributions(trainer, data)
-    with gaps.on_error(ALL_RESULTS):
+    with failures.noted(ALL_RESULTS):
         prediction = trainer.predict(data.eval)
         logits, labels = prediction.predictions, prediction.label_ids
     if logits is None:
         return {}
     if trained:
-        with gaps.on_error("calibration"):
-            logits, fitted = _calibrated(trainer, data, logits, labels, gaps.say)
+        with failures.noted("calibration"):
+            logits, fitted = _calibrated(trainer, data, logits, labels)
     data.eval_logits = logits
-    with gaps.on_error(ALL_RESULTS):
+    with failures.noted(ALL_RESULTS):
         names = data.label_names
         results = evaluation_results(logits, labels, data.eval_copies, names)
         results |= {"eval_split": data.eval_split}
     if config.uncertain_below is not None:
-        with gaps.on_error("share of certain predictions"):
-            results |= certainty_figures(logits, labels, config.uncertain_below)
-    with gaps.on_error("results under other priors"):
+        with failures.noted("share of certain predictions"):
+            results |= certainty_results(logits, labels, config.uncertain_below)
+    with failures.noted("results under other priors"):
         results |= _other_priors(trainer.model, logits, labels, data.label_names)
     if data.eval_copies is None:
-        gaps.say("No training split to compare with: the figures without copies are left out.")
+        logger.info("No training split to compare with: the results without copies are left out.")
     else:
         fitted["eval_copies_of"] = list(data.eval_copies_of)
     return results | fitted
@@ -90,14 +98,14 @@ def _note_distributions(trainer, data: RunData) -> None:
     config, shares = trainer.model.config, trainer.targets.shares(data.seen_counts)
     config.learned_distribution = trainer.criterion.presented_distribution(shares).tolist()
     counts = torch.tensor(data.counts_before, dtype=torch.float32)
-    # twice, as on the way to the learned one: without a treatment both are the same numbers
+    # normalised twice, as the learned one is: without a treatment both are the same to the last bit
     config.train_distribution = normalised(normalised(counts)).tolist()
 
 
 def _calibrated(
-    trainer, data: RunData, logits: np.ndarray, labels: np.ndarray, say: Callable[[str], None]
+    trainer: "FerTrainer", data: RunData, logits: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, dict]:
-    """Fits the model's calibration, on held-out images alone: its logits then, and figures."""
+    """Fits the calibration on held-out images alone -> the model's logits from then on, results."""
     config, shift = trainer.model.config, trainer.model.prior_shift("train").numpy()
     if data.development is not None:
         held_out = trainer.predict(data.development)
@@ -106,12 +114,15 @@ def _calibrated(
         return logits / np.float32(config.temperature), fitted
     if data.eval_split == "validation":
         return calibrate(config, logits, labels, shift)
-    say(f"Not calibrated: that takes held-out images, not the {data.eval_split} split.")
+    logger.info(f"Not calibrated: that takes held-out images, not the {data.eval_split} split.")
     return logits, {}
 
 
 def _other_priors(
-    model, logits: np.ndarray, labels: np.ndarray, label_names: Sequence[str]
+    model: modeling.FerEfficientNetForImageClassification,
+    logits: np.ndarray,
+    labels: np.ndarray,
+    label_names: Sequence[str],
 ) -> dict:
     results: dict = {}
     if model.config.assumed_by("learned") is None:
@@ -119,19 +130,19 @@ def _other_priors(
     for prior in ("train", "uniform"):
         shift = (model.prior_shift(prior) - model.prior_shift(model.config.prior)).numpy()
         if prior == "uniform" or shift.any():
-            results |= prior_figures(prior, logits + shift, labels, label_names)
+            results |= prior_results(prior, logits + shift, labels, label_names)
     return results
 
 
 def copied_splits(results: Mapping) -> str:
-    """Of which images copies are left out: "training images", "training and validation images"."""
-    of = results.get("eval_copies_of", ["train"])  # older results do not say it
-    *others, last = ["training" if name == "train" else name for name in of]
+    """The images whose copies are left out: "training images", "training and validation images"."""
+    splits = results.get("eval_copies_of", ["train"])
+    *others, last = ["training" if name == "train" else name for name in splits]
     return f"{', '.join(others)} and {last} images" if others else f"{last} images"
 
 
 def summary(results: Mapping, data: RunData) -> str:
-    """For the terminal: a line for each class, and the main figures; "" where there are none."""
+    """For the terminal: a line per class, and the main results; "" where there are none."""
     if "eval_accuracy" not in results:
         return ""
     return f"{recall_table(results, data)}\n{result_line(results, data.eval_split)}"
@@ -139,8 +150,8 @@ def summary(results: Mapping, data: RunData) -> str:
 
 def recall_table(results: Mapping, data: RunData) -> str:
     """
-    What imbalance does: each class's share of training images and recall, rarest first. A class
-    without evaluated images has none.
+    What imbalance does: each class's share of the training images and its recall, rarest first. A
+    class without evaluated images has no recall.
     """
     label_names = data.label_names
     evaluated = np.bincount(data.eval.labels, minlength=len(label_names))
@@ -156,7 +167,7 @@ def recall_table(results: Mapping, data: RunData) -> str:
 
 
 def result_line(results: Mapping, eval_split: str) -> str:
-    """The main figures in one line."""
+    """The main results in one line."""
     low, high = results["eval_accuracy_ci95"]
     line = (
         f"{eval_split}: accuracy {results['eval_accuracy']:.4f} [{low:.4f}, {high:.4f}], "

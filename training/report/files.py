@@ -12,7 +12,8 @@ import yaml
 from safetensors import SafetensorError
 
 from ..arguments import Arguments
-from ..checkpoints import TrainingError, last_whole_checkpoint, resume_point
+from ..checkpoints import last_whole_checkpoint, resume_point
+from ..errors import TrainingError
 
 PARTIAL = ".partial"
 MODELING = Path(__file__).parents[2] / "modeling"

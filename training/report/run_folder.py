@@ -13,14 +13,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from transformers import Trainer
+from transformers.utils import logging
 
 from ..arguments import Arguments
 from ..data import RunData
-from ..gaps import Gaps
+from ..failures import Failures
 from ..network import save_network
 from .files import added, write_json, written_whole
 from .quoted import evaluated_weights
 from .run_record import chain_totals, write_run_record
+
+logger = logging.get_logger(__name__)
 
 
 @dataclass
@@ -30,7 +33,7 @@ class RunFolder:
 
     Args:
         trainer: FerTrainer of the run. audit_report: of its data.
-        gaps: notes what cannot be written.
+        failures: notes what cannot be written.
         argv: the words after `python train.py`.
     """
 
@@ -38,7 +41,7 @@ class RunFolder:
     trainer: Trainer
     data: RunData
     audit_report: Mapping
-    gaps: Gaps
+    failures: Failures
     argv: Sequence[str]
 
     @property
@@ -64,7 +67,7 @@ class RunFolder:
             with self._piece("all_results.json", folder) as file:
                 write_json(file, results)
             self._write_records(folder)
-        self.gaps.say(f"The weights are saved in {self.path}; next they are measured.")
+        logger.info(f"The weights are saved in {self.path}; next they are measured.")
 
     def describe(self, results: Mapping) -> None:
         """
@@ -92,7 +95,7 @@ class RunFolder:
                 _write_predictions(file, self.data)
         self._draw(results)
         if measured and self.data.train is not None:  # of an evaluation there is no card
-            with self.gaps.on_error("README.md"):
+            with self.failures.noted("README.md"):
                 # here, so that `python -m training.report.card` is not imported before it is run
                 from .card import write_model_card
 
@@ -101,7 +104,7 @@ class RunFolder:
     @contextlib.contextmanager
     def _piece(self, name: str, folder: Path | None = None) -> Iterator[Path]:
         """Where to write a file that joins the report when it is done, or is left out."""
-        with self.gaps.on_error(name), added(folder or self.path) as new:
+        with self.failures.noted(name), added(folder or self.path) as new:
             yield new / name
 
     def _write_records(self, folder: Path) -> None:
@@ -114,12 +117,12 @@ class RunFolder:
                 config=self.trainer.model.config,
                 argv=self.argv,
                 data_fingerprint=self.audit_report["fingerprint"],
-                recipe_changes=self.trainer.recipe_changes,
+                changed_settings=self.trainer.changed_settings,
             )
 
     def _draw(self, results: Mapping) -> None:
         if importlib.util.find_spec("matplotlib") is None:
-            self.gaps.say("Without matplotlib, the figures (*.png, *.svg) are left out.")
+            logger.info("Without matplotlib, the figures (*.png, *.svg) are left out.")
             return
         from .pictures import plot_class_distribution, plot_confusion_matrix, plot_training_curves
 

@@ -41,13 +41,13 @@ def write_run_record(
     config,
     argv: Sequence[str],
     data_fingerprint: str,
-    recipe_changes: Sequence[str] = (),
+    changed_settings: Sequence[str] = (),
 ) -> None:
     """
     Args:
         config: of the model, which knows better than the flags what a saved model is.
         argv: the words after `python train.py`.
-        recipe_changes: what was changed when the run was resumed.
+        changed_settings: what was changed when the run was resumed.
     """
     command = shlex.join(["python", "train.py", *argv])
     arguments = args.to_dict()
@@ -68,8 +68,8 @@ def write_run_record(
         "processes": args.training.world_size,
         "loss_title": args.loss.title,
     }
-    if recipe_changes:
-        record["changed_on_resume"] = list(recipe_changes)
+    if changed_settings:
+        record["changed_on_resume"] = list(changed_settings)
     record |= links | {"arguments": arguments, "versions": versions}
     write_yaml(path, record | {"stages": abridged(stages, versions)})
 

@@ -1,4 +1,4 @@
-"""What to do about a report with gaps, and when a run has failed for all that."""
+"""What to do about a report with failed steps, and when a run has failed for all that."""
 
 import dataclasses
 import shlex
@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ..arguments import Arguments
-from ..checkpoints import TrainingError, last_whole_checkpoint
+from ..checkpoints import last_whole_checkpoint
 from ..data import DataArguments
-from ..gaps import Gaps
+from ..errors import TrainingError
+from ..failures import Failures
 
 LOADING_BACK = "loading back"
 
 
 def say_way_on(
-    args: Arguments, results: Mapping, gaps: Gaps, say: Callable[[str], None] = print
+    args: Arguments, results: Mapping, failures: Failures, say: Callable[[str], None] = print
 ) -> None:
     """
     How to make up for what was left out, if anything was.
@@ -22,7 +23,7 @@ def say_way_on(
     Raises:
         TrainingError: the saved model may be another than the trained one, or nothing was measured.
     """
-    if not gaps.errors:
+    if not failures.errors:
         return
     folder, trained = Path(args.training.output_dir), not args.training.evaluate_only
     if trained:
@@ -32,10 +33,10 @@ def say_way_on(
                 "To make the whole report again, without training again: the same command and "
                 "--resume_from_checkpoint true"
             )
-    if error := gaps.errors.get(LOADING_BACK):
+    if error := failures.errors.get(LOADING_BACK):
         raise TrainingError(f"The model in {folder} is in doubt: {error}")
     if "eval_accuracy" not in results:
-        what, error = next(iter(gaps.errors.items()))
+        what, error = next(iter(failures.errors.items()))
         raise TrainingError(f"Nothing could be measured: {what} failed. {error}")
 
 

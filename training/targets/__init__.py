@@ -1,8 +1,8 @@
 """
 What becomes of a label on its way to the loss: votes, mixup and cutmix, teachers, smoothing.
 
-Each step says side by side what it does to a batch's targets and what that does to the shares of
-the classes that the network will have learned.
+Each step holds, side by side, what it does to the targets of a batch and what that does to the
+shares of the classes, which the network learns to expect.
 """
 
 from .arguments import TargetArguments

@@ -15,27 +15,29 @@ from .votes import Votes
 
 @dataclass
 class TargetArguments:
-    """What becomes of the labels on their way to the loss. Every flag here makes soft labels."""
+    """What becomes of the labels on their way to the loss: each flag makes soft labels."""
 
     _argument_group_name = "targets"
 
-    label_smoothing: float = arg(0.0, "Share of the target that all classes get alike, in [0, 1).")
+    label_smoothing: float = arg(
+        0.0, "Share of the target that is spread over all classes, in [0, 1)."
+    )
     ferplus_weight: float = arg(
         0.0,
-        "Share in the target of what the FER+ votes say of the label, in [0, 1]; the label has the "
-        "rest; with --label_source ferplus, their shares. Needs data with the column "
-        "ferplus_votes.",
+        "Share of the target that comes from the FER+ votes, in [0, 1]; the label has the rest. "
+        "Votes are translated into labels, but taken as they are with --label_source ferplus. The "
+        "data need the column ferplus_votes.",
     )
     teachers: list[str] = arg(
         [],
-        "Saved models, folders or Hub ids, whose mean probabilities for each augmented image go "
-        "into its target (distillation).",
+        "Saved models, folders or Hub ids, whose mean probabilities for each augmented image "
+        "become part of its target (distillation).",
     )
     distillation_weight: float = arg(
         0.5, "Share of the --teachers in the target, in [0, 1]; label and votes have the rest."
     )
     distillation_flip: bool = arg(
-        False, "The --teachers see each image and its mirror image, and say the mean."
+        False, "The --teachers see each image and its mirror image, and their mean counts."
     )
     mixup: float = arg(0.0, "alpha of mixup's Beta distribution; 0 is off.")
     cutmix: float = arg(0.0, "alpha of cutmix's Beta distribution; 0 is off.")
@@ -58,9 +60,10 @@ class TargetArguments:
         """
         Args:
             train: the images that are trained on, after `with_votes` and sampling.
-            num_channels: of the images that teachers must take.
-            bf16: teachers compute in bfloat16.
+            num_channels: that the teachers' images must have.
+            bf16: whether teachers compute in bfloat16.
         """
+        # Votes first, which need class ids; teachers after the mixing, whose images they see.
         steps: list[TargetStep] = []
         if self.ferplus_weight:
             steps.append(Votes(self.ferplus_weight, train))

@@ -12,7 +12,7 @@ class Batch:
     """
     images: float (N, channels, H, W) in [0, 255], augmented.
     targets: int64 (N,) class ids, or float32 (N, C) probabilities.
-    voted: float32 (N, C), what the votes say of the label; None where there are none.
+    voted: float32 (N, C), the labels' probabilities by the votes; None where there are none.
     """
 
     images: torch.Tensor
@@ -21,19 +21,19 @@ class Batch:
 
 
 class TargetStep(Protocol):
-    """What is done to the targets, and, beside it, what that does to the shares of the classes."""
+    """What is done to the targets, and beside it, what that does to the shares of the classes."""
 
     def apply(self, batch: Batch) -> Batch: ...
 
     def shares(self, shares: torch.Tensor) -> torch.Tensor:
-        """(C,) of sum 1: mean targets of many batches before the step -> after it."""
+        """(C,) of sum 1, the mean target of many batches before the step -> after it."""
         ...
 
 
 class Targets:
     """
     Args:
-        steps: in the order in which they are applied. None at all: labels stay class ids.
+        steps: in the order in which they are applied. Without any, labels stay class ids.
     """
 
     def __init__(self, steps: Sequence[TargetStep] = ()):
@@ -44,9 +44,9 @@ class Targets:
             batch = step.apply(batch)
         return batch
 
-    def shares(self, seen_counts: torch.Tensor) -> torch.Tensor:
-        """(C,) counts that labels are drawn with -> (C,) of sum 1: shares in the targets."""
-        shares = seen_counts / seen_counts.sum()
+    def shares(self, counts: torch.Tensor) -> torch.Tensor:
+        """(C,) class counts after sampling -> (C,) of sum 1, the classes' shares in the targets."""
+        shares = counts / counts.sum()
         for step in self.steps:
             shares = step.shares(shares)
         return shares

@@ -10,13 +10,13 @@ from .pipeline import Batch
 
 
 def smooth_labels(labels: torch.Tensor, num_classes: int, epsilon: float) -> torch.Tensor:
-    """(1 - epsilon) y + epsilon / C, (N, C): label smoothing (Szegedy et al., 2016, section 7)."""
+    """(N, C), (1 - epsilon) y + epsilon / C: label smoothing (Szegedy et al., 2016, section 7)."""
     return (1 - epsilon) * one_hot(labels, num_classes) + epsilon / num_classes
 
 
 @dataclass
 class LabelSmoothing:
-    """epsilon: in [0, 1)."""
+    """`smooth_labels`, epsilon in [0, 1)."""
 
     epsilon: float
     num_classes: int

@@ -1,12 +1,11 @@
-"""Knowledge distillation: trained models say what they see in the images of the student."""
+"""Knowledge distillation: the probabilities of trained models for the images of the student."""
 
 import dataclasses
 from collections.abc import Sequence
 
 import torch
-from torch import nn
 
-from ..network import load_saved_model
+from ..network import Network, Processor, load_saved_model
 from ..treatments.functional import one_hot
 from .pipeline import Batch
 
@@ -16,19 +15,19 @@ class Teachers:
     Mixes the mean probabilities of `teachers` into the targets of a batch.
 
     They see each image as the student does, augmented and mixed (Beyer et al., "Knowledge
-    distillation: A good teacher is patient and consistent", CVPR 2022), at their own size. The
-    temperature is 1: their probabilities are calibrated when they are saved.
+    distillation: A good teacher is patient and consistent", CVPR 2022), at their own size. There is
+    no temperature: a saved model is calibrated.
 
     Args:
-        teachers: networks with their image processors; of one class order and number of channels.
+        teachers: networks with their image processors, of one class order and number of channels.
         weight: share of the teachers in the target, in [0, 1].
-        flip: they see each image and its mirror image, and say the mean.
+        flip: they see each image and its mirror image as well, and the mean counts.
         bf16: they compute in bfloat16, as the student does with --bf16.
     """
 
     def __init__(
         self,
-        teachers: Sequence[tuple[nn.Module, object]],
+        teachers: Sequence[tuple[Network, Processor]],
         weight: float,
         device: torch.device,
         *,
@@ -44,19 +43,20 @@ class Teachers:
     @torch.no_grad()
     def apply(self, batch: Batch) -> Batch:
         views = [batch.images, batch.images.flip(-1)] if self.flip else [batch.images]
-        images, said = torch.cat(views), []  # (views x N, channels, H, W)
+        # one pass for all views, so that large batches stay large
+        images, probabilities = torch.cat(views), []  # (views * N, channels, H, W)
         for network, processor in self.teachers:
-            pixel_values = processor.normalize_batch(images)
+            pixel_values = processor.normalize_batch(images)  # at the teacher's own size
             pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
             with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
                 logits = network(pixel_values=pixel_values)["logits"]
-            said.extend(logits.float().softmax(dim=1).chunk(len(views)))
-        mean = torch.stack(said).mean(dim=0)  # (N, C)
+            probabilities.extend(logits.float().softmax(dim=1).chunk(len(views)))  # (N, C) each
+        mean = torch.stack(probabilities).mean(dim=0)  # (N, C)
         targets = one_hot(batch.targets, mean.shape[1])
         return dataclasses.replace(batch, targets=self._mix(targets, mean))
 
     def shares(self, shares: torch.Tensor) -> torch.Tensor:
-        """By the distribution that the teachers assume; unchanged where that is not known."""
+        """The teachers add the class distribution that they assume. Not known: unchanged."""
         configs = [network.config for network, _ in self.teachers]
         assumed = [config.assumed_by(config.prior) for config in configs]
         if None in assumed:
@@ -64,8 +64,8 @@ class Teachers:
         rows = torch.tensor(assumed, dtype=shares.dtype, device=shares.device)  # (teachers, C)
         return self._mix(shares, (rows / rows.sum(dim=1, keepdim=True)).mean(dim=0))
 
-    def _mix(self, targets: torch.Tensor, said: torch.Tensor) -> torch.Tensor:
-        return (1 - self.weight) * targets + self.weight * said
+    def _mix(self, own: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
+        return (1 - self.weight) * own + self.weight * taught
 
 
 def load_teachers(
@@ -79,7 +79,7 @@ def load_teachers(
 ) -> Teachers:
     """
     Args:
-        names: of saved models, folders or Hub ids.
+        names: folders or Hub ids of saved models.
         label_names, num_channels: of the network that is taught.
         options: of `Teachers`.
 

@@ -14,9 +14,9 @@ def translate_votes(labels: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
     """
     P(label | votes), float32 (N, C); an image without votes has its label.
 
-    FER+'s voters (Barsoum et al., ICMI 2016) say "neutral" twice as often as FER-2013's labels do,
-    so their shares are translated: P is a logistic regression from the ten shares of votes to the
-    labels, fitted on these very rows.
+    FER+'s voters (Barsoum et al., ICMI 2016) choose "neutral" twice as often as FER-2013's labels
+    do, so their shares are translated: P is a logistic regression from the ten shares of votes to
+    the labels, fitted on these very rows.
 
     Args:
         labels: int64 (N,), all C classes among them.
@@ -25,11 +25,12 @@ def translate_votes(labels: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
     classes = int(labels.max()) + 1
     number = votes.sum(dim=1, keepdim=True)
     has_votes = number[:, 0] > 0
-    shares = (votes[has_votes] / number[has_votes]).double().numpy()
+    shares = (votes[has_votes] / number[has_votes]).double().numpy()  # (rows with votes, 10)
     from sklearn.linear_model import LogisticRegression
 
     translation = LogisticRegression(max_iter=1000).fit(shares, labels[has_votes].numpy())
     given = torch.zeros(len(shares), classes)
+    # a class whose images all lack votes has no column
     given[:, translation.classes_] = torch.from_numpy(translation.predict_proba(shares)).float()
     voted = F.one_hot(labels, classes).float()
     voted[has_votes] = given
@@ -40,10 +41,11 @@ def with_votes(
     train: FaceDataset, weight: float, source: str, label_source: str = "dataset"
 ) -> FaceDataset:
     """
-    `train` with what its votes say of its labels, for `--ferplus_weight`; 0 leaves it as it is.
+    `train` with the probabilities of labels by their votes, for `--ferplus_weight`; 0 leaves it as
+    it is.
 
     Args:
-        source: as which messages name the data.
+        source: name of the data in messages.
         label_source: `"dataset"`: the votes are translated (`translate_votes`); `"ferplus"`: the
             labels are theirs, and so are the shares (`vote_shares`).
 
@@ -77,8 +79,8 @@ class Votes:
 
     def __init__(self, weight: float, train: FaceDataset):
         self.weight = weight
-        # (C, C), row c: what the votes of the images of class c say on average
-        self.said_of = torch.stack(
+        # (C, C), row c: the mean by votes over the images of class c
+        self.mean_voted = torch.stack(
             [train.voted[train.labels == c].mean(dim=0) for c in range(train.voted.shape[1])]
         )
 
@@ -88,4 +90,4 @@ class Votes:
         return dataclasses.replace(batch, targets=mixed)
 
     def shares(self, shares: torch.Tensor) -> torch.Tensor:
-        return (1 - self.weight) * shares + self.weight * (shares @ self.said_of.to(shares))
+        return (1 - self.weight) * shares + self.weight * (shares @ self.mean_voted.to(shares))

@@ -1,7 +1,7 @@
 """
-What is done against imbalance: which images are drawn, and which loss is applied to them.
+What is done against imbalance: which images are sampled, and which loss is applied to them.
 
-A loss is one file of this room; a new file is a new `--loss` (docs/treatments.md).
+Each loss is a file of this room, and a new file is a new `--loss` (docs/treatments.md).
 """
 
 from ..flags import arg, check_range

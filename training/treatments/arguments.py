@@ -1,4 +1,4 @@
-"""The flags that say which treatment is used: a sampling and a loss, independently."""
+"""The flags that choose a treatment: a sampling and a loss, independently."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,16 +15,16 @@ class TreatmentArguments:
     _argument_group_name = "treatment of imbalance"
 
     sampling: Literal[tuple(SAMPLINGS)] = arg(
-        "none", "; ".join(f"{name}: {one.help}" for name, one in SAMPLINGS.items()) + "."
+        "none", "; ".join(f"{name}: {sampling.help}" for name, sampling in SAMPLINGS.items()) + "."
     )
     undersample: str | None = arg(
         None,
-        "Images kept of each class: a number, 'min', or 'at_most:N', which leaves smaller classes "
-        "whole; implies --sampling undersample.",
+        "Images kept of each class: a number, 'min' for the size of the smallest, or 'at_most:N'. "
+        "Implies --sampling undersample.",
     )
     loss: str = arg(
         "cross_entropy",
-        "The loss; its weights and priors come from the class counts after sampling.",
+        "The loss. Its weights and priors come from the class counts after sampling.",
     )
 
     def __post_init__(self):

@@ -19,7 +19,7 @@ class ClassBalanced(WeightedCrossEntropy):
 
     benchmark_rows: ClassVar[dict[str, BenchmarkRow]] = {
         "": BenchmarkRow(
-            tries=(("--class_balanced_beta", "0.999"), ("--class_balanced_beta", "0.99"))
+            tries=(("--class_balanced_beta", "0.999"), ("--class_balanced_beta", "0.9999"))
         )
     }
 
@@ -30,6 +30,7 @@ class ClassBalanced(WeightedCrossEntropy):
 
     def bind(self, counts: torch.Tensor) -> Loss:
         super().bind(counts)
+        # (C,), in place of the inverse ones
         self.weights = class_weights(self.counts, "effective", self.class_balanced_beta)
         return self
 

@@ -10,12 +10,12 @@ from ..flags import arg, check_range
 from .functional import at_least_float32, class_weights, normalised, reduced, require_ids
 from .loss import BenchmarkRow, Loss
 
-GAMMAS = (("--focal_gamma", "1"), ("--focal_gamma", "0.5"))
+GAMMAS = (("--focal_gamma", "1"), ("--focal_gamma", "2"))
 
 
 @dataclass
 class Focal(Loss):
-    """`focal_loss`; with alpha, weighted by class as well."""
+    """`focal_loss`; with alpha, classes are weighted as well."""
 
     title: ClassVar[str] = "focal loss"
     takes_soft_labels: ClassVar[bool] = False
@@ -38,6 +38,7 @@ class Focal(Loss):
 
     def _numbers(self) -> list[float]:
         try:
+            # an empty list is no list of numbers either
             return [float(value) for value in self.focal_alpha or [""]]
         except ValueError:
             raise ValueError(
@@ -49,9 +50,9 @@ class Focal(Loss):
         super().bind(counts)
         self.alpha = None
         if self.focal_alpha == ["inverse"]:
-            self.alpha = class_weights(self.counts)
+            self.alpha = class_weights(self.counts)  # (C,)
         elif self.focal_alpha != ["none"]:
-            self.alpha = torch.tensor(self._numbers())
+            self.alpha = torch.tensor(self._numbers())  # (C,)
             if len(self.alpha) != len(self.counts):
                 raise ValueError(
                     f"--focal_alpha needs {len(self.counts)} numbers, one per class, but "
@@ -82,7 +83,7 @@ def focal_loss(
     alpha is cross-entropy.
 
     Args:
-        logits: (N, C). labels: (N,) ids; soft labels have no p_t. gamma: at least 0.
+        logits: (N, C). labels: (N,) ids, since soft labels have no p_t. gamma: at least 0.
         alpha: None or (C,) weights, at least 0. reduction: `"mean"` or `"none"`.
 
     Raises:
@@ -94,12 +95,12 @@ def focal_loss(
     tensor(1.9459)
     """
     require_ids(labels, "focal_loss")
-    log_p = F.log_softmax(at_least_float32(logits), dim=1)
+    log_p = F.log_softmax(at_least_float32(logits), dim=1)  # (N, C)
     log_pt = log_p.gather(1, labels[:, None]).squeeze(1)  # (N,)
     # 1 - p_t by expm1 keeps its digits when p_t is near 1; the floor keeps the gradient of a
     # fractional power finite
     one_minus_pt = (-torch.expm1(log_pt)).clamp_min(torch.finfo(log_pt.dtype).tiny)
-    losses = -(one_minus_pt**gamma) * log_pt
+    losses = -(one_minus_pt**gamma) * log_pt  # (N,)
     if alpha is not None:
         losses = alpha.to(losses.device, losses.dtype)[labels] * losses
     return reduced(losses, reduction)

@@ -1,8 +1,8 @@
 """
-What the losses share: weights of classes, targets as probabilities, reduction.
+What the losses share: class weights, targets as probabilities, reduction.
 
 Shapes in this room: `logits` (N, C) float; `labels` (N,) class ids in [0, C), or, where a docstring
-says so, (N, C) class probabilities whose rows sum to 1 (label smoothing, mixup, cutmix, votes);
+has it, (N, C) class probabilities whose rows sum to 1 (label smoothing, mixup, cutmix, votes);
 `counts` (C,) training images per class.
 
 Every loss is a mean over samples, never over weights: the gradient of a batch of 32 is that of 4
@@ -23,7 +23,7 @@ def class_weights(
     - `"inverse"`: w_c proportional to 1 / n_c (equation 2 of Elizabeth & Sadeddin).
     - `"effective"`: w_c proportional to (1 - beta) / (1 - beta^{n_c}), the inverse of the effective
       number of samples (Cui et al., "Class-Balanced Loss Based on Effective Number of Samples",
-      CVPR 2019, equation 2). beta = 0 weighs all classes alike, beta -> 1 approaches `"inverse"`.
+      CVPR 2019, equation 2). beta = 0 weights all classes alike, beta -> 1 approaches `"inverse"`.
 
     Args:
         counts: (C,) images per class, each at least 1.
@@ -41,6 +41,7 @@ def class_weights(
     >>> class_weights(torch.tensor([1, 3]))
     tensor([1.5000, 0.5000])
     """
+    # in float64, since 1 - beta loses its digits in float32
     counts = torch.as_tensor(counts).double()
     if (counts < 1).any():
         empty = torch.nonzero(counts < 1).flatten().tolist()
@@ -61,15 +62,17 @@ def class_weights(
 def one_hot(labels: torch.Tensor, num_classes: int) -> torch.Tensor:
     """(N,) ids or (N, C) probabilities -> (N, C) probabilities, float32 (float64 stays)."""
     if labels.ndim == 1:
-        labels = F.one_hot(labels, num_classes)
+        labels = F.one_hot(labels, num_classes)  # (N, C)
     return at_least_float32(labels)
 
 
 def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
+    # float64 stays, for gradcheck; the half types of autocast do not
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def cross_entropy_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Softmax cross-entropy of each sample, (N,)."""
     logits = at_least_float32(logits)
     return F.cross_entropy(
         logits, labels if labels.ndim == 1 else labels.to(logits.dtype), reduction="none"

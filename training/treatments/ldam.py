@@ -17,23 +17,28 @@ class LDAM(Loss):
     `ldam_loss` on a cosine classifier.
 
     From `deferred_reweighting_epoch` on, samples are weighted by the inverse effective number of
-    their class ("DRW": Cao et al., algorithm 1).
+    their class, once the network has its features ("DRW": Cao et al., algorithm 1).
     """
 
     title: ClassVar[str] = "LDAM"
     takes_soft_labels: ClassVar[bool] = False
 
     benchmark_rows: ClassVar[dict[str, BenchmarkRow]] = {
-        "": BenchmarkRow(tries=(("--ldam_max_margin", "0.3"), ("--ldam_max_margin", "0.1"))),
+        "": BenchmarkRow(tries=(("--ldam_max_margin", "0.5"), ("--ldam_max_margin", "0.2"))),
         "_drw": BenchmarkRow(
             "LDAM, deferred re-weighting",
-            tries=(("--deferred_reweighting_epoch", "4"), ("--deferred_reweighting_epoch", "3")),
+            tries=(
+                ("--ldam_max_margin", "0.5", "--deferred_reweighting_epoch", "4"),
+                ("--ldam_max_margin", "0.2", "--deferred_reweighting_epoch", "4"),
+            ),
         ),
     }
 
     ldam_max_margin: float = arg(0.5, "Margin of the rarest class, in units of the cosine.")
     ldam_scale: float = arg(30.0, "Scale of the cosine logits.")
-    deferred_reweighting_epoch: int | None = arg(None, "Weigh classes from this epoch on (DRW).")
+    deferred_reweighting_epoch: int | None = arg(
+        None, "Weight classes from this epoch on (DRW), counted from 0."
+    )
     class_balanced_beta: float = arg(0.9999, "beta of the effective number of samples, in [0, 1).")
 
     def __post_init__(self):
@@ -53,11 +58,12 @@ class LDAM(Loss):
         self.reweight = first is not None and epoch >= first
 
     def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        # the cosine classifier multiplies by the same scale
+        # (N, C); the cosine classifier has multiplied by the same scale
         cosines = at_least_float32(logits) / self.ldam_scale
         losses = ldam_loss(
             cosines, labels, self.counts, self.ldam_max_margin, self.ldam_scale, reduction="none"
         )
+        # (N,) losses; the mean stays one over samples
         return (self.weights.to(losses)[labels] * losses if self.reweight else losses).mean()
 
     def cosine_scale(self) -> float:
@@ -101,5 +107,5 @@ def ldam_loss(
     logits = at_least_float32(logits)
     counts = counts.to(logits.device, logits.dtype)
     margins = max_margin * (counts.min() / counts) ** 0.25  # (C,)
-    shifted = logits - margins * F.one_hot(labels, logits.shape[1])
+    shifted = logits - margins * F.one_hot(labels, logits.shape[1])  # (N, C): the own class alone
     return reduced(F.cross_entropy(scale * shifted, labels, reduction="none"), reduction)

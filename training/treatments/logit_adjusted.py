@@ -31,6 +31,7 @@ class LogitAdjusted(Loss):
         return logit_adjusted_loss(logits, labels, self.counts, self.logit_adjustment_tau)
 
     def presented_distribution(self, shares: torch.Tensor) -> torch.Tensor:
+        # the loss adds tau log pi to the logits in training, so that the network leaves it out
         return normalised(shares / normalised(self.counts).to(shares) ** self.logit_adjustment_tau)
 
 

@@ -1,4 +1,4 @@
-"""The base class of what `--loss` chooses from; docs/treatments.md shows how to write another."""
+"""The base class of the losses; docs/treatments.md shows how to write another."""
 
 import abc
 import dataclasses
@@ -15,10 +15,10 @@ class BenchmarkRow:
     """
     A row of benchmarks/imbalance.py.
 
-    title: what its tables call it; "": the loss's title.
-    flags: of train.py, beside `--loss`.
-    tries: flags of each trial on the development split; those of the best are added. The same
-        number in every row.
+    title: its name in tables; "": the loss's title.
+    flags: flags of train.py, beside `--loss`.
+    tries: the flags of each trial on the development split, of which the best are added. Every row
+        has the same number of trials.
     """
 
     title: str = ""
@@ -29,18 +29,18 @@ class BenchmarkRow:
 @dataclass
 class Loss(abc.ABC):
     """
-    A loss with its flags: one file of this room holds one subclass, a dataclass.
+    A loss with its flags. Each loss is a file of this room with one subclass, a dataclass.
 
-    Its fields are its flags of train.py, made by `arg(default, help)`; a field that another loss
-    also has is the same flag. `__post_init__` raises ValueError for values without meaning. An
-    instance is called with a batch, after `bind`.
+    The fields are flags of train.py, made by `arg(default, help)`; a field that another loss has as
+    well is the same flag. `__post_init__` raises ValueError for values without meaning. An instance
+    is called with a batch, after `bind`.
 
     Attributes:
-        name: what `--loss` calls it: the name of its file. Set by the register.
-        title: what tables and the card call it.
+        name: its name for `--loss`, that of its file. Set by the register.
+        title: its name in tables and on the card.
         takes_soft_labels: whether labels may be probabilities. False: flags that make soft labels
             are refused.
-        benchmark_rows: its rows in benchmarks/imbalance.py, by what is added to the loss's name.
+        benchmark_rows: its rows in benchmarks/imbalance.py, by what is added to its name there.
         counts: float32 (C,), images per class after sampling, set by `bind`.
     """
 
@@ -51,8 +51,8 @@ class Loss(abc.ABC):
 
     def bind(self, counts: torch.Tensor) -> "Loss":
         """
-        Takes the class counts that batches are drawn with, (C,), and returns itself. They are those
-        after sampling, so that a balanced sample is not balanced a second time.
+        Takes the class counts (C,) after sampling, so that a balanced sample is not balanced a
+        second time, and returns itself.
         """
         self.counts = torch.as_tensor(counts, dtype=torch.float32)
         return self

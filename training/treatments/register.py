@@ -1,4 +1,4 @@
-"""The losses that `--loss` chooses from: one for each file of this room, and files from outside."""
+"""Finds the losses: the files of this room, and files from outside."""
 
 import contextlib
 import dataclasses
@@ -13,6 +13,7 @@ import typing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from .loss import Loss
 
@@ -22,12 +23,12 @@ BASELINE = "cross_entropy"
 @functools.cache
 def losses() -> dict[str, type[Loss]]:
     """
-    Every loss by name, the baseline first: a file of this room that holds a subclass of Loss.
+    Every loss of this room by name, the baseline first.
 
     Raises:
         ValueError: a file cannot be imported, or its class is not made as it should be.
     """
-    found = {}
+    by_name = {}
     for info in pkgutil.iter_modules(importlib.import_module(__package__).__path__):
         with _named_in_errors(f"training/treatments/{info.name}.py"):
             classes = _losses_in(importlib.import_module(f"{__package__}.{info.name}"))
@@ -35,18 +36,18 @@ def losses() -> dict[str, type[Loss]]:
                 raise ValueError(f"expected one loss, but found {', '.join(classes)}")
             for loss in classes.values():
                 loss.name = info.name
-                found[info.name] = _checked(loss)
-    return {BASELINE: found.pop(BASELINE), **found}
+                by_name[info.name] = _checked(loss)
+    return {BASELINE: by_name.pop(BASELINE), **by_name}
 
 
 def find_loss(name: str) -> type[Loss]:
     """
     Args:
-        name: of a loss in this room, or `path/to/file.py:ClassName`. Such a file may import from
-            `training` or, like a file of this room, from its siblings.
+        name: of a loss in this room, or `path/to/file.py:ClassName`. Such a file imports from
+            `training.treatments`, or from siblings as if it lay in this room.
 
     Raises:
-        ValueError: there is none; the message says what there is.
+        ValueError: there is none; the message names those that there are.
     """
     if ".py:" in name:
         return _outside(name)
@@ -82,35 +83,35 @@ def flag_fields(outside: Sequence[type[Loss]] = ()) -> list[tuple[str, type, dat
 
 
 def _flag(name: str, owners: list[type[Loss]]) -> tuple[str, type, dataclasses.Field]:
-    found = [next(f for f in dataclasses.fields(loss) if f.name == name) for loss in owners]
+    fields = [next(f for f in dataclasses.fields(loss) if f.name == name) for loss in owners]
     types = [typing.get_type_hints(loss)[name] for loss in owners]
-    first, default = found[0], _default(found[0])
-    for loss, field, of_type in zip(owners, found, types):
+    first, default = fields[0], _default(fields[0])
+    for loss, field, of_type in zip(owners, fields, types):
         if of_type != types[0] or _default(field) != default:
             raise ValueError(
                 f"The flag --{name} of the loss {loss.name} ({of_type}, default "
-                f"{_default(field)!r}) is another one than that of {owners[0].name} ({types[0]}, "
-                f"default {default!r}). Rename it, or make both the same."
+                f"{_default(field)!r}) differs from that of {owners[0].name} ({types[0]}, default "
+                f"{default!r}). Rename it, or make both the same."
             )
-    words = first.metadata["help"].replace("%", "%%")  # argparse formats it
+    text = first.metadata["help"].replace("%", "%%")  # argparse formats it
     field = dataclasses.field(
         default=first.default,
         default_factory=first.default_factory,
         metadata={
             **first.metadata,
-            "help": f"{words} (--loss {', '.join(loss.name for loss in owners)})",
+            "help": f"{text} (--loss {', '.join(loss.name for loss in owners)})",
         },
     )
     return name, types[0], field
 
 
-def _default(field: dataclasses.Field):
+def _default(field: dataclasses.Field) -> Any:
     made = field.default_factory
     return field.default if made is dataclasses.MISSING else made()
 
 
 def _losses_in(module: ModuleType) -> dict[str, type[Loss]]:
-    """By class name."""
+    """The losses that a module defines, by class name; not those that it imports."""
     return {
         name: value
         for name, value in vars(module).items()
@@ -122,7 +123,7 @@ def _losses_in(module: ModuleType) -> dict[str, type[Loss]]:
 
 
 def _checked(loss: type[Loss]) -> type[Loss]:
-    """Raises ValueError unless it is made as docs/treatments.md says."""
+    """Raises ValueError unless the class is made as docs/treatments.md says."""
     without_help = [f.name for f in dataclasses.fields(loss) if "help" not in f.metadata]
     expected = {
         "@dataclass above the class": dataclasses.is_dataclass(loss)
@@ -131,15 +132,15 @@ def _checked(loss: type[Loss]) -> type[Loss]:
         "the method __call__(logits, labels)": not inspect.isabstract(loss),
         "arg(default, help) for each flag": not without_help,
     }
-    for what, found in expected.items():
-        if not found:
+    for what, is_there in expected.items():
+        if not is_there:
             raise ValueError(f"{loss.__name__}: expected {what}; see docs/treatments.md")
     return loss
 
 
 @contextlib.contextmanager
 def _named_in_errors(file: str) -> Iterator[None]:
-    """Whatever goes wrong with a loss's file becomes a ValueError that names the file."""
+    """Turns whatever goes wrong with a loss's file into a ValueError that names the file."""
     try:
         yield
     except Exception as error:  # of code that somebody writes, of any kind
@@ -160,11 +161,11 @@ def _outside(name: str) -> type[Loss]:
     sys.modules[module_name] = module
     with _named_in_errors(file):
         spec.loader.exec_module(module)
-        found = _losses_in(module)
-        if class_name not in found:
+        classes = _losses_in(module)
+        if class_name not in classes:
             raise ValueError(
                 f"it has no class {class_name} that is a training.treatments.Loss; "
-                f"found {', '.join(found) or 'none'}"
+                f"found {', '.join(classes) or 'none'}"
             )
-        found[class_name].name = name
-        return _checked(found[class_name])
+        classes[class_name].name = name
+        return _checked(classes[class_name])

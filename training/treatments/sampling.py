@@ -1,4 +1,4 @@
-"""Which rows to train on, by labels alone: stratified under- and oversampling, weights."""
+"""Which rows to train on, by their labels: under- and oversampling, weighted sampling."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ def undersample(
     labels: np.ndarray, per_class: int | str, *, seed: int, num_classes: int | None = None
 ) -> np.ndarray:
     """
-    The same number of rows from each class, without replacement; no image is touched.
+    Samples the same number of rows from each class, without replacement.
 
     Args:
         labels: (N,) class ids.
@@ -28,7 +28,7 @@ def undersample(
         num_classes: defaults to the largest id + 1.
 
     Returns:
-        Chosen row indices, int64, ascending.
+        The rows, int64, ascending.
 
     Raises:
         ValueError: a class has no rows or fewer than asked for (the message names each such class
@@ -59,9 +59,9 @@ def undersample(
 
 def oversample(labels: np.ndarray, *, seed: int, num_classes: int | None = None) -> np.ndarray:
     """
-    Every row at least once, rows of smaller classes repeated to the size of the largest class.
+    Repeats the rows of smaller classes up to the size of the largest: each row floor(n_max / n_c)
+    times, and a random remainder of them once more.
 
-    Each row of a class is repeated floor(n_max / n_c) times, a random remainder of them once more.
     Returns row indices with repeats, int64, ascending. Raises ValueError on a class without rows.
     """
     labels = np.asarray(labels)
@@ -75,21 +75,23 @@ def oversample(labels: np.ndarray, *, seed: int, num_classes: int | None = None)
     for c, n in enumerate(counts):
         rows = np.flatnonzero(labels == c)
         whole, rest = divmod(int(counts.max()), int(n))
+        # without replacement: the numbers of repeats within a class differ by one at most
         chosen += [np.repeat(rows, whole), rng.choice(rows, rest, replace=False)]
     return np.sort(np.concatenate(chosen))
 
 
 class EpochSampler(Sampler[int]):
     """
-    An epoch's order, drawn from (seed, epoch) alone: equal on every process and after a resume.
+    The order of an epoch's rows, which depends on seed and epoch alone: it is the same in every
+    process and after a resume.
 
     Args:
         labels: (N,) class ids of the training rows.
-        weighted: False gives a permutation; True draws N rows with replacement, each class equally
-            likely (probability of a row proportional to the inverse frequency of its class).
-        batch_size: leaves one row out of an epoch whose last batch would be that row alone, of
-            which batch normalisation has no statistics. None: no batches.
-        seed: of the run. Call `set_epoch` at each epoch's start, as Accelerate does.
+        weighted: False gives a permutation. True samples N rows with replacement, with
+            probabilities inverse to the frequency of their class: each class is equally likely.
+        batch_size: if the last batch of an epoch would hold a single row, which gives batch
+            normalisation no variance, that row is left out. None: no batches.
+        seed: of the run. `set_epoch` is called at each epoch's start, as Accelerate does.
     """
 
     def __init__(
@@ -98,7 +100,7 @@ class EpochSampler(Sampler[int]):
         labels = np.asarray(labels)
         self.weights = None
         if weighted:
-            self.weights = torch.from_numpy(1.0 / class_counts(labels, 0)[labels])
+            self.weights = torch.from_numpy(1.0 / class_counts(labels, 0)[labels])  # (N,)
         self.rows, self.seed, self.epoch = len(labels), seed, 0
         alone = batch_size is not None and batch_size > 1 and self.rows % batch_size == 1
         self.length = self.rows - 1 if alone else self.rows
@@ -110,6 +112,7 @@ class EpochSampler(Sampler[int]):
         return self.length
 
     def __iter__(self) -> Iterator[int]:
+        # no two pairs of seed and epoch share an order
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         if self.weights is None:
             order = torch.randperm(self.rows, generator=generator)[: self.length]
@@ -123,13 +126,12 @@ class EpochSampler(Sampler[int]):
 @dataclass(frozen=True)
 class Sampling:
     """
-    One of `SAMPLINGS`.
+    A value of `--sampling`.
 
-    help: what it draws.
-    title: what the card calls it.
+    help: what it samples. title: its name on the card.
     row, benchmark: the name of its row in benchmarks/imbalance.py, and the row.
     choose: `(training images, --undersample, seed)` -> the rows to train on; None: all of them.
-    weighted: whether rows are drawn with replacement, each class equally likely.
+    weighted: whether rows are sampled with replacement, each class equally likely.
     """
 
     help: str
@@ -187,10 +189,11 @@ SAMPLINGS = {
 
 def apply_sampling(data: RunData, name: str, per_class: str | None, *, seed: int) -> RunData:
     """
-    `data` with the images that are trained on and their counts; without training images, as it is.
+    Leaves in `data` the images that are trained on, and notes their counts. Without training images
+    it stays as it is.
 
     Args:
-        name: of `SAMPLINGS`. per_class: of --undersample.
+        name: a key of `SAMPLINGS`. per_class: the value of --undersample.
 
     Raises:
         DataError: `--undersample N` asks for more than the smallest class has.
@@ -203,6 +206,7 @@ def apply_sampling(data: RunData, name: str, per_class: str | None, *, seed: int
     if rows is not None:
         train = train.select(rows)
     after = class_counts(train.labels.numpy(), len(names))
+    # (C,), what an epoch shows of each class on average
     drawn = np.full(len(names), len(train) / len(names)) if sampling.weighted else after
     record = {
         "sampling": name,
@@ -210,6 +214,7 @@ def apply_sampling(data: RunData, name: str, per_class: str | None, *, seed: int
         "train_counts_before_sampling": dict(zip(names, before.tolist())),
         "train_counts_after_sampling": dict(zip(names, after.tolist())),
     }
+    # which images an undersampling took; the repeats of an oversampling would only fill the file
     if rows is not None and len(np.unique(rows)) == len(rows):
         record["chosen_rows"] = rows.tolist()
     return dataclasses.replace(

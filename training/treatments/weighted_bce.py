@@ -15,15 +15,15 @@ class WeightedBCE(Loss):
     """
     `weighted_bce_loss` with weights of 1 / n_c.
 
-    The weights scale what is said for a class and against it alike, so that they do not change
-    which class distribution is learned: `presented_distribution` is the targets' own.
+    A weight scales the evidence for its class and against it alike, and so does not change which
+    class distribution is learned: `presented_distribution` is the targets' own.
     """
 
     title: ClassVar[str] = "weighted binary cross-entropy (paper)"
 
     def bind(self, counts: torch.Tensor) -> Loss:
         super().bind(counts)
-        self.weights = class_weights(self.counts)
+        self.weights = class_weights(self.counts)  # (C,)
         return self
 
     def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ class WeightedCrossEntropy(Loss):
 
     def bind(self, counts: torch.Tensor) -> Loss:
         super().bind(counts)
-        self.weights = class_weights(self.counts)
+        self.weights = class_weights(self.counts)  # (C,)
         return self
 
     def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -36,8 +36,8 @@ def weighted_cross_entropy_loss(
 
         l(x, y) = -sum_c w_c y_c log p_c,   p = softmax(x)
 
-    PyTorch's `cross_entropy(weight=...)` divides the sum of a batch by its weights; this divides by
-    its samples.
+    PyTorch's `cross_entropy(weight=...)` divides a batch's sum by the sum of its weights; this
+    divides it by the number of its samples.
 
     Args:
         logits: (N, C). labels: (N,) ids or (N, C) probabilities.
@@ -49,6 +49,6 @@ def weighted_cross_entropy_loss(
     tensor(1.9459)
     """
     log_p = F.log_softmax(at_least_float32(logits), dim=1)  # (N, C)
-    targets = one_hot(labels, logits.shape[1]).to(log_p.dtype)
-    losses = -(weights.to(log_p.device, log_p.dtype) * targets * log_p).sum(dim=1)
+    targets = one_hot(labels, logits.shape[1]).to(log_p.dtype)  # (N, C)
+    losses = -(weights.to(log_p.device, log_p.dtype) * targets * log_p).sum(dim=1)  # (N,)
     return reduced(losses, reduction)

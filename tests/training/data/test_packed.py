@@ -131,7 +131,8 @@ import sys
 for name in ("datasets", "evaluate", "matplotlib"):
     sys.modules[name] = None  # importing it raises ImportError
 import train
-train.load_back = lambda *args: ""  # another process, in which nothing is blocked
+import training.run
+training.run.load_back = lambda *args: ""  # another process, in which nothing is blocked
 train.main(sys.argv[1:])
 """
 

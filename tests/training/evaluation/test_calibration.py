@@ -10,10 +10,10 @@ from scipy.special import log_softmax, softmax
 from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification
 from training.evaluation.calibration import (
     calibrate,
-    certainty_figures,
+    certainty_results,
     certainty_threshold,
     fit_temperature,
-    prior_figures,
+    prior_results,
 )
 from training.evaluation.metrics import expected_calibration_error
 from training.targets import LabelSmoothing, smooth_labels
@@ -52,7 +52,7 @@ def test_the_certain_ones_are_right_often_enough_and_no_more_could_be():
     threshold = certainty_threshold(probabilities, labels)
     certain = probabilities.max(axis=1) >= threshold
     assert 0.8 <= right[certain].mean() < 0.805
-    figures = certainty_figures(logits, labels, threshold)
+    figures = certainty_results(logits, labels, threshold)
     assert figures["eval_certain_share"] == pytest.approx(certain.mean())
     assert figures["eval_certain_accuracy"] == pytest.approx(right[certain].mean())
 
@@ -102,8 +102,8 @@ def rare_and_common():
 
 def test_a_uniform_prior_raises_the_rare_classs_recall():
     logits, labels, shares = rare_and_common()
-    trained = prior_figures("train", logits, labels, ["common", "rare"])
-    uniform = prior_figures("uniform", logits - np.log(shares), labels, ["common", "rare"])
+    trained = prior_results("train", logits, labels, ["common", "rare"])
+    uniform = prior_results("uniform", logits - np.log(shares), labels, ["common", "rare"])
     trained, uniform = (
         {key.split("_prior_")[1]: value for key, value in figures.items()}
         for figures in (trained, uniform)
@@ -117,7 +117,7 @@ def test_a_uniform_prior_raises_the_rare_classs_recall():
 def test_class_by_class_a_treated_network_is_wrong_of_the_rare_class_until_told_the_truth():
     logits, labels, shares = rare_and_common()
     (before, after) = (
-        prior_figures("train", one, labels, ["common", "rare"])
+        prior_results("train", one, labels, ["common", "rare"])
         for one in (logits - np.log(shares), logits)
     )
     name = "eval_train_prior_"

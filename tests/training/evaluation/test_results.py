@@ -8,7 +8,7 @@ import torch
 
 from training.evaluation import (
     evaluation_results,
-    prior_figures,
+    prior_results,
     recall_table,
     result_line,
     summary,
@@ -51,7 +51,7 @@ def test_their_recall_is_in_no_mean_and_no_line(results):
 @pytest.mark.parametrize("prior", ["train", "uniform"])
 def test_figures_under_a_prior_have_every_class(prior):
     """What the card reads of the rarest class must be there, whatever the split lacks."""
-    figures = prior_figures(prior, LOGITS, LABELS, NAMES)
+    figures = prior_results(prior, LOGITS, LABELS, NAMES)
     assert {f"eval_{prior}_prior_recall_{name}" for name in NAMES} <= {*figures}
 
 

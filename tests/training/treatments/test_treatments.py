@@ -218,7 +218,7 @@ def test_help_and_recipes_with_a_loss_from_outside(tmp_path, capsys):
     moved.mkdir()
     shutil.copyfile(tmp_path / "mine.py", moved / "mine.py")
     here, there = (
-        parse_arguments("", ["--loss", f"{folder / 'mine.py'}:Mine"]).recipe("")
+        parse_arguments("", ["--loss", f"{folder / 'mine.py'}:Mine"]).decisive("")
         for folder in (tmp_path, moved)
     )
     assert here == there and here["mine_power"] == 2.0

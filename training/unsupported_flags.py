@@ -1,16 +1,11 @@
 """Flags of TrainingArguments that fail late, or do something else here than they say."""
 
 import os
-from collections.abc import Sequence
+from typing import Any
 
 from transformers import TrainingArguments
 
-from .wording import unknown_name
-
-# Metrics of evaluations during the training, beside each class's recall.
-METRICS = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "ece")
-RECALL = "recall_"
-OF_OPTIM = (
+TRANSFORMERS_OPTIMIZER = (  # flags that an optimizer of timm leaves without effect
     *("optim", "optim_args", "optim_target_modules"),
     *("adam_beta1", "adam_beta2", "adam_epsilon"),
 )
@@ -28,9 +23,7 @@ _SHARDS = (
     "need all of it. Several processes train by torchrun or accelerate launch alone."
 )
 _OF_LANGUAGE = "is for language models; leave it out."
-# Flags of TrainingArguments that would fail, some only after the training, or do something else
-# here than they say: "--flag" and what follows is the message.
-REFUSED = {
+UNSUPPORTED = {  # the message is "--" and the flag's name, and what follows here
     "label_smoothing_factor": "is the Trainer's own; use --label_smoothing here.",
     **dict.fromkeys(
         ("push_to_hub", "hub_token"),
@@ -47,8 +40,8 @@ REFUSED = {
     "dataloader_in_order": "false would mix up the evaluation images; leave it out.",
     "batch_eval_metrics": _BY_BATCH,
     "eval_do_concat_batches": f"false {_BY_BATCH}",
-    "train_sampling_strategy": "would order the evaluation images too; --sampling says how "
-    "training images are drawn.",
+    "train_sampling_strategy": "would order the evaluation images too; --sampling chooses the "
+    "training images.",
     "eval_use_gather_object": "is for outputs that are no tensors and fails with several "
     "processes; leave it out.",
     "accelerator_config": "would deal out batches among processes in another way than sampling and "
@@ -62,14 +55,14 @@ REFUSED = {
 }
 
 
-def refuse_flags(args: TrainingArguments) -> None:
+def check_flags(args: TrainingArguments) -> None:
     """
-    Before `TrainingArguments.__post_init__`, which changes some of them.
+    To be called before `TrainingArguments.__post_init__`, which changes some of the flags.
 
     Raises:
-        ValueError: a flag of `REFUSED`, or a value or a combination that would fail or be ignored.
+        ValueError: a flag of `UNSUPPORTED` is set, or one that would fail or be ignored.
     """
-    for name, why in REFUSED.items():
+    for name, why in UNSUPPORTED.items():
         if getattr(args, name) != _default(args, name):
             raise ValueError(f"--{name} {why}")
     for name in ("fsdp", "deepspeed"):
@@ -78,55 +71,22 @@ def refuse_flags(args: TrainingArguments) -> None:
     if "tpu_metrics_debug" in (args.debug or ""):
         raise ValueError("--debug tpu_metrics_debug needs a TPU; leave it out.")
     _check_optimizer(args)
-    _check_choice_of_checkpoint(args)
 
 
-def _default(args: TrainingArguments, name: str):
+def _default(args: TrainingArguments, name: str) -> Any:
     return args.__dataclass_fields__[name].default
 
 
 def _check_optimizer(args: TrainingArguments) -> None:
-    for name in OF_OPTIM if args.timm_optim else ():
+    for name in TRANSFORMERS_OPTIMIZER if args.timm_optim else ():
         if getattr(args, name) != _default(args, name):
             raise ValueError(
                 f"--{name} is for the optimizers of transformers, but --timm_optim is "
-                f"{args.timm_optim}; leave it out, or say timm_optim: null in the recipe."
+                f"{args.timm_optim}; leave it out, or put timm_optim: null into the recipe."
             )
     if str(args.optim).startswith("schedule_free"):
         raise ValueError(
-            f"--optim {args.optim} has other weights in evaluation than in training, by which "
-            "the averaged and the rounded ones would be lost; --ema_decay averages weights "
-            "with any other optimizer."
+            f"--optim {args.optim} has other weights in evaluation than in training, so that "
+            "averaged and rounded weights would be lost; --ema_decay averages weights with any "
+            "other optimizer."
         )
-
-
-def _check_choice_of_checkpoint(args: TrainingArguments) -> None:
-    chooses = args.load_best_model_at_end or args.save_strategy == "best"
-    if chooses and args.eval_strategy == "no":
-        raise ValueError(
-            "--load_best_model_at_end and --save_strategy best choose by evaluations during "
-            "the training, but --eval_strategy is no; set it to epoch or steps."
-        )
-    if args.metric_for_best_model is None:
-        if args.save_strategy == "best":
-            raise ValueError(
-                "--save_strategy best needs --metric_for_best_model: loss, accuracy, macro_f1, "
-                "balanced_accuracy, ..."
-            )
-        return
-    metric = args.metric_for_best_model.removeprefix("eval_")
-    if metric not in METRICS and not metric.startswith(RECALL):
-        raise ValueError("--metric_for_best_model: " + unknown_name(metric, METRICS, "metric"))
-    if args.greater_is_better is None and metric == "ece":
-        args.greater_is_better = False  # transformers knows it of the loss alone
-
-
-def refuse_metric(args: TrainingArguments, label_names: Sequence[str]) -> None:
-    """
-    Raises:
-        ValueError: --metric_for_best_model is the recall of a class that the data do not have.
-    """
-    metric = (args.metric_for_best_model or "").removeprefix("eval_")
-    recalls = [RECALL + name for name in label_names]
-    if metric.startswith(RECALL) and metric not in recalls:
-        raise ValueError("--metric_for_best_model: " + unknown_name(metric, recalls, "metric"))
