@@ -33,7 +33,7 @@ from training.data import (
     draw_faces,
     encode_png,
     load_fer2013,
-    packed,
+    pack,
     with_validation,
 )
 from training.data.splits import paper_split
@@ -730,7 +730,7 @@ def test_wrong_commands_say_what_is_missing(capsys, argv, words):
 
 
 def test_a_packed_file_is_no_data_entry(tmp_path):
-    packed.main(
+    pack.main(
         ["--dataset", "synthetic", "--synthetic_images", "70"]
         + ["--out", str(tmp_path / "faces.safetensors")]
     )

@@ -101,7 +101,7 @@ def _copies(splits: Mapping[str, Mapping]) -> str:
     """Which split has copies of which, both ways."""
     counts: dict[str, list[str]] = {name: [] for name in splits}
     for name, split in splits.items():
-        for other, count in split["copies_of"].items():
+        for other, count in split.get("copies_of", {}).items():
             counts[other].append(f"{count} of {name}")
     parts = [
         f"of {'training' if other == 'train' else other} images: {', '.join(of_others)}"
