@@ -81,11 +81,11 @@ def test_extends_is_no_flag(refused):
     assert refused("--extends", "base.yaml") == "unknown flag 'extends'; see --help."
 
 
-def test_what_decides_the_weights_is_in_the_recipe_and_the_rest_is_not():
-    recipe = parse().decisive("fingerprint")
-    assert {"eval_split", "dataloader_drop_last", "learning_rate", "loss"} <= set(recipe)
+def test_what_decides_the_weights_is_decisive_and_the_rest_is_not():
+    settings = parse().decisive("fingerprint")
+    assert {"eval_split", "dataloader_drop_last", "learning_rate", "loss"} <= set(settings)
     others = {"eval_strategy", "eval_steps", "dataloader_num_workers", "save_steps", "output_dir"}
-    assert not others & set(recipe)
+    assert not others & set(settings)
 
 
 def test_no_arguments_give_the_defaults():
@@ -96,11 +96,6 @@ def test_no_arguments_give_the_defaults():
     assert args.training.output_dir == "runs/train"
 
 
-def test_arguments_come_from_the_command_line(monkeypatch):
-    monkeypatch.setattr("sys.argv", ["train.py", "--seed", "11"])
-    assert parse_arguments("Train.").training.seed == 11
-
-
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_shipped_recipe_parses(path):
     recipe = read_recipe(path)
@@ -108,9 +103,9 @@ def test_shipped_recipe_parses(path):
     assert recipe and args.training.output_dir == f"runs/{path.stem}"
     values = {name: value for group in vars(args).values() for name, value in vars(group).items()}
     for name, value in recipe.items():
-        found = values[name]
+        parsed = values[name]
         if name != "focal_alpha":
-            assert type(value)(getattr(found, "value", found)) == value, name
+            assert type(value)(getattr(parsed, "value", parsed)) == value, name
 
 
 def test_every_recipe_of_the_paper_ships():
@@ -122,20 +117,14 @@ def test_every_recipe_of_the_paper_ships():
 @pytest.mark.parametrize(
     "text, message",
     [
-        (
-            "lerning_rate: 0.1",
-            "mine.yaml: unknown key 'lerning_rate'; did you mean 'learning_rate'?",
-        ),
+        ("lerning_rate: 0.1", "mine.yaml: unknown key 'lerning_rate'; did you mean 'learning_rat"),
         ("focal_gama: 1", "unknown key 'focal_gama'; did you mean 'focal_gamma'?"),
         ("zzzzqqqq: 1", "unknown key 'zzzzqqqq'; see --help."),
         ("- seed", "expected lines of `flag: value`, but found a list"),
         ("a: [", "mine.yaml: not valid YAML"),
         ("seed: many", "argument --seed: invalid int value: 'many'"),
         ("sampling: oversampling", "invalid choice: 'oversampling'"),
-        (
-            "undersample: 0",
-            "--undersample must be a positive number, 'min' or 'at_most:N', but it is '0'.",
-        ),
+        ("undersample: 0", "must be a positive number, 'min' or 'at_most:N', but it is '0'."),
         ("timm_optim: nmuom", "unknown optimizer 'nmuom'; did you mean 'nmuon'?"),
         ("progressive_sizes: [8, 48]", "--progressive_sizes must be at least 16 pixels each"),
         ("ferplus_weight: 1.5", "--ferplus_weight must be in [0, 1"),
@@ -176,16 +165,12 @@ def test_flags_are_not_abbreviated(refused):
 
 @pytest.mark.parametrize(
     "values, alpha",
-    [
-        (["none"], None),
-        (["inverse"], [1.5, 0.5]),
-        (["0.25", "1.5"], [0.25, 1.5]),
-    ],
+    [(["none"], None), (["inverse"], [1.5, 0.5]), (["0.25", "1.5"], [0.25, 1.5])],
 )
 def test_focal_alpha(recipe, values, alpha):
     def bound(args):
-        found = args.loss.bind([1, 3]).alpha
-        return None if found is None else found.tolist()
+        weights = args.loss.bind([1, 3]).alpha
+        return None if weights is None else weights.tolist()
 
     assert bound(parse("--loss", "focal", "--focal_alpha", *values)) == alpha
     value = values[0] if len(values) == 1 else [float(v) for v in values]
@@ -302,10 +287,7 @@ def test_a_split_network_is_refused_where_accelerate_launch_asks_for_it(name, mo
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (
-            "--timm_optim nmuon --adam_beta1 0.8",
-            "--adam_beta1 is for the optimizers of transformers",
-        ),
+        ("--timm_optim nmuon --adam_beta1 0.8", "--adam_beta1 is for the optimizers of transfo"),
         ("--timm_optim nmuon --optim sgd", "but --timm_optim is nmuon; leave it out"),
         ("--optim schedule_free_adamw", "--optim schedule_free_adamw has other weights in"),
         ("--num_train_epochs -1", "--num_train_epochs must be at least 0, but it is -1"),
@@ -314,12 +296,9 @@ def test_a_split_network_is_refused_where_accelerate_launch_asks_for_it(name, mo
         ("--save_strategy best", "--save_strategy best needs --metric_for_best_model: loss, acc"),
         (
             "--save_strategy best --metric_for_best_model loss --eval_strategy no",
-            "--eval_strategy is no; set it to epoch or steps",
+            "_strategy is no;",
         ),
-        (
-            "--load_best_model_at_end --save_strategy no --eval_strategy no",
-            "--eval_strategy is no; set it to epoch or steps",
-        ),
+        ("--load_best_model_at_end --save_strategy no --eval_strategy no", "eval_strategy is no; "),
         ("--metric_for_best_model eval_macro_f2", "unknown metric 'macro_f2'; did you mean 'macro"),
     ],
 )
@@ -356,10 +335,7 @@ SOFT = "makes soft labels, for which the {} loss is not defined"
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (
-            "--undersample 5 --sampling oversample",
-            "--undersample and --sampling oversample exclude",
-        ),
+        ("--undersample 5 --sampling oversample", "--undersample and --sampling oversample excl"),
         ("--undersample 5 --sampling weighted", "--undersample and --sampling weighted exclude"),
         ("--undersample most", "a positive number, 'min' or 'at_most:N', but it is 'most'"),
         ("--loss focal --label_smoothing 0.1", "--label_smoothing " + SOFT.format("focal")),
@@ -380,10 +356,7 @@ SOFT = "makes soft labels, for which the {} loss is not defined"
         ("--pretrained --freeze_backbone_epochs -1", "must be at least 0, but it is -1"),
         ("--evaluate_only", "--evaluate_only needs --model_name_or_path"),
         ("--freeze_backbone_epochs 2", "but it would be random: add --pretrained or --model_name"),
-        (
-            "--pretrained --model_name_or_path m",
-            "--pretrained and --model_name_or_path exclude each",
-        ),
+        ("--pretrained --model_name_or_path m", "--pretrained and --model_name_or_path exclude"),
         ("--split paper --eval_split validation", "but --eval_split is 'validation'"),
     ],
 )
@@ -414,6 +387,10 @@ def shown_by(flag, capsys) -> str:
 
 def test_help_shows_what_people_use_and_help_all_the_rest(capsys):
     short, whole = shown_by("--help", capsys), shown_by("--help_all", capsys)
+    assert short.startswith("usage: train.py [RECIPE.yaml] [--flag value ...]")
+    for group in ("data", "treatment of imbalance", "losses", "targets", "model", "augmentation"):
+        assert f"\n{group}" in short
+    assert "Focusing exponent of the focal loss" in short and "(default: 2.0)" in short
     assert "--weight_decay X" in short and "--help_all" in short
     rare = "--adam_beta2 X"
     assert rare not in short and rare in whole
@@ -423,23 +400,3 @@ def test_help_shows_what_people_use_and_help_all_the_rest(capsys):
         assert len(flags) == len(set(flags)) and not re.search(r"(?m)^  .*--[a-z]+-[a-z]", text)
         assert "--no_channels_last" not in text and "--channels_last [true|false]" in text
     assert parse("--no-channels-last", "--adam_beta2", 0.9).training.channels_last is False
-
-
-def test_help_teaches(capsys):
-    with pytest.raises(SystemExit) as end:
-        parse("--help")
-    assert end.value.code == 0
-    text = capsys.readouterr().out
-    assert text.startswith("usage: train.py [RECIPE.yaml] [--flag value ...]")
-    for flag in (
-        "--dataset", "--split", "--undersample", "--loss", "--focal_alpha", "--backbone",
-        "--ema_decay", "--no_pretrained", "--head_hidden_sizes", "--learning_rate",
-        "--evaluate_only",
-    ):  # fmt: skip
-        assert re.search(rf"{flag}\b", text), flag
-    for group in (
-        *("data", "treatment of imbalance", "losses", "targets", "model", "augmentation"),
-        "training (with all of transformers",
-    ):
-        assert f"\n{group}" in text
-    assert "Focusing exponent of the focal loss" in text and "(default: 2.0)" in text
