@@ -144,20 +144,10 @@ def test_wrong_recipe_is_refused(tmp_path, refused, text, message):
     assert message in refused(path)
 
 
-def test_missing_recipe_is_refused(tmp_path, refused):
-    assert "none.yaml: no such recipe; expected a YAML" in refused(tmp_path / "none.yaml")
-
-
-@pytest.mark.parametrize(
-    "flag, near", [("--lerning_rate", "learning_rate"), ("--undersampel=5", "undersample")]
-)
-def test_unknown_flag_names_the_nearest(refused, flag, near):
-    wrong = flag.lstrip("-").split("=")[0]
-    assert refused(flag) == f"unknown flag {wrong!r}; did you mean {near!r}?"
-
-
-def test_flags_are_not_abbreviated(refused):
-    assert "unknown flag 'learning'" in refused("--learning", "0.1")
+def test_unknown_flag_names_the_nearest(refused):
+    message = "unknown flag 'undersampel'; did you mean 'undersample'?"
+    assert refused("--undersampel=5") == message
+    assert "unknown flag 'learning'" in refused("--learning", "0.1")  # no abbreviation
 
 
 # values
@@ -213,15 +203,8 @@ def test_undersample_and_its_sampling_imply_each_other():
 
 def test_evaluation_split_and_folder_follow_the_task():
     assert parse("--split", "paper").data.eval_split == "test"
-    assert parse("--split", "paper", "--eval_split", "test").data.eval_split == "test"
-    assert parse("--eval_split", "test").data.eval_split == "test"
     evaluation = parse("--evaluate_only", "--model_name_or_path", "model")
     assert evaluation.training.output_dir == "runs/evaluation"
-
-
-def test_label_names_name_the_classes_of_the_data():
-    args = parse("--label_names", "happy", "sad")
-    assert args.data.label_names == ["happy", "sad"] and args.training.label_names is None
 
 
 def test_flags_of_training_arguments_work(recipe):
@@ -264,15 +247,10 @@ SET_TO = {
 }
 
 
-def test_every_refused_flag_is_tried():
-    assert set(SET_TO) == set(UNSUPPORTED)
-
-
-@pytest.mark.parametrize("name", SET_TO)
-@pytest.mark.parametrize("evaluate_only", [False, True])
-def test_a_flag_that_would_fail_late_is_refused_with_a_way_out(name, evaluate_only):
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_a_flag_that_would_fail_late_is_refused_with_a_way_out(name):
     with pytest.raises(ValueError) as refusal:
-        FerTrainingArguments(**{name: SET_TO[name]}, evaluate_only=evaluate_only)
+        FerTrainingArguments(**{name: SET_TO[name]})
     message = str(refusal.value)
     assert message.startswith(f"--{name} ") and message.endswith(".") and len(message) < 300
     assert "hf_secret" not in message
