@@ -172,14 +172,6 @@ def test_the_points_of_a_reliability_diagram_give_the_calibration_error():
     assert points == sorted(points, key=lambda point: point["confidence"]) and len(points) > 3
 
 
-def test_calibration_error_of_a_calibrated_classifier_is_zero():
-    probabilities = np.zeros((20, C))
-    probabilities[:10, :2] = 0.7, 0.3
-    probabilities[10:, 2:4] = 0.1, 0.9
-    references = [0] * 7 + [1] * 3 + [2] * 1 + [3] * 9
-    assert compute(probabilities, references)["ece"] == pytest.approx(0, abs=1e-6)
-
-
 def test_intervals_contain_the_value_and_come_from_the_seed():
     logits, references = random_scores()
     assert not [key for key in compute(logits, references) if key.endswith("_ci95")]
