@@ -143,7 +143,7 @@ def test_the_example_of_the_docs_is_a_loss(tmp_path):
         (("mine_power", "seed"), "conflicting option string: --seed"),
         (
             ("mine_power: float", "focal_gamma: int"),
-            "from that of focal (<class 'float'>, default 2",
+            "from that of focal (<class 'float'>",
         ),
     ],
 )
