@@ -131,7 +131,7 @@ def load_data(
     weight, label_source = args.targets.ferplus_weight, args.data.label_source
     data.train = with_votes(data.train, weight, source, label_source)
     data = apply_sampling(data, args.treatment.sampling, args.treatment.undersample, seed=seed)
-    seen = ", ".join(f"{name} {n:.0f}" for name, n in zip(data.label_names, data.drawn_counts))
+    seen = ", ".join(f"{name} {n:.0f}" for name, n in zip(data.label_names, data.seen_counts))
     logger.info(
         f"Training on {len(data.train)} images, {args.training.world_size} process(es); "
         f"the loss sees, by class: {seen}"
@@ -154,7 +154,7 @@ def make_trainer(
     if data.train is not None:
         try:
             check_metric(args.training, data.label_names)
-            args.loss.bind(data.drawn_counts)
+            args.loss.bind(data.seen_counts)
         except ValueError as error:
             raise SystemExit(f"train.py: {error}") from None
         channels, device = network.config.num_channels, args.training.device

@@ -28,7 +28,7 @@ class RunData:
     Set by sampling (`training.treatments.apply_sampling`); None without training images:
 
     counts_before, train_counts: int64 (C,), training images per class before and after sampling.
-    drawn_counts: float32 (C,), counts that batches are drawn with: equal where each class is
+    seen_counts: float32 (C,), counts that batches are drawn with: equal where each class is
         equally likely, else train_counts.
     """
 
@@ -42,7 +42,7 @@ class RunData:
     eval_logits: np.ndarray | None = None
     counts_before: np.ndarray | None = None
     train_counts: np.ndarray | None = None
-    drawn_counts: torch.Tensor | None = None
+    seen_counts: torch.Tensor | None = None
 
     @property
     def label_names(self) -> tuple[str, ...]:

@@ -95,7 +95,7 @@ def evaluate(trainer: "FerTrainer", data: RunData, failures: Failures) -> dict:
 
 
 def _note_distributions(trainer: "FerTrainer", data: RunData) -> None:
-    config, shares = trainer.model.config, trainer.targets.shares(data.drawn_counts)
+    config, shares = trainer.model.config, trainer.targets.shares(data.seen_counts)
     config.learned_distribution = trainer.criterion.presented_distribution(shares).tolist()
     counts = torch.tensor(data.counts_before, dtype=torch.float32)
     # normalised twice, as the learned one is: without a treatment both are the same to the last bit

@@ -75,7 +75,7 @@ def plot_class_distribution(
         if data.record["sampling"] == "none":
             bars = {"training": (data.train_counts, BLUE)} | bars
         else:
-            after = data.drawn_counts.numpy().round().astype(int)
+            after = data.seen_counts.numpy().round().astype(int)
             name = f"training, after sampling ({data.record['sampling']})"
             bars = {
                 "training, before sampling": (data.counts_before, BLUE),

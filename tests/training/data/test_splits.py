@@ -65,7 +65,7 @@ def test_official_splits_stay_as_they_are(splits):
     assert run.eval_copies_of == ["train"]
     assert run.eval_copies.tolist() == [True] * 3 + [False] * 7
     assert run.counts_before.tolist() == run.train_counts.tolist() == COUNTS.tolist()
-    assert run.drawn_counts.tolist() == COUNTS.tolist()
+    assert run.seen_counts.tolist() == COUNTS.tolist()
     assert run.record == {
         "sampling": "none",
         "sampling_seed": 0,
@@ -171,7 +171,7 @@ def test_undersample_above_the_smallest_class_is_refused(splits):
 def test_oversample_fills_every_class_to_the_largest(splits):
     run = prepare(splits, treatment={"sampling": "oversample"})
     assert (
-        counts_of(run.train) == run.train_counts.tolist() == run.drawn_counts.tolist() == [36] * 7
+        counts_of(run.train) == run.train_counts.tolist() == run.seen_counts.tolist() == [36] * 7
     )
     assert set(ids(run.train)) == set(ids(splits["train"]))
     assert run.counts_before.tolist() == COUNTS.tolist()
@@ -181,8 +181,8 @@ def test_weighted_keeps_the_rows_and_draws_classes_alike(splits):
     run = prepare(splits, treatment={"sampling": "weighted"})
     assert ids(run.train) == ids(splits["train"])
     assert run.train_counts.tolist() == COUNTS.tolist()
-    assert run.drawn_counts.dtype == torch.float32
-    assert run.drawn_counts.tolist() == pytest.approx([COUNTS.sum() / 7] * 7)
+    assert run.seen_counts.dtype == torch.float32
+    assert run.seen_counts.tolist() == pytest.approx([COUNTS.sum() / 7] * 7)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -263,7 +263,7 @@ def test_class_without_training_images_is_refused(splits):
 def test_evaluation_needs_no_training_images(splits):
     run = prepare({"test": splits["test"]}, training=False, eval_split="test")
     assert run.eval is splits["test"]
-    assert run.train is run.eval_copies is run.train_counts is run.drawn_counts is None
+    assert run.train is run.eval_copies is run.train_counts is run.seen_counts is None
     assert run.record == {}
 
 
@@ -290,7 +290,7 @@ def test_votes_are_translated_for_the_training_images_alone(splits):
     assert torch.equal(run.train.voted.argmax(1), run.train.labels)
     assert torch.equal(run.train[torch.arange(3)]["voted"], run.train.voted[:3])
     assert run.eval.voted is None and "voted" not in run.eval[0]
-    assert run.drawn_counts.tolist() == COUNTS.tolist()
+    assert run.seen_counts.tolist() == COUNTS.tolist()
 
 
 def test_votes_follow_their_rows_through_sampling_and_the_paper_split(splits):

@@ -86,7 +86,7 @@ def test_any_number_of_classes_and_long_names_fit(monkeypatch, number):
     counts, labels = np.eye(number, dtype=int) * 90 + 10, torch.arange(number)
     data = SimpleNamespace(
         eval_split="test", eval=SimpleNamespace(labels=labels), record={"sampling": "weighted"},
-        counts_before=counts[0], train_counts=counts[0], drawn_counts=torch.ones(number),
+        counts_before=counts[0], train_counts=counts[0], seen_counts=torch.ones(number),
     )  # fmt: skip
     pictures.plot_confusion_matrix(None, counts, names, "mine")
     pictures.plot_class_distribution(None, data, names, "mine")

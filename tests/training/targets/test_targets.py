@@ -84,7 +84,7 @@ def test_the_shares_that_are_predicted_are_those_of_the_batches(sampling, names,
         ]
     )
     torch.testing.assert_close(seen.sum(1), torch.ones(len(seen)))
-    predicted = targets.shares(run.drawn_counts)
+    predicted = targets.shares(run.seen_counts)
     assert predicted.sum().item() == pytest.approx(1, abs=1e-5)
     torch.testing.assert_close(predicted, seen.mean(0), atol=0.012, rtol=0)
 
@@ -97,7 +97,7 @@ def test_what_a_treatment_teaches_is_what_is_learned_from_its_targets(loss, samp
     targets = flags.build(run.train, num_channels=1, device=CPU)
     torch.manual_seed(0)
     seen = torch.cat(list(sampled_targets(run, targets, sampling, epochs=4)))
-    criterion = losses()[loss]().bind(run.drawn_counts)
+    criterion = losses()[loss]().bind(run.seen_counts)
     logits = torch.zeros(7, requires_grad=True)
     optimizer = torch.optim.LBFGS([logits], lr=0.5, max_iter=100)
 
@@ -109,7 +109,7 @@ def test_what_a_treatment_teaches_is_what_is_learned_from_its_targets(loss, samp
 
     optimizer.step(closure)
     learned = logits.sigmoid() if loss == "weighted_bce" else logits.softmax(0)
-    taught = criterion.presented_distribution(targets.shares(run.drawn_counts))
+    taught = criterion.presented_distribution(targets.shares(run.seen_counts))
     torch.testing.assert_close(taught, learned.detach(), atol=0.02, rtol=0)
 
 

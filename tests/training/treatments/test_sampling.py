@@ -129,4 +129,4 @@ def test_undersampling_to_at_most_leaves_smaller_classes_whole(make_faces):
     data = RunData(make_faces(labels), make_faces(labels), "validation", None, {})
     found = apply_sampling(data, "undersample", "at_most:10", seed=1)
     assert found.train_counts.tolist() == [10, 5, 10, 10, 10, 10, 10]
-    assert found.drawn_counts.tolist() == found.train_counts.tolist()
+    assert found.seen_counts.tolist() == found.train_counts.tolist()
