@@ -51,7 +51,6 @@ EXTRAS = {
     ],
     "test": [
         "axe-playwright-python>=0.1.8",
-        "imbalanced-learn>=0.13",
         "parameterized>=0.9",
         "peft>=0.19",
         "pillow-heif>=1.1",

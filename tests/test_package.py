@@ -157,7 +157,7 @@ def test_the_installed_command_brings_its_model(wheel, tmp_path):
 def test_modeling_needs_none_of_the_extras():
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "for name in 'accelerate datasets evaluate matplotlib gradio sklearn imblearn'.split():\n"
+        "for name in 'accelerate datasets evaluate matplotlib gradio sklearn'.split():\n"
         "    sys.modules[name] = None\n"
         "import modeling"
     )

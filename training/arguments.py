@@ -8,7 +8,6 @@ import argparse
 import copy
 import dataclasses
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -273,12 +272,12 @@ def _flags_of_losses(outside: Sequence[type[Loss]]) -> type:
     return flags
 
 
-def parse_arguments(description: str, argv: list[str] | None = None) -> Arguments:
+def parse_arguments(description: str, argv: Sequence[str]) -> Arguments:
     """
     Reads the recipe and then the flags, which override it. Exits with one message at an unknown key
     or flag (naming the nearest known one), a wrong value, or a combination without meaning.
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = list(argv)
     recipe = Path(argv.pop(0)) if argv and not argv[0].startswith("-") else None
     try:
         names = [_loss_named(argv), str(read_recipe(recipe).get("loss", "")) if recipe else ""]

@@ -10,6 +10,8 @@ from .errors import DataError
 from .recipes import read_recipe
 
 USAGE = "train.py [RECIPE.yaml] [--flag value ...]"
+SINGLE = ("dataset", "model_name_or_path")
+LISTS = ("teachers", "average_with", "evaluate_only")  # flags of any number of values
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
@@ -38,29 +40,25 @@ def check_paths(argv: Sequence[str]) -> None:
         exit_with_usage(str(error))
     except argparse.ArgumentError:  # the whole parser words it better
         return
-    if problem := dataset_problem(values.get("dataset") or "synthetic"):
+    if problem := dataset_problem(str(values.get("dataset") or "synthetic")):
         raise DataError(problem)
-    models = [values.get("model_name_or_path")]
-    if values.get("evaluate_only") in (None, False, "false"):
-        models += [*(values.get("teachers") or ()), *(values.get("average_with") or ())]
-    for model in filter(None, models):
-        if problem := saved_model_problem(str(model)):
-            raise SystemExit(problem)
+    evaluates_alone = values.get("evaluate_only") not in (None, False, ["false"])
+    for name in ("model_name_or_path", *(() if evaluates_alone else ("teachers", "average_with"))):
+        models = values.get(name) or []
+        for model in [models] if isinstance(models, str) else models:
+            if problem := saved_model_problem(str(model)):
+                raise SystemExit(problem)
 
 
 def _paths_in(argv: Sequence[str]) -> Mapping[str, Any]:
     """The values of the flags that name data and models: the recipe's, and over them argv's."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name in ("dataset", "model_name_or_path"):
-        parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", dest=name)
-    for name in ("teachers", "average_with"):
-        parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", dest=name, nargs="*")
-    parser.add_argument(
-        *("--evaluate_only", "--evaluate-only"), dest="evaluate_only", nargs="?", const=True
-    )
-    given, rest = parser.parse_known_args(argv)
+    for name in (*SINGLE, *LISTS):
+        names, number = (f"--{name}", f"--{name.replace('_', '-')}"), "*" if name in LISTS else None
+        parser.add_argument(*names, dest=name, nargs=number)
+    given = vars(parser.parse_known_args(argv)[0])
     recipe = read_recipe(argv[0]) if argv and not argv[0].startswith("-") else {}
-    return recipe | {name: value for name, value in vars(given).items() if value is not None}
+    return recipe | {name: value for name, value in given.items() if value is not None}
 
 
 def dataset_problem(source: str) -> str | None:

@@ -31,9 +31,7 @@ class StopOnSignal(TrainerCallback):
         self.accelerator = accelerator
         self.received: int | None = None
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_, **__) -> None:
         self.received = None
         self.previous = {}
         if threading.current_thread() is threading.main_thread():
@@ -47,9 +45,7 @@ class StopOnSignal(TrainerCallback):
 
     on_evaluate = on_step_end  # its checkpoint, if any, comes after the evaluation
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
-    ) -> None:
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, *_, **__) -> None:
         for number, handler in self.previous.items():
             signal.signal(number, handler)
 

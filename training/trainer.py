@@ -19,7 +19,6 @@ from transformers import (
     EvalPrediction,
     Trainer,
     TrainerCallback,
-    TrainerControl,
     TrainerState,
     TrainingArguments,
     set_seed,
@@ -64,17 +63,13 @@ class EpochScheduleCallback(TrainerCallback):
     def __init__(self, trainer: "FerTrainer"):
         self.trainer = trainer
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_, **__) -> None:
         # Each process draws its own dropout and augmentation; the order of rows does not come from
         # this generator.
         set_seed(args.seed + args.process_index)
         self.trainer.go_on_from_checkpoint()
 
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
-    ) -> None:
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, *_, **__) -> None:
         epoch = int((state.epoch or 0) + 1e-6)  # a resumed epoch starts at a fraction
         self.trainer.model.freeze_backbone(epoch < args.freeze_backbone_epochs)
         if isinstance(self.trainer.criterion, Loss):
@@ -83,30 +78,22 @@ class EpochScheduleCallback(TrainerCallback):
             phase = epoch * len(sizes) // state.num_train_epochs
             self.trainer.train_size = sizes[min(phase, len(sizes) - 1)]
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, *_, **__) -> None:
         if self.trainer.ema is not None:
             self.trainer.ema.update(self.trainer.model, step=state.global_step)
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
-    ) -> None:
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, *_, **__) -> None:
         self.trainer.model.freeze_backbone(False)
 
 
 class ClockCallback(TrainerCallback):
     """Notes in the log how long the run has trained, the time before it was resumed included."""
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_, **__) -> None:
         before = max((entry.get("elapsed", 0) for entry in state.log_history), default=0)
         self.started = time.monotonic() - before
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, *_, **__) -> None:
         if state.is_world_process_zero:
             state.log_history[-1]["elapsed"] = time.monotonic() - self.started
 
@@ -210,17 +197,11 @@ class FerTrainer(Trainer):
             self.criterion.bind(torch.tensor(counts, dtype=torch.float32))
 
     def compute_loss(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, torch.Tensor],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
+        self, model: torch.nn.Module, inputs: dict, return_outputs: bool = False, **_
     ) -> torch.Tensor | tuple[torch.Tensor, ModelOutput]:
         """
         Training: augment, apply the steps of the targets, normalise, forward, the criterion.
         Evaluation: plain cross-entropy, so that the curves of different treatments compare.
-
-        `num_items_in_batch` is not used: a mean over samples needs no correction for equal batches.
         """
         images, labels = inputs["pixel_values"], inputs["labels"]  # uint8 (N, C, H, W), int64 (N,)
         if model.training and self.augmentation is not None:

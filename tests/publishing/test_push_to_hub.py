@@ -47,7 +47,7 @@ import json, sys
 for name in (
     *("modeling", "training", "publishing", "prediction", "fer_efficientnet", "datasets"),
     *("accelerate", "evaluate", "cv2", "onnx", "onnxruntime", "matplotlib", "scipy", "sklearn"),
-    *("pandas", "pyarrow", "jinja2", "tensorboard", "gradio", "imblearn", "skimage"),
+    *("pandas", "pyarrow", "jinja2", "tensorboard", "gradio", "skimage"),
 ):
     sys.modules[name] = None  # a machine with transformers, torch and timm alone
 from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline

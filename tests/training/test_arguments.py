@@ -81,11 +81,11 @@ def test_extends_is_no_flag(refused):
     assert refused("--extends", "base.yaml") == "unknown flag 'extends'; see --help."
 
 
-def test_what_decides_the_weights_is_in_the_recipe_and_the_rest_is_not():
-    recipe = parse().decisive("fingerprint")
-    assert {"eval_split", "dataloader_drop_last", "learning_rate", "loss"} <= set(recipe)
+def test_what_decides_the_weights_is_decisive_and_the_rest_is_not():
+    settings = parse().decisive("fingerprint")
+    assert {"eval_split", "dataloader_drop_last", "learning_rate", "loss"} <= set(settings)
     others = {"eval_strategy", "eval_steps", "dataloader_num_workers", "save_steps", "output_dir"}
-    assert not others & set(recipe)
+    assert not others & set(settings)
 
 
 def test_no_arguments_give_the_defaults():
@@ -96,11 +96,6 @@ def test_no_arguments_give_the_defaults():
     assert args.training.output_dir == "runs/train"
 
 
-def test_arguments_come_from_the_command_line(monkeypatch):
-    monkeypatch.setattr("sys.argv", ["train.py", "--seed", "11"])
-    assert parse_arguments("Train.").training.seed == 11
-
-
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_shipped_recipe_parses(path):
     recipe = read_recipe(path)
@@ -108,9 +103,9 @@ def test_shipped_recipe_parses(path):
     assert recipe and args.training.output_dir == f"runs/{path.stem}"
     values = {name: value for group in vars(args).values() for name, value in vars(group).items()}
     for name, value in recipe.items():
-        found = values[name]
+        parsed = values[name]
         if name != "focal_alpha":
-            assert type(value)(getattr(found, "value", found)) == value, name
+            assert type(value)(getattr(parsed, "value", parsed)) == value, name
 
 
 def test_every_recipe_of_the_paper_ships():
@@ -122,20 +117,14 @@ def test_every_recipe_of_the_paper_ships():
 @pytest.mark.parametrize(
     "text, message",
     [
-        (
-            "lerning_rate: 0.1",
-            "mine.yaml: unknown key 'lerning_rate'; did you mean 'learning_rate'?",
-        ),
+        ("lerning_rate: 0.1", "mine.yaml: unknown key 'lerning_rate'; did you mean 'learning_rat"),
         ("focal_gama: 1", "unknown key 'focal_gama'; did you mean 'focal_gamma'?"),
         ("zzzzqqqq: 1", "unknown key 'zzzzqqqq'; see --help."),
         ("- seed", "expected lines of `flag: value`, but found a list"),
         ("a: [", "mine.yaml: not valid YAML"),
         ("seed: many", "argument --seed: invalid int value: 'many'"),
         ("sampling: oversampling", "invalid choice: 'oversampling'"),
-        (
-            "undersample: 0",
-            "--undersample must be a positive number, 'min' or 'at_most:N', but it is '0'.",
-        ),
+        ("undersample: 0", "must be a positive number, 'min' or 'at_most:N', but it is '0'."),
         ("timm_optim: nmuom", "unknown optimizer 'nmuom'; did you mean 'nmuon'?"),
         ("progressive_sizes: [8, 48]", "--progressive_sizes must be at least 16 pixels each"),
         ("ferplus_weight: 1.5", "--ferplus_weight must be in [0, 1"),
@@ -155,20 +144,10 @@ def test_wrong_recipe_is_refused(tmp_path, refused, text, message):
     assert message in refused(path)
 
 
-def test_missing_recipe_is_refused(tmp_path, refused):
-    assert "none.yaml: no such recipe; expected a YAML" in refused(tmp_path / "none.yaml")
-
-
-@pytest.mark.parametrize(
-    "flag, near", [("--lerning_rate", "learning_rate"), ("--undersampel=5", "undersample")]
-)
-def test_unknown_flag_names_the_nearest(refused, flag, near):
-    wrong = flag.lstrip("-").split("=")[0]
-    assert refused(flag) == f"unknown flag {wrong!r}; did you mean {near!r}?"
-
-
-def test_flags_are_not_abbreviated(refused):
-    assert "unknown flag 'learning'" in refused("--learning", "0.1")
+def test_unknown_flag_names_the_nearest(refused):
+    message = "unknown flag 'undersampel'; did you mean 'undersample'?"
+    assert refused("--undersampel=5") == message
+    assert "unknown flag 'learning'" in refused("--learning", "0.1")  # no abbreviation
 
 
 # values
@@ -176,16 +155,12 @@ def test_flags_are_not_abbreviated(refused):
 
 @pytest.mark.parametrize(
     "values, alpha",
-    [
-        (["none"], None),
-        (["inverse"], [1.5, 0.5]),
-        (["0.25", "1.5"], [0.25, 1.5]),
-    ],
+    [(["none"], None), (["inverse"], [1.5, 0.5]), (["0.25", "1.5"], [0.25, 1.5])],
 )
 def test_focal_alpha(recipe, values, alpha):
     def bound(args):
-        found = args.loss.bind([1, 3]).alpha
-        return None if found is None else found.tolist()
+        weights = args.loss.bind([1, 3]).alpha
+        return None if weights is None else weights.tolist()
 
     assert bound(parse("--loss", "focal", "--focal_alpha", *values)) == alpha
     value = values[0] if len(values) == 1 else [float(v) for v in values]
@@ -228,15 +203,8 @@ def test_undersample_and_its_sampling_imply_each_other():
 
 def test_evaluation_split_and_folder_follow_the_task():
     assert parse("--split", "paper").data.eval_split == "test"
-    assert parse("--split", "paper", "--eval_split", "test").data.eval_split == "test"
-    assert parse("--eval_split", "test").data.eval_split == "test"
     evaluation = parse("--evaluate_only", "--model_name_or_path", "model")
     assert evaluation.training.output_dir == "runs/evaluation"
-
-
-def test_label_names_name_the_classes_of_the_data():
-    args = parse("--label_names", "happy", "sad")
-    assert args.data.label_names == ["happy", "sad"] and args.training.label_names is None
 
 
 def test_flags_of_training_arguments_work(recipe):
@@ -279,15 +247,10 @@ SET_TO = {
 }
 
 
-def test_every_refused_flag_is_tried():
-    assert set(SET_TO) == set(UNSUPPORTED)
-
-
-@pytest.mark.parametrize("name", SET_TO)
-@pytest.mark.parametrize("evaluate_only", [False, True])
-def test_a_flag_that_would_fail_late_is_refused_with_a_way_out(name, evaluate_only):
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_a_flag_that_would_fail_late_is_refused_with_a_way_out(name):
     with pytest.raises(ValueError) as refusal:
-        FerTrainingArguments(**{name: SET_TO[name]}, evaluate_only=evaluate_only)
+        FerTrainingArguments(**{name: SET_TO[name]})
     message = str(refusal.value)
     assert message.startswith(f"--{name} ") and message.endswith(".") and len(message) < 300
     assert "hf_secret" not in message
@@ -302,10 +265,7 @@ def test_a_split_network_is_refused_where_accelerate_launch_asks_for_it(name, mo
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (
-            "--timm_optim nmuon --adam_beta1 0.8",
-            "--adam_beta1 is for the optimizers of transformers",
-        ),
+        ("--timm_optim nmuon --adam_beta1 0.8", "--adam_beta1 is for the optimizers of transfo"),
         ("--timm_optim nmuon --optim sgd", "but --timm_optim is nmuon; leave it out"),
         ("--optim schedule_free_adamw", "--optim schedule_free_adamw has other weights in"),
         ("--num_train_epochs -1", "--num_train_epochs must be at least 0, but it is -1"),
@@ -314,12 +274,9 @@ def test_a_split_network_is_refused_where_accelerate_launch_asks_for_it(name, mo
         ("--save_strategy best", "--save_strategy best needs --metric_for_best_model: loss, acc"),
         (
             "--save_strategy best --metric_for_best_model loss --eval_strategy no",
-            "--eval_strategy is no; set it to epoch or steps",
+            "_strategy is no;",
         ),
-        (
-            "--load_best_model_at_end --save_strategy no --eval_strategy no",
-            "--eval_strategy is no; set it to epoch or steps",
-        ),
+        ("--load_best_model_at_end --save_strategy no --eval_strategy no", "eval_strategy is no; "),
         ("--metric_for_best_model eval_macro_f2", "unknown metric 'macro_f2'; did you mean 'macro"),
     ],
 )
@@ -356,10 +313,7 @@ SOFT = "makes soft labels, for which the {} loss is not defined"
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (
-            "--undersample 5 --sampling oversample",
-            "--undersample and --sampling oversample exclude",
-        ),
+        ("--undersample 5 --sampling oversample", "--undersample and --sampling oversample excl"),
         ("--undersample 5 --sampling weighted", "--undersample and --sampling weighted exclude"),
         ("--undersample most", "a positive number, 'min' or 'at_most:N', but it is 'most'"),
         ("--loss focal --label_smoothing 0.1", "--label_smoothing " + SOFT.format("focal")),
@@ -380,10 +334,7 @@ SOFT = "makes soft labels, for which the {} loss is not defined"
         ("--pretrained --freeze_backbone_epochs -1", "must be at least 0, but it is -1"),
         ("--evaluate_only", "--evaluate_only needs --model_name_or_path"),
         ("--freeze_backbone_epochs 2", "but it would be random: add --pretrained or --model_name"),
-        (
-            "--pretrained --model_name_or_path m",
-            "--pretrained and --model_name_or_path exclude each",
-        ),
+        ("--pretrained --model_name_or_path m", "--pretrained and --model_name_or_path exclude"),
         ("--split paper --eval_split validation", "but --eval_split is 'validation'"),
     ],
 )
@@ -414,6 +365,10 @@ def shown_by(flag, capsys) -> str:
 
 def test_help_shows_what_people_use_and_help_all_the_rest(capsys):
     short, whole = shown_by("--help", capsys), shown_by("--help_all", capsys)
+    assert short.startswith("usage: train.py [RECIPE.yaml] [--flag value ...]")
+    for group in ("data", "treatment of imbalance", "losses", "targets", "model", "augmentation"):
+        assert f"\n{group}" in short
+    assert "Focusing exponent of the focal loss" in short and "(default: 2.0)" in short
     assert "--weight_decay X" in short and "--help_all" in short
     rare = "--adam_beta2 X"
     assert rare not in short and rare in whole
@@ -423,23 +378,3 @@ def test_help_shows_what_people_use_and_help_all_the_rest(capsys):
         assert len(flags) == len(set(flags)) and not re.search(r"(?m)^  .*--[a-z]+-[a-z]", text)
         assert "--no_channels_last" not in text and "--channels_last [true|false]" in text
     assert parse("--no-channels-last", "--adam_beta2", 0.9).training.channels_last is False
-
-
-def test_help_teaches(capsys):
-    with pytest.raises(SystemExit) as end:
-        parse("--help")
-    assert end.value.code == 0
-    text = capsys.readouterr().out
-    assert text.startswith("usage: train.py [RECIPE.yaml] [--flag value ...]")
-    for flag in (
-        "--dataset", "--split", "--undersample", "--loss", "--focal_alpha", "--backbone",
-        "--ema_decay", "--no_pretrained", "--head_hidden_sizes", "--learning_rate",
-        "--evaluate_only",
-    ):  # fmt: skip
-        assert re.search(rf"{flag}\b", text), flag
-    for group in (
-        *("data", "treatment of imbalance", "losses", "targets", "model", "augmentation"),
-        "training (with all of transformers",
-    ):
-        assert f"\n{group}" in text
-    assert "Focusing exponent of the focal loss" in text and "(default: 2.0)" in text

@@ -23,10 +23,6 @@ def random_images(n=8, channels=1, dtype=torch.float32):
     return torch.randint(256, (n, channels, SIZE, SIZE), generator=generator).to(dtype)
 
 
-def identical_images(n=8):
-    return random_images(1).expand(n, -1, -1, -1)
-
-
 def blobs(n, x, y):
     """A bright spot on black, centred `x` right of and `y` below the image's centre."""
     position = torch.arange(SIZE) - (SIZE - 1) / 2
@@ -44,58 +40,36 @@ def centres(images):
 
 
 @pytest.mark.parametrize(
-    "setting, value",
-    [
-        ("rotate", 10.0),
-        ("translate", 0.1),
-        ("scale", 0.1),
-        ("brightness", 0.2),
-        ("contrast", 0.2),
-        ("erasing", 1.0),
-    ],
+    "setting", ["rotate", "translate", "scale", "brightness", "contrast", "erasing"]
 )
-def test_each_image_of_a_batch_has_its_own_draw(setting, value):
-    out = augment(identical_images(), **{setting: value})
+def test_each_image_of_a_batch_has_its_own_parameters(setting):
+    out = augment(random_images(1).expand(8, -1, -1, -1), **{setting: 1.0})
     assert len(out.flatten(1).unique(dim=0)) == 8
 
 
-def test_about_half_of_the_images_are_flipped_at_one_half():
-    images = identical_images(200)
+def test_flip_mirrors_its_share_of_the_images():
+    images = random_images(200)
     out = augment(images, flip=0.5)
     kept = (out - images).abs().amax(dim=(1, 2, 3)) < 0.1
     flipped = (out - images.flip(3)).abs().amax(dim=(1, 2, 3)) < 0.1
-    assert (kept ^ flipped).all()
-    assert 70 < flipped.sum() < 130
+    assert (kept ^ flipped).all() and 70 < flipped.sum() < 130
+    assert_close(augment(images, flip=1.0), images.flip(3), atol=0.01, rtol=0)
 
 
-def test_flip_one_mirrors_every_image():
-    images = random_images(channels=3)
-    assert_close(augment(images, flip=1.0), torch.flip(images, [3]), atol=0.01, rtol=0)
-
-
-def test_settings_of_zero_return_the_images():
-    images = random_images(dtype=torch.uint8)
-    out = augment(images)
-    assert out.dtype == torch.float32
-    assert torch.equal(out, images.float())
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize("channels, dtype", [(1, torch.uint8), (3, torch.float32)])
 def test_shape_and_range_are_kept(channels, dtype):
     images = random_images(channels=channels, dtype=dtype)
     before = images.clone()
-    out = augment(images, 0, flip=0.5, rotate=30.0, translate=0.2, scale=0.3) / 255
-    assert out.min() >= 0 and out.max() <= 1 + 1e-6
-    torch.manual_seed(0)
-    out = BatchAugmentation(brightness=0.9, contrast=0.9, erasing=0.5)(images)
-    assert out.shape == images.shape
-    assert out.dtype == torch.float32
+    out = augment(images, flip=0.5, rotate=30.0, translate=0.2, scale=0.3)
+    assert out.min() >= 0 and out.max() <= 255.001
+    out = augment(images, brightness=0.9, contrast=0.9, erasing=0.5, blur=1.0, noise=0.2)
+    assert out.shape == images.shape and out.dtype == torch.float32
     assert out.min() == 0 and out.max() == 255
     assert torch.equal(images, before)
+    assert torch.equal(augment(images), images.float())  # every setting 0
 
 
-def test_draws_come_from_the_seed_of_torch():
+def test_parameters_come_from_the_seed_of_torch():
     images = random_images()
     settings = {"flip": 0.5, "rotate": 10.0, "contrast": 0.2, "erasing": 0.5}
     out = augment(images, seed=1, **settings)
@@ -107,21 +81,6 @@ def test_translate_shifts_by_up_to_its_share_of_the_side():
     shifts = centres(augment(blobs(100, 0.0, 0.0), translate=0.125))
     assert shifts.abs().max() < 0.125 * SIZE + 0.1
     assert (shifts.amax(dim=0) > 5).all() and (shifts.amin(dim=0) < -5).all()
-
-
-def test_rotate_turns_about_the_centre_by_up_to_its_degrees():
-    turned = centres(augment(blobs(100, 12.0, 0.0), rotate=20.0))
-    degrees = torch.rad2deg(torch.atan2(turned[:, 1], turned[:, 0]))
-    assert_close(turned.norm(dim=1), torch.full((100,), 12.0), atol=0.2, rtol=0)
-    assert degrees.max() < 20.5 and degrees.min() > -20.5
-    assert degrees.max() > 15 and degrees.min() < -15
-
-
-def test_scale_changes_the_size_by_up_to_its_share():
-    sizes = centres(augment(blobs(100, 10.0, -5.0), scale=0.2)) / torch.tensor([10.0, -5.0])
-    assert_close(sizes[:, 0], sizes[:, 1], atol=0.02, rtol=0)
-    assert sizes.max() < 1.21 and sizes.min() > 0.79
-    assert sizes.max() > 1.15 and sizes.min() < 0.85
 
 
 def test_rotate_and_scale_together_keep_angles_and_their_bounds():
@@ -201,11 +160,6 @@ def mix_distinct(n=32, **settings):
 def test_mixup_blends_pixels_as_it_blends_targets():
     mixed, targets, values = mix_distinct(mixup=0.4)
     assert_close(mixed, constant_images(targets @ values), atol=1e-3, rtol=1e-5)
-
-
-def test_mixup_draws_a_ratio_for_each_image():
-    _, targets, _ = mix_distinct(mixup=1.0)
-    assert len(targets.diagonal().unique()) > 25
 
 
 def test_mixup_ratio_follows_its_beta_distribution():

@@ -1,9 +1,15 @@
 """A saved network for other classes than its own."""
 
+import logging
+
 import pytest
 import torch
 
-from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification
+from modeling import (
+    FerEfficientNetConfig,
+    FerEfficientNetForImageClassification,
+    FerEfficientNetImageProcessor,
+)
 from training.network import ModelArguments, _set_classes, build_network, load_saved_model
 
 BEFORE = ("angry", "calm", "happy")
@@ -27,13 +33,7 @@ def make(names=BEFORE, **config):
 def saved(tmp_path):
     network = make(temperature=1.5, uncertain_below=0.4, train_distribution=[0.2, 0.3, 0.5])
     network.save_pretrained(tmp_path / "saved")
-    processor = build_network(
-        ModelArguments(backbone="test_efficientnet", image_size=32),
-        BEFORE,
-        cosine_scale=None,
-        training=True,
-    )[1]
-    processor.save_pretrained(tmp_path / "saved")
+    FerEfficientNetImageProcessor(size=32).save_pretrained(tmp_path / "saved")
     return str(tmp_path / "saved")
 
 
@@ -93,19 +93,16 @@ def test_a_changed_network_is_saved_and_loaded_with_its_classes(tmp_path):
     assert again.config.id2label[2] == "schläfrig" and again.config.num_labels == 4
 
 
-def test_training_changes_the_classes_says_so_and_forgets_the_calibration(saved):
-    said = []
-    arguments = ModelArguments(model_name_or_path=saved)
-    names = ("happy", "tense")
-    network, _ = build_network(arguments, names, cosine_scale=None, training=True, say=said.append)
+def test_training_changes_the_classes_says_so_and_forgets_the_calibration(saved, caplog):
+    caplog.set_level(logging.INFO, "training")
+    arguments, names = ModelArguments(model_name_or_path=saved), ("happy", "tense")
+    network, _ = build_network(arguments, names)
     assert tuple(network.config.id2label.values()) == names
-    assert said[0].startswith(
-        f"{saved}: a new last layer, since its classes are angry, calm, happy"
-    )
     config = network.config
     assert config.uncertain_below is config.train_distribution is None and config.temperature == 1
-    build_network(arguments, BEFORE, cosine_scale=None, training=True, say=said.append)
-    assert len(said) == 1  # nothing to say of the same classes
+    build_network(arguments, BEFORE)  # nothing to say of the same classes
+    (message,) = caplog.messages
+    assert message.startswith(f"{saved}: a new last layer, since its classes are angry, calm, hap")
 
 
 def test_an_evaluation_refuses_other_classes_or_another_order(saved):
@@ -116,5 +113,5 @@ def test_an_evaluation_refuses_other_classes_or_another_order(saved):
             r"\. --label_names with the model's classes gives "
         )
         with pytest.raises(SystemExit, match=expected):
-            build_network(arguments, names, cosine_scale=None, training=False)
+            build_network(arguments, names, training=False)
     assert load_saved_model(saved, BEFORE)[0].config.num_labels == 3

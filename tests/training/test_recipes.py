@@ -41,12 +41,6 @@ def test_empty_recipes_are_recipes(write):
     assert read_recipe(write("mine.yaml", "extends: empty.yaml")) == {}
 
 
-def test_the_extended_recipe_may_lie_above_and_be_extended_twice(write):
-    write("base.yaml", "seed: 3")
-    assert read_recipe(write("deep/mine.yaml", "extends: ../base.yaml")) == {"seed": 3}
-    assert read_recipe(write("deep/other.yaml", "extends: ../base.yaml")) == {"seed": 3}
-
-
 @pytest.mark.parametrize(
     "files, message",
     [

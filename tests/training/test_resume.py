@@ -147,17 +147,15 @@ def test_ctrl_c_in_the_last_evaluation_saves_too(tmp_path):
     assert is_whole(tmp_path / "run" / "checkpoint-2")
 
 
-def test_a_finished_run_without_checkpoint_is_not_resumed_over(tmp_path):
-    (tmp_path / "run.yaml").write_text("of another run")
-    with pytest.raises(SystemExit, match="a finished run and no complete checkpoint"):
-        run(tmp_path, "--resume_from_checkpoint", "true")
-
-
-def test_a_checkpoint_of_another_folder_does_not_replace_a_run(tmp_path, undisturbed):
+def test_another_run_is_not_resumed_over(tmp_path, undisturbed):
     shutil.copytree(undisturbed, tmp_path / "run")
     other = checkpoints(undisturbed)[0]
     with pytest.raises(SystemExit, match=f"holds another run than {other}"):
         run(tmp_path / "run", "--resume_from_checkpoint", str(other))
+    for checkpoint in checkpoints(tmp_path / "run"):
+        shutil.rmtree(checkpoint)
+    with pytest.raises(SystemExit, match="a finished run and no complete checkpoint"):
+        run(tmp_path / "run", "--resume_from_checkpoint", "true")
 
 
 def test_a_finished_run_that_was_renamed_reports_the_same_again(tmp_path, undisturbed, capfd):

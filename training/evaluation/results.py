@@ -94,7 +94,7 @@ def evaluate(trainer: "FerTrainer", data: RunData, failures: Failures) -> dict:
     return results | fitted
 
 
-def _note_distributions(trainer, data: RunData) -> None:
+def _note_distributions(trainer: "FerTrainer", data: RunData) -> None:
     config, shares = trainer.model.config, trainer.targets.shares(data.seen_counts)
     config.learned_distribution = trainer.criterion.presented_distribution(shares).tolist()
     counts = torch.tensor(data.counts_before, dtype=torch.float32)

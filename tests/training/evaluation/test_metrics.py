@@ -53,7 +53,7 @@ def raises(text):
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 @pytest.mark.parametrize("absent", [None, 3])
 @pytest.mark.parametrize("never_predicted", [None, 1])
-def test_figures_equal_those_of_scikit_learn(absent, never_predicted):
+def test_metrics_equal_those_of_scikit_learn(absent, never_predicted):
     logits, references = random_scores(absent=absent)
     if never_predicted is not None:
         logits[:, never_predicted] = -100
@@ -97,7 +97,7 @@ def test_means_leave_out_classes_that_do_not_occur(predicted, references, macro_
 
 
 @pytest.mark.parametrize("file", ["all_results", "test_results"])
-def test_the_rule_changes_no_digit_of_the_shipped_models_figures(file):
+def test_the_rule_changes_no_digit_of_the_shipped_models_results(file):
     results = json.loads((ROOT / "model" / f"{file}.json").read_text())
     for suffix in ("", "_without_copies"):
         confusion = np.array(results[f"eval_confusion_matrix{suffix}"])
@@ -107,18 +107,18 @@ def test_the_rule_changes_no_digit_of_the_shipped_models_figures(file):
             assert results[f"eval_{name}{suffix}"] == interval
 
 
-def test_logits_and_probabilities_give_the_same_figures():
+def test_logits_and_probabilities_give_the_same_metrics():
     logits, references = random_scores()
     of_logits = compute(logits, references, bootstrap=20)
     of_probabilities = compute(softmax(logits), references, bootstrap=20)
-    for one, other in zip(of_logits.pop("reliability"), of_probabilities.pop("reliability")):
-        assert one == pytest.approx(other, abs=1e-6)
+    for row, other in zip(of_logits.pop("reliability"), of_probabilities.pop("reliability")):
+        assert row == pytest.approx(other, abs=1e-6)
     for name in calibration(of_logits):
         assert of_logits.pop(name) == pytest.approx(of_probabilities.pop(name), abs=1e-6)
     assert of_logits == of_probabilities
 
 
-def test_class_ids_give_the_same_figures_without_calibration():
+def test_class_ids_give_the_same_metrics_without_calibration():
     logits, references = random_scores()
     of_logits = compute(logits, references, bootstrap=20)
     for name in [*calibration(of_logits), "reliability"]:
@@ -128,9 +128,9 @@ def test_class_ids_give_the_same_figures_without_calibration():
 
 def calibration(result):
     names = ("classwise_ece", "mean_probability", "share", "mean_score")
-    found = [key for key in result if key == "ece" or key.startswith(names)]
-    assert len(found) == 2 + 4 * C
-    return found
+    keys = [key for key in result if key == "ece" or key.startswith(names)]
+    assert len(keys) == 2 + 4 * C
+    return keys
 
 
 def test_calibration_class_by_class_by_hand():
@@ -172,33 +172,9 @@ def test_the_points_of_a_reliability_diagram_give_the_calibration_error():
     assert points == sorted(points, key=lambda point: point["confidence"]) and len(points) > 3
 
 
-def test_calibration_error_weighs_bins_by_their_size():
-    probabilities = np.array([[0.9, 0.1]] * 8 + [[0.6, 0.4]] * 2)
-    references = np.array([0] * 8 + [1] * 2)
-    expected = 0.8 * 0.1 + 0.2 * 0.6
-    assert expected_calibration_error(probabilities, references) == pytest.approx(expected)
-
-
-def test_calibration_error_of_a_calibrated_classifier_is_zero():
-    probabilities = np.zeros((20, C))
-    probabilities[:10, :2] = 0.7, 0.3
-    probabilities[10:, 2:4] = 0.1, 0.9
-    references = [0] * 7 + [1] * 3 + [2] * 1 + [3] * 9
-    assert compute(probabilities, references)["ece"] == pytest.approx(0, abs=1e-6)
-
-
-@pytest.mark.parametrize("label, expected", [(0, 0.0), (1, 1.0)])
-def test_calibration_error_of_certainty(label, expected):
-    assert compute(np.eye(C)[[0, 0]], [label, label])["ece"] == expected
-
-
-def test_intervals_are_left_out_without_bootstrap():
-    logits, references = random_scores()
-    assert not [key for key in compute(logits, references) if key.endswith("_ci95")]
-
-
 def test_intervals_contain_the_value_and_come_from_the_seed():
     logits, references = random_scores()
+    assert not [key for key in compute(logits, references) if key.endswith("_ci95")]
     result = compute(logits, references, bootstrap=300)
     again = compute(logits, references, bootstrap=300)
     other = compute(logits, references, bootstrap=300, seed=1)
@@ -209,34 +185,24 @@ def test_intervals_contain_the_value_and_come_from_the_seed():
         assert other[f"{name}_ci95"] != [low, high]
 
 
-def test_intervals_narrow_with_the_square_root_of_the_images():
-    logits, references = random_scores()
-    confusion = confusion_matrix(references, logits.argmax(axis=1), labels=range(C))
-    few = bootstrap_intervals(confusion, 1000, seed=0)
-    many = bootstrap_intervals(100 * confusion, 1000, seed=0)
-    for name in HEADLINES:
-        ratio = np.diff(few[f"{name}_ci95"]) / np.diff(many[f"{name}_ci95"])
-        assert 8 < ratio.item() < 12.5
-
-
 def test_intervals_agree_with_resampling_the_images():
     logits, references = random_scores()
     predicted = logits.argmax(axis=1)
     rng = np.random.default_rng(1)
-    figures = {name: [] for name in HEADLINES}
-    for _ in range(4000):
+    resampled = {name: [] for name in HEADLINES}
+    for _ in range(2000):
         rows = rng.integers(0, 400, 400)
         true, guess = references[rows], predicted[rows]
         hits = np.bincount(true[true == guess], minlength=C)
         sizes, guesses = np.bincount(true, minlength=C), np.bincount(guess, minlength=C)
         f1 = 2 * hits / np.maximum(sizes + guesses, 1)
-        figures["accuracy"].append((true == guess).mean())
-        figures["balanced_accuracy"].append((hits[sizes > 0] / sizes[sizes > 0]).mean())
-        figures["macro_f1"].append(f1[sizes + guesses > 0].mean())
-    result = compute(logits, references, bootstrap=4000)
-    for name, values in figures.items():
+        resampled["accuracy"].append((true == guess).mean())
+        resampled["balanced_accuracy"].append((hits[sizes > 0] / sizes[sizes > 0]).mean())
+        resampled["macro_f1"].append(f1[sizes + guesses > 0].mean())
+    result = compute(logits, references, bootstrap=2000)
+    for name, values in resampled.items():
         expected = np.quantile(values, [0.025, 0.975])
-        np.testing.assert_allclose(result[f"{name}_ci95"], expected, atol=0.005)
+        np.testing.assert_allclose(result[f"{name}_ci95"], expected, atol=0.007)
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, C)])
@@ -247,10 +213,10 @@ def test_no_images_are_refused(shape):
 
 @pytest.mark.parametrize("ids", [[0, 7], [-1, 3]])
 def test_ids_out_of_range_are_refused(ids):
-    found = f"must be in [0, 7), but they go from {min(ids)} to {max(ids)}."
-    with raises(f"Labels {found}"):
+    message = f"must be in [0, 7), but they go from {min(ids)} to {max(ids)}."
+    with raises(f"Labels {message}"):
         compute([0, 0], ids)
-    with raises(f"Predictions {found}"):
+    with raises(f"Predictions {message}"):
         compute(ids, [0, 0])
 
 
@@ -258,14 +224,6 @@ def test_ids_out_of_range_are_refused(ids):
 def test_predictions_need_one_column_per_class(columns):
     with raises(f"Predictions need 7 columns, one per class, but they have {columns}."):
         compute(np.eye(columns)[:2], [0, 1])
-
-
-def test_metric_can_compute_again_after_an_error():
-    metrics = FerMetrics(NAMES, bootstrap=0)
-    for references in ([], [9]):
-        with pytest.raises(ValueError):
-            metrics.compute(predictions=[0] * len(references), references=references)
-    assert metrics.compute(predictions=[0, 1], references=[0, 0])["accuracy"] == 0.5
 
 
 def test_nothing_is_asked_of_the_network(monkeypatch):

