@@ -225,7 +225,7 @@ def test_the_gpu_chain_is_rehearsed_with_train_py_itself(tmp_path, make_faces, m
         return SimpleNamespace(wait=lambda: train.main(words[2:]) or 0)
 
     monkeypatch.setattr(train_chain.subprocess, "Popen", in_this_process)
-    monkeypatch.setattr(train, "load_back", lambda *args: "")  # another process
+    monkeypatch.setattr("training.run.load_back", lambda *args: "")  # another process
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # drawing takes longer than all else
     command = [str(GPU), "--rehearse", "--dataset", "faces.safetensors", "--report_to", "none"]
     command += ["--backbone", "test_efficientnet", "--disable_tqdm", "true"]
