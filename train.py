@@ -36,22 +36,24 @@ from pathlib import Path
 from transformers import set_seed
 
 from training.arguments import Arguments, parse_arguments
+from training.card import describe
 from training.checkpoints import TrainingError, how_to_resume
+from training.console import show_messages
 from training.data import DataError, RunData, class_names, load_splits, prepare_splits, split_data
 from training.evaluation import evaluate, summary
 from training.gaps import Gaps
 from training.gpu import hold_images
 from training.network import build_network
 from training.progress import hide_progress_bars
-from training.refused import refuse_metric
-from training.report import (
+from training.record import (
     LOADING_BACK,
     RunFolder,
     check_output_dir,
+    explain_recovery,
     load_back,
     remove_checkpoints_and_logs,
-    say_way_on,
 )
+from training.refused import refuse_metric
 from training.targets import with_votes
 from training.trainer import FerTrainer, check_processes, epoch_metrics
 from training.treatments import SAMPLINGS, apply_sampling
@@ -59,6 +61,7 @@ from training.treatments import SAMPLINGS, apply_sampling
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(__doc__, argv)
+    show_messages(args.training.process_index == 0)
     try:
         run(args, sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:
@@ -93,7 +96,8 @@ def run(args: Arguments, words: list[str]) -> None:
         results = train(args, trainer, gaps, say)
         folder.save_model(results)  # what follows may fail without costing the training
     results |= evaluate(trainer, data, gaps)
-    folder.describe(results)
+    folder.write_results(results)
+    describe(folder, results)
     if trainer.is_world_process_zero():
         with gaps.on_error("summary"):
             say(summary(results, data))
@@ -102,7 +106,7 @@ def run(args: Arguments, words: list[str]) -> None:
                 say(load_back(folder.path, data, trainer))
     trainer.accelerator.wait_for_everyone()  # gloo aborts a process whose peer has gone before
     trainer.accelerator.end_training()
-    say_way_on(args, results, gaps, say)
+    explain_recovery(args, results, gaps)
     say(f"{'Report' if data.train is None else 'Model, card and report'}: {folder.path.resolve()}")
 
 

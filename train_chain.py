@@ -33,8 +33,7 @@ from train import load_data
 from training.arguments import NOT_RECIPE, Arguments, parse_arguments
 from training.checkpoints import last_whole_checkpoint
 from training.data import DataError, first_line, is_packed, load_splits
-from training.report import read_run, was_measured
-from training.report.lineage import flags_of
+from training.record import flags_of, read_run, was_measured
 from training.weights.lite_weights import installed_package, pypi_package
 
 ROOT = Path(__file__).resolve().parent

@@ -21,11 +21,11 @@ from safetensors.torch import load_file, save_file
 
 import train
 from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification
+from training.card import write_card
 from training.data import LABELS, DataError, FaceDataset
 from training.data.synthetic import draw_faces
 from training.evaluation import results as results_module
 from training.network import ModelArguments, build_network, load_saved_model
-from training.report.card import write_model_card
 
 FLAGS = [
     *["--dataset", "synthetic", "--synthetic_images", "60", "--backbone", "test_efficientnet"],
@@ -220,7 +220,7 @@ def test_evaluate_only_reads_the_split_that_is_asked_for(finished, tmp_path, cap
     model = tmp_path / "model"  # what docs/training.md says of the card
     shutil.copytree(folder, model, ignore=shutil.ignore_patterns("runs"))
     shutil.copyfile(tmp_path / "all_results.json", model / "test_results.json")
-    card = ModelCard.load(write_model_card(model))
+    card = ModelCard.load(write_card(model))
     assert card.data.eval_results[0].dataset_split == "test"
     assert card.data.eval_results[0].metric_value == other["eval_accuracy"]
     test, validation = card.text.split("On the test split (")[1].split("On the validation split (")

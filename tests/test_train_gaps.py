@@ -7,13 +7,13 @@ import shutil
 
 import matplotlib.pyplot as plt
 import pytest
+from training.report import card, pictures, run_folder
 
 import train
 from training import trainer as trainer_module
 from training.checkpoints import TrainingError
 from training.evaluation import results as results_module
 from training.gaps import Gaps
-from training.report import card, pictures, run_folder
 from training.trainer import FerTrainer
 
 FLAGS = [

@@ -19,6 +19,9 @@ import yaml
 from huggingface_hub import DatasetCard, ModelCard
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from training.report import predict_in_clean_process
+from training.report.card import write_model_card
+from training.report.quoted import weights_sha256
 
 import push_to_hub
 import train
@@ -37,9 +40,6 @@ from training.data import (
     with_validation,
 )
 from training.data.splits import paper_split
-from training.report import predict_in_clean_process
-from training.report.card import write_model_card
-from training.report.quoted import weights_sha256
 
 ROOT = Path(__file__).parents[2]
 BACK = """

@@ -24,7 +24,7 @@ from training.checkpoints import (
     last_whole_checkpoint,
     resume_point,
 )
-from training.report import run_folder
+from training.record import run_folder
 from training.stopping import StopOnSignal
 from training.trainer import FerTrainer
 

@@ -8,9 +8,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from training.report import pictures
 
 from training.data import FaceDataset
-from training.report import pictures
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """training/report/lineage.py: the runs that led to a run, each in short and once."""
 
 import pytest
-
 from training.report.card import _base_model, _start
 from training.report.lineage import (
     abridged,

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import yaml
 from huggingface_hub import ModelCard
+from training.report.card import figures, main, write_model_card
+from training.report.provenance import provenance
 
 from training.data import LABELS, PUBLISHED_COUNTS
 from training.evaluation import evaluation_results
-from training.report.card import figures, main, write_model_card
-from training.report.provenance import provenance
 
 MODEL = Path(__file__).parents[3] / "model"
 OF_FER2013 = (

@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 import yaml
-
-from training.checkpoints import TrainingError
 from training.report import remove_checkpoints_and_logs, written_whole
 from training.report.files import write_yaml
+
+from training.checkpoints import TrainingError
 
 
 @pytest.fixture

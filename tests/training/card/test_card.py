@@ -9,9 +9,6 @@ import numpy as np
 import pytest
 import yaml
 from huggingface_hub import ModelCard
-
-from modeling import FerEfficientNetForImageClassification
-from training.data import LABELS
 from training.report.card import (
     count_parameters,
     main,
@@ -21,6 +18,9 @@ from training.report.card import (
 )
 from training.report.markdown import markdown_table
 from training.report.quoted import weights_sha256
+
+from modeling import FerEfficientNetForImageClassification
+from training.data import LABELS
 
 ROOT = Path(__file__).parents[3]
 MODEL = ROOT / "model"
