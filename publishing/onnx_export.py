@@ -4,7 +4,8 @@ import contextlib
 import dataclasses
 import io
 import json
-from collections.abc import Mapping, Sized
+import logging
+from collections.abc import Iterator, Mapping, Sized
 from pathlib import Path
 
 import numpy as np
@@ -207,7 +208,7 @@ def quantize(file: Path, target: Path, pixel_values: np.ndarray) -> None:
             `CALIBRATION_IMAGES` are taken.
     """
     prepared = target.with_suffix(".prepared")
-    with contextlib.redirect_stdout(io.StringIO()):
+    with _silence():
         quant_pre_process(str(file), str(prepared))
         nodes = onnx.load(prepared).graph.node
         layers = [node.name for node in nodes if node.op_type in ("Conv", "Gemm", "MatMul")]
@@ -229,6 +230,18 @@ def quantize(file: Path, target: Path, pixel_values: np.ndarray) -> None:
             },
         )
     prepared.unlink()
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """onnxruntime prints, and it logs by the root logger, which it would thereby set up."""
+    root, nowhere = logging.getLogger(), logging.NullHandler()
+    root.addHandler(nowhere)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        root.removeHandler(nowhere)
 
 
 def onnx_probabilities(file: Path, pixel_values: np.ndarray, batch: int = 256) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Markdown, as the model card, the data card and the benchmarks write it."""
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -46,15 +47,20 @@ def render(template: Path, **facts: object) -> str:
     Raises:
         jinja2.UndefinedError: the template names a fact that is not given.
     """
+    text = _environment(template.parent).get_template(template.name).render(**facts)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+@functools.cache
+def _environment(folder: Path):
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template.parent),
+        loader=jinja2.FileSystemLoader(folder),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,  # it is Markdown
     )
     environment.filters |= FILTERS
-    text = environment.get_template(template.name).render(**facts)
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    return environment

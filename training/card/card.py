@@ -33,10 +33,7 @@ def write_card(
         folder: with config.json, model.safetensors, all_results.json, data_report.json and run.yaml
             of a training, and test_results.json of an evaluation and robustness.json, if they are
             there. Nothing else decides what the card says.
-        model_id: Hub id that the snippets load and where the results are found. Default: the run's
-            Hub id or folder, and the results beside the card.
-        revision: tag, branch or commit of the Hub repository; None: its main branch.
-        onnx: ONNX files that lie beside the card.
+        model_id, revision, onnx: as for `card_text`.
 
     Returns:
         The card's file.
@@ -44,10 +41,28 @@ def write_card(
     Raises:
         ValueError: `folder` holds no training, or one that was not measured.
     """
-    card = card_facts(folder)
-    place = f"https://huggingface.co/{model_id}/blob/{quote(revision or 'main', safe='')}/"
+    text = card_text(card_facts(folder), model_id, revision, onnx)
+    with added(folder) as new:
+        (new / "README.md").write_text(text, encoding="utf-8")
+    return folder / "README.md"
+
+
+def card_text(
+    card: CardFacts,
+    model_id: str | None = None,
+    revision: str | None = None,
+    onnx: Onnx | None = None,
+) -> str:
+    """
+    Args:
+        model_id: Hub id that the snippets load and where the results are found. Default: the run's
+            Hub id or folder, and the results beside the card.
+        revision: tag, branch or commit of the Hub repository; None: its main branch.
+        onnx: what is known of the ONNX files that lie beside the card.
+    """
     model = model_id or card.options["hub_model_id"] or card.options["output_dir"]
-    text = render(
+    place = f"https://huggingface.co/{model_id}/blob/{quote(revision or 'main', safe='')}/"
+    return render(
         TEMPLATE,
         card=card,
         metadata=metadata(card, Path(model).name, place if model_id else "").to_yaml(),
@@ -57,15 +72,10 @@ def write_card(
         onnx=onnx,
         transformers=TRANSFORMERS,
     )
-    with added(folder) as new:
-        (new / "README.md").write_text(text, encoding="utf-8")
-    return folder / "README.md"
 
 
 def card_facts(folder: Path) -> CardFacts:
-    """
-    Args and Raises: as for `write_card`.
-    """
+    """Arguments and errors are those of `write_card`."""
     run = read_run(folder)
     if run is None:
         raise ValueError(

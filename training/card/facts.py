@@ -330,6 +330,11 @@ class CardFacts:
         return stages
 
     @property
+    def minutes(self) -> float:
+        """Of training in all stages."""
+        return sum(stage.minutes for stage in self.stages)
+
+    @property
     def folder(self) -> str:
         """Where the last command leaves the model."""
         return f"runs/{[*self.chain][-1]}"

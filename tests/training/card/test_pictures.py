@@ -8,8 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from training.report import pictures
 
+from training.card import pictures
 from training.data import FaceDataset
 
 

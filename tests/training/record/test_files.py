@@ -1,13 +1,13 @@
-"""training/report/files.py: a run's folder is replaced whole or left as it is."""
+"""training/record/files.py: a run's folder is replaced whole or left as it is."""
 
 import shutil
 
 import pytest
 import yaml
-from training.report import remove_checkpoints_and_logs, written_whole
-from training.report.files import write_yaml
 
 from training.checkpoints import TrainingError
+from training.record import remove_checkpoints_and_logs
+from training.record.files import write_yaml, written_whole
 
 
 @pytest.fixture
