@@ -42,7 +42,7 @@ def cached_onnx(
         "data": data_fingerprint,
         "faces": faces and _digest_of_source(Path(faces).expanduser()),
     } | {name: _version(name) for name in PACKAGES}
-    kept = _read(run / PLACE)
+    kept = read_kept(run / PLACE)
     changed = _changed(kept["key"], key) if kept else []
     if kept and not changed:
         (folder / PLACE).mkdir()
@@ -68,7 +68,7 @@ def _changed(kept: Mapping, key: Mapping) -> list[str]:
     return [name for name in different if name != "faces" or key["faces"]]
 
 
-def _read(place: Path) -> dict | None:
+def read_kept(place: Path) -> dict | None:
     """The key, file names and parity of what is kept there, if it is whole."""
     try:
         record = json.loads((place / RECORD).read_text())

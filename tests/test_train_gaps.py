@@ -1,19 +1,21 @@
-"""What goes wrong after a training does not cost it: train.py with an error in each later step."""
+"""What goes wrong after a training does not cost it."""
 
 import json
-import re
 import shlex
 import shutil
+from types import SimpleNamespace
 
-import matplotlib.pyplot as plt
+import numpy as np
 import pytest
-from training.report import card, pictures, run_folder
+import torch
 
 import train
-from training import trainer as trainer_module
+from tests.publishing.conftest import predict_here
+from training.card import describe
 from training.checkpoints import TrainingError
-from training.evaluation import results as results_module
+from training.console import show_messages
 from training.gaps import Gaps
+from training.record import RunFolder
 from training.trainer import FerTrainer
 
 FLAGS = [
@@ -22,39 +24,17 @@ FLAGS = [
     *["--disable_tqdm", "true", "--max_steps", "1", "--use_cpu", "--precise_bn", "8"],
     "--save_predictions",
 ]
-PICTURES = ("confusion_matrix", "class_distribution", "training_curves")
-# Where to force an error, in runs of some that do not depend on each other -> what is left out,
-# and the files that are then missing.
-NOT_MEASURED = ["README.md", "predictions.csv", "confusion_matrix.png", "confusion_matrix.svg"]
-STEPS = [
-    {
-        (FerTrainer, "predict"): ("all results of the evaluation", NOT_MEASURED),
-        (train, "load_back"): ("loading back", []),
-    },
-    {
-        (trainer_module, "recompute_statistics"): ("batch norm statistics of --precise_bn", []),
-        (results_module, "evaluation_results"): ("all results of the evaluation", NOT_MEASURED),
-    },
-    {
-        (results_module, "certainty_figures"): ("share of certain predictions", []),
-        (results_module, "prior_figures"): ("results under other priors", []),
-        (run_folder, "_write_predictions"): ("predictions.csv", ["predictions.csv"]),
-        **{
-            (pictures, f"plot_{name}"): (f"{name}.png", [f"{name}.png", f"{name}.svg"])
-            for name in PICTURES
-        },
-        (train, "summary"): ("summary", []),
-    },
-    {
-        (results_module, "calibrate"): ("calibration", []),
-        (run_folder, "write_run_record"): ("run.yaml", ["run.yaml", "README.md"]),
-    },
-    {
-        (results_module, "_note_distributions"): ("class distributions of the training", []),
-        (run_folder, "write_json"): ("data_report.json", ["data_report.json", "README.md"]),
-    },
-    {(card, "write_model_card"): ("README.md", ["README.md"])},
-]
+RESUME = ["--resume_from_checkpoint", "true"]
+LOSS = """
+from dataclasses import dataclass
+from training.treatments.cross_entropy import CrossEntropy
+
+@dataclass
+class Broken(CrossEntropy):
+    title = "a broken loss"
+    def presented_distribution(self, shares):
+        raise RuntimeError("forced\\nand more")
+"""
 
 
 def run(folder, *flags):
@@ -65,18 +45,14 @@ def names(folder):
     return {path.name for path in folder.iterdir() if path.name != "runs"}
 
 
-def save_figure(figure, path):
-    plt.close(figure)
-    path.touch()
-    path.with_suffix(".svg").touch()
+def fail(*args, **kwargs):
+    raise RuntimeError("forced\nand more")
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def quick():
-    """Without what takes longest here, the pixels of figures and the clean process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "_save", save_figure)
-        patch.setattr(train, "load_back", lambda *args: "Loaded back")
+        patch.setattr("training.record.loading_back.predict_in_clean_process", predict_here)
         yield
 
 
@@ -95,45 +71,29 @@ def folder(whole, tmp_path):
     return tmp_path / "run"
 
 
-def fail(*args, **kwargs):
-    if str(args[0]).endswith(
-        "all_results.json"
-    ):  # of what write_json writes, the data report fails
-        return args[0].write_text(json.dumps(args[1]))
-    raise RuntimeError("forced\nand more")
+def test_a_loss_that_breaks_after_the_training_costs_what_it_makes_alone(whole, tmp_path, capsys):
+    (tmp_path / "broken.py").write_text(LOSS)
+    run(tmp_path / "run", "--loss", f"{tmp_path / 'broken.py'}:Broken")
+    lines = capsys.readouterr().out.splitlines()
+    assert "Left out: class distributions of the training (RuntimeError: forced)" in lines
+    assert f"The weights are in {tmp_path / 'run'}. To measure them:" in lines
+    assert names(tmp_path / "run") == names(whole)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert not config.get("learned_distribution")
 
 
-def shown(folder):
-    """The pictures that the card shows."""
-    card = (folder / "README.md").read_text()
-    assert "## What it is bad at" in card
-    return {name for name in PICTURES if f"]({name}.png)" in card}
-
-
-@pytest.mark.parametrize("steps", STEPS, ids=lambda steps: next(iter(steps))[1])
-def test_an_error_in_a_later_step_costs_what_it_makes_alone(
-    whole, folder, monkeypatch, capsys, steps
-):
-    for step in steps:
-        monkeypatch.setattr(*step, fail)
-    forced, resume = {name for _, name in steps}, ["--resume_from_checkpoint", "true"]
-    if forced & {"predict", "evaluation_results", "load_back"}:
-        with pytest.raises(TrainingError, match="is in doubt: forced|Nothing could be .* forced"):
-            run(folder, *resume)
-    else:
-        run(folder, *resume)
+def test_a_model_that_loads_as_another_is_in_doubt(folder, whole, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "training.record.loading_back.predict_in_clean_process",
+        lambda folder, png: {name: 1.0 for name in predict_here(folder, png)},
+    )
+    monkeypatch.setattr("training.trainer.recompute_statistics", fail)
+    with pytest.raises(TrainingError, match=f"The model in {folder} is in doubt: .* differ from"):
+        run(folder, *RESUME)
     said = capsys.readouterr().out
-    for what, _ in steps.values():
-        assert re.search(rf"^Left out: {what}.* \(RuntimeError: forced\)$", said, re.M)
-    assert f"The weights are in {folder}. To measure them:\n  python train.py --eval" in said
+    assert "Left out: batch norm statistics of --precise_bn; those of the training stay" in said
     assert "report again, without training again: the same command and --resume_from_ch" in said
-    missing = {name for _, files in steps.values() for name in files}
-    assert names(folder) == names(whole) - missing  # nothing of the earlier report
-    if "recompute_statistics" not in forced:
-        weights = (path / "model.safetensors" for path in (folder, whole))
-        assert next(weights).read_bytes() == next(weights).read_bytes()
-    if "README.md" in names(folder):
-        assert shown(folder) == {one for one in PICTURES if f"{one}.png" in names(folder)}
+    assert names(folder) == names(whole)  # nothing of the earlier report
 
 
 def test_what_was_not_measured_is_measured_by_the_words_that_are_printed_or_by_a_resume(
@@ -141,7 +101,11 @@ def test_what_was_not_measured_is_measured_by_the_words_that_are_printed_or_by_a
 ):
     with monkeypatch.context() as patch, pytest.raises(TrainingError, match="Nothing could be"):
         patch.setattr(FerTrainer, "predict", fail)
-        run(folder, "--resume_from_checkpoint", "true")
+        run(folder, *RESUME)
+    of_results = {"README.md", "predictions.csv", "confusion_matrix.png", "confusion_matrix.svg"}
+    assert names(folder) == names(whole) - of_results
+    weights = [(path / "model.safetensors").read_bytes() for path in (folder, whole)]
+    assert weights[0] == weights[1]
     lines = capsys.readouterr().out.splitlines()
     command = lines[lines.index(f"The weights are in {folder}. To measure them:") + 1]
     words = shlex.split(command)
@@ -152,36 +116,71 @@ def test_what_was_not_measured_is_measured_by_the_words_that_are_printed_or_by_a
         for path in (whole, tmp_path / "evaluation")
     )
     assert found["eval_confusion_matrix"] == expected["eval_confusion_matrix"]
-    run(folder, "--resume_from_checkpoint", "true")
+    before = {path: path.read_bytes() for path in (tmp_path / "evaluation").glob("*.*")}
+    with monkeypatch.context() as patch, pytest.raises(TrainingError, match="Nothing could be"):
+        patch.setattr(FerTrainer, "predict", fail)
+        train.main([*words[2:], "--output_dir", str(tmp_path / "evaluation"), "--overwrite"])
+    assert {path: path.read_bytes() for path in (tmp_path / "evaluation").glob("*.*")} == before
+
+    run(folder, *RESUME)
     assert names(folder) == names(whole)
     found = json.loads((folder / "all_results.json").read_text())
     assert {name for name in found if name.startswith("eval_")} == {
         name for name in expected if name.startswith("eval_")
     }
-    assert found["temperature"] == expected["temperature"]
     config = (path / "config.json" for path in (folder, whole))
     assert next(config).read_text() == next(config).read_text()
 
 
-def test_an_evaluation_that_fails_leaves_an_earlier_report_as_it_is(whole, tmp_path, monkeypatch):
-    flags = ["--evaluate_only", "--model_name_or_path", str(whole), "--precise_bn", "0"]
-    monkeypatch.setattr(pictures, "plot_class_distribution", fail)
-    run(tmp_path, *flags)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert "confusion_matrix.png" in before and "class_distribution.png" not in before
-    monkeypatch.setattr(results_module, "evaluation_results", fail)
-    with pytest.raises(TrainingError, match="^Nothing could be measured: all results of"):
-        run(tmp_path, *flags, "--overwrite")
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+@pytest.fixture
+def report(folder):
+    """A RunFolder of it, and results that it may be described with."""
+    args = SimpleNamespace(
+        training=SimpleNamespace(
+            output_dir=str(folder), hub_model_id=None, evaluate_only=False, save_predictions=False
+        ),
+        model=SimpleNamespace(model_name_or_path=None),
+    )
+    labels = torch.arange(7)
+    data = SimpleNamespace(
+        train=labels, eval=SimpleNamespace(labels=labels), eval_split="validation",
+        train_counts=np.full(7, 9), record={"sampling": "none"},
+        label_names=[f"class {i}" for i in range(7)],
+    )  # fmt: skip
+    state = SimpleNamespace(global_step=1, log_history=[{"epoch": 1, "loss": 2.0}])
+    trainer = SimpleNamespace(is_world_process_zero=lambda: True, state=state)
+    results = json.loads((folder / "all_results.json").read_text())
+    for name in ("README.md", "confusion_matrix.png", "class_distribution.png"):
+        (folder / name).unlink()
+    return RunFolder(args, trainer, data, {}, Gaps(), []), results
 
 
-def test_only_errors_are_left_out_and_each_is_said_once():
-    said = []
-    gaps = Gaps(said.append)
+def test_a_piece_that_fails_is_left_out_and_the_others_are_written(folder, report):
+    run_folder, results = report
+    (folder / "data_report.json").unlink()
+    describe(run_folder, results | {"eval_confusion_matrix": [["no number"]]})
+    assert [*run_folder.gaps.errors] == ["confusion_matrix.png", "README.md"]
+    assert not {"confusion_matrix.png", "README.md", ".partial"} & names(folder)
+    assert "class_distribution.png" in names(folder)
+
+
+def test_a_card_shows_the_pictures_that_were_drawn(folder, report):
+    describe(*report)
+    assert "![Confusion matrix]" in (folder / "README.md").read_text()
+    (folder / "confusion_matrix.png").unlink()
+    run_folder, results = report
+    describe(run_folder, results | {"eval_confusion_matrix": [["no number"]]})
+    assert "![Confusion matrix]" not in (folder / "README.md").read_text()
+
+
+def test_only_errors_are_left_out_and_each_is_said_once(capsys):
+    show_messages()
+    gaps = Gaps()
     with gaps.on_error("nothing"):
         pass
     with pytest.raises(KeyboardInterrupt), gaps.on_error("all"):
         raise KeyboardInterrupt
     with gaps.on_error("card"):
         raise ValueError("no\nfigures")
-    assert said == ["Left out: card (ValueError: no)"] and [*gaps.errors] == ["card"]
+    assert capsys.readouterr().out == "Left out: card (ValueError: no)\n"
+    assert [*gaps.errors] == ["card"]

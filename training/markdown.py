@@ -60,6 +60,7 @@ def _environment(folder: Path):
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
         autoescape=False,  # it is Markdown
     )
     environment.filters |= FILTERS

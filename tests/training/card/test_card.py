@@ -146,7 +146,7 @@ def test_every_card_is_whole(cards, onnx):
                 ast.parse(code)
             prose = re.sub(r"(?s)\A---.*?\n---\n|```.*?```", "", text)
             odd = r"[{}]|%\}|\bNone\b|undefined|\bnan\b|[^|] [,.;]|\(\)|\w  |(?<!al)[.,;:]{2}"
-            assert "\n\n\n" not in text
+            assert "\n\n\n" not in text and not re.search(r"[^\n]\n(#+ |- .*\n\w)", prose)
             assert not re.search(odd, prose), (kind, re.search(odd, prose))
             assert "<b>" not in re.sub(r"`[^`]*`|\\<b>", "", prose)
 
