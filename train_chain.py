@@ -25,8 +25,7 @@ from pathlib import Path
 from training.arguments import NOT_DECISIVE, parse_arguments
 from training.checkpoints import last_whole_checkpoint
 from training.network import needs_the_hub
-from training.report import read_run, was_measured
-from training.report.lineage import flags_of
+from training.record import flags_of, read_run, was_measured
 
 # Stages of a rehearsal are short and run anywhere; bf16 is slow on most CPUs.
 SHORT = (

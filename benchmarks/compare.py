@@ -43,7 +43,7 @@ from benchmarks.imbalance_report import (  # noqa: E402
 from benchmarks.imbalance_statistics import Bootstrap, holm  # noqa: E402
 from benchmarks.runner import RUNS, predictions  # noqa: E402
 from training.evaluation.metrics import expected_calibration_error  # noqa: E402
-from training.report import markdown_table  # noqa: E402
+from training.markdown import markdown_table  # noqa: E402
 
 OVER_CLASSES = ("accuracy", "balanced_accuracy", "macro_f1")
 FILES = ("predictions.csv", "all_results.json", "run.yaml")

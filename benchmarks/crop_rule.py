@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.shifts import PLAIN, SHIFTS, TITLES  # noqa: E402
 from modeling import face_detection  # noqa: E402
 from training.data import decode_split, load_fer2013, stratified_split  # noqa: E402
+from training.markdown import markdown_table  # noqa: E402
 from training.network import load_saved_model  # noqa: E402
-from training.report import markdown_table  # noqa: E402
 
 FACTORS = (0.85, 0.92, 1.0, 1.08)
 TAKEN = (

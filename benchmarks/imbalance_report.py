@@ -11,7 +11,7 @@ from benchmarks import imbalance_pictures as pictures
 from benchmarks.imbalance_statistics import TAUS, Bootstrap, Estimate, above_curve, holm, shifted
 from benchmarks.runner import RESULTS, read_runs
 from training.data import LABELS
-from training.report import markdown_table
+from training.markdown import markdown_table
 from training.treatments import SAMPLINGS, BenchmarkRow, losses
 from training.treatments.register import BASELINE
 

@@ -24,6 +24,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.shifts import PLAIN, SHIFTS, TITLES  # noqa: E402
+from training.card.quoted_results import ROBUSTNESS  # noqa: E402
 from training.data import (  # noqa: E402
     LABELS,
     DataArguments,
@@ -34,9 +35,9 @@ from training.data import (  # noqa: E402
     load_splits,
     stratified_split,
 )
+from training.markdown import markdown_table  # noqa: E402
 from training.network import load_saved_model  # noqa: E402
-from training.report import markdown_table, write_json  # noqa: E402
-from training.report.quoted import ROBUSTNESS, weights_sha256  # noqa: E402
+from training.record import weights_sha256, write_json  # noqa: E402
 
 OUTPUT = Path(__file__).parents[1] / "runs" / "benchmarks"
 BATCH = 64
@@ -187,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         if args.write_to_model:
             write_json(Path(source) / ROBUSTNESS, found)
-            print(f"For the card of {source}: python -m training.report.card {source}")
+            print(f"For the card of {source}: python -m training.card {source}")
     write_json(args.output_dir / ROBUSTNESS, results)
     (args.output_dir / "robustness.md").write_text(table(results) + "\n")
     plot(args.output_dir / "robustness.png", results)

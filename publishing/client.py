@@ -1,6 +1,7 @@
-"""huggingface_hub's client for one repository: patient, and with its errors in plain words."""
+"""huggingface_hub's client for one repository: it tries again, and its errors are plain words."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ from .secrets import masked
 TRIES = 5
 TRANSIENT = (408, 429, 500, 502, 503, 504)
 LOST = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
-KINDS = {"model": "", "dataset": "datasets/", "space": "spaces/"}
+PATHS = {"model": "", "dataset": "datasets/", "space": "spaces/"}  # in the URL, by repo_type
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Target:
     parent_commit: str | None = None
 
     def __str__(self) -> str:
-        return KINDS[self.repo_type] + self.repo_id
+        return PATHS[self.repo_type] + self.repo_id
 
 
 class Client:
@@ -44,11 +47,11 @@ class Client:
     Attributes:
         api: huggingface_hub's; its calls go through `ask`.
         where: the repository, as arguments of those calls.
-        token: which stays here: no message holds it.
+        token: stays here; no message holds it.
     """
 
-    def __init__(self, target: Target, say: Callable[[str], None]):
-        self.target, self.say = target, say
+    def __init__(self, target: Target):
+        self.target = target
         self.token = get_token()
         if not self.token:
             raise PublishError(
@@ -71,8 +74,8 @@ class Client:
 
     def ask(self, call: Callable, absent: type[Exception] | None = None):
         """
-        `call`, again while the Hub is only busy; None for an answer of the kind `absent`; other
-        answers become a PublishError.
+        The result of `call`, which is repeated while the Hub is only busy; None for an error of the
+        kind `absent`. Other errors become a PublishError.
         """
         for attempt in range(1, TRIES + 1):
             try:
@@ -84,50 +87,51 @@ class Client:
                 if absent and isinstance(cause, absent):
                     return None
                 if not _is_transient(cause) or attempt == TRIES:
-                    raise PublishError(self._in_words(cause)) from None
+                    raise PublishError(self._explain(cause)) from None
                 seconds = _seconds_to_wait(cause, attempt)
-                self.say(
+                logger.info(
                     f"The Hub answered {_short(cause)}; trying again in {seconds:g} s "
                     f"({attempt + 1} of {TRIES})"
                 )
                 time.sleep(seconds)
 
-    def _in_words(self, error: Exception) -> str:
+    def _explain(self, error: Exception) -> str:
         status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
         if _is_transient(error):
-            words = (
+            message = (
                 f"The Hub did not answer in {TRIES} tries ({_short(error)}). The "
                 "repository is as it was, or complete; run the same command again."
             )
         elif status == 401:
-            words = (
+            message = (
                 "The Hub does not accept the token. Make a new one with the right to write at "
                 "https://huggingface.co/settings/tokens, then `hf auth login` or HF_TOKEN."
             )
         elif status == 403:
-            words = (
+            message = (
                 f"The token has no right to write to {self.target}. Take a name of your own "
                 "(--repo_id USER/NAME), or a token with the right to write."
             )
         elif status in (409, 412):
-            words = (
+            message = (
                 f"{self.target}: {_server_message(error)} Somebody committed at the same time, or "
                 "the name is taken by a repository of another type. Nothing of yours was "
                 f"published. See {self.url()}, then run the command again."
             )
         elif isinstance(error, RevisionNotFoundError):
-            words = f"{self.target} has no branch {self.branch()!r}."
+            message = f"{self.target} has no branch {self.branch()!r}."
         elif isinstance(error, RepositoryNotFoundError):
-            words = f"There is no {self.target.repo_type} {self.target.repo_id}{self._namesake()}."
+            kind = self.target.repo_type
+            message = f"There is no {kind} {self.target.repo_id}{self._namesake()}."
         elif status is None:
-            words = f"The Hub cannot be asked: {error}"
+            message = f"The Hub cannot be asked: {error}"
         else:
-            words = f"The Hub refused: {_short(error)} {_server_message(error)}"
-        return masked(words, self.token)
+            message = f"The Hub refused: {_short(error)} {_server_message(error)}"
+        return masked(message, self.token)
 
     def _namesake(self) -> str:
-        """Where the repository was not found: what else it may be, in words."""
-        for kind in {*KINDS} - {self.target.repo_type}:
+        """What else a repository that was not found may be, in words."""
+        for kind in {*PATHS} - {self.target.repo_type}:
             with contextlib.suppress(httpx2.HTTPError):
                 if self.api.repo_exists(self.target.repo_id, repo_type=kind):
                     return f": it is a {kind}. Give the name of a {self.target.repo_type}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datasets import Dataset, Features, Image, Value
-from huggingface_hub import DatasetCard, DatasetCardData
+from huggingface_hub import DatasetCardData
 
 from modeling import FerEfficientNetImageProcessor
 from training.data import (
@@ -22,7 +22,7 @@ from training.data import (
     summary_line,
 )
 from training.data.ferplus import COLUMNS
-from training.report import markdown_table, plain
+from training.markdown import render
 
 from . import PublishError
 
@@ -30,13 +30,12 @@ KAGGLE = (
     "https://www.kaggle.com/c/"
     "challenges-in-representation-learning-facial-expression-recognition-challenge"
 )
-AUDIT_COLUMNS = {
-    "group": "number of the group of pixel for pixel identical images, over all splits; -1: unique",
-    "copy_of_training": "a training image is identical (false in the training split)",
-    "blank": "all pixels are equal",
+AUDIT_FEATURES = {
+    "group": Value("int32"),
+    "copy_of_training": Value("bool"),
+    "blank": Value("bool"),
 }
-FEATURES = {"group": Value("int32"), "copy_of_training": Value("bool"), "blank": Value("bool")}
-TEMPLATE = Path(__file__).with_name("dataset_card_template.md")
+TEMPLATE = Path(__file__).with_name("dataset_card.md")
 
 
 def stage_dataset(
@@ -44,25 +43,25 @@ def stage_dataset(
     folder: Path,
     *,
     repo_id: str,
-    ferplus_csv: str | None,
-    label_names: list[str] | None,
-    classes: str,
-    dataset_name: str,
-    statement: str,
+    ferplus_csv: str | None = None,
+    label_names: list[str] | None = None,
+    classes: str = "fer2013",
+    dataset_name: str = "",
+    statement: str = "",
 ) -> str:
     """
     Writes data/<split>.parquet, data_report.json and README.md.
 
     Args:
-        source, label_names, classes: of `load_fer2013`. ferplus_csv: FER+ votes to join.
+        source, label_names, classes: as `load_fer2013` takes them. ferplus_csv: FER+ votes to join.
         dataset_name: what the card calls data of other classes; "" for FER-2013.
-        statement: of the right to publish, for the card; "" for a private entry.
+        statement: on what right the data are published, for the card; "" for a private entry.
 
     Returns:
         The audit in one line.
 
     Raises:
-        DataError: of `load_splits`. PublishError: the data are packed.
+        DataError: the data cannot be used. PublishError: the data are packed.
     """
     data = DataArguments(
         dataset=source, classes=classes, label_names=label_names or [], ferplus_csv=ferplus_csv
@@ -89,15 +88,16 @@ def stage_dataset(
         }
         _with_marks(split, marks).to_parquet(folder / "data" / f"{name}.parquet")
     votes = any(faces.votes is not None for faces in decoded.values())
-    _card(report, names, repo_id, statement, votes, dataset_name).save(folder / "README.md")
+    card = _card(report, names, repo_id, statement, votes, dataset_name)
+    (folder / "README.md").write_text(card, encoding="utf-8")
     (folder / "data_report.json").write_text(json.dumps(report, indent=1) + "\n")
     return summary_line(report)
 
 
 def _with_marks(split: Dataset, marks: Mapping[str, list]) -> Dataset:
-    """marks: values of `AUDIT_COLUMNS`."""
+    """marks: values of the columns of `AUDIT_FEATURES`."""
     columns = {"image": _encoded(split), "label": split["label"][:], **marks}
-    features = {"image": Image(), "label": split.features["label"], **FEATURES}
+    features = {"image": Image(), "label": split.features["label"], **AUDIT_FEATURES}
     if "ferplus_votes" in split.column_names:
         columns["ferplus_votes"] = split["ferplus_votes"][:]
         features["ferplus_votes"] = split.features["ferplus_votes"]
@@ -105,7 +105,7 @@ def _with_marks(split: Dataset, marks: Mapping[str, list]) -> Dataset:
 
 
 def _groups(splits: Mapping[str, FaceDataset]) -> dict[str, int]:
-    """Digest -> number, for digests that stand more than once; numbered by first appearance."""
+    """Digest -> number, for digests of several images; numbered by first appearance."""
     times = Counter(digest for faces in splits.values() for digest in faces.digests)
     return {digest: i for i, digest in enumerate(d for d, n in times.items() if n > 1)}
 
@@ -130,14 +130,11 @@ def _card(
     statement: str,
     votes: bool,
     dataset_name: str,
-) -> DatasetCard:
+) -> str:
     fer2013 = not dataset_name
-    licence = {"license_name": "fer2013-kaggle", "license_link": KAGGLE} if fer2013 else {}
     title = f"{dataset_name or 'FER-2013'} with its flaws marked"
-    columns = dict(AUDIT_COLUMNS)
-    if votes:
-        columns["ferplus_votes"] = f"FER+'s ten numbers of votes: {', '.join(COLUMNS)}"
-    card_data = DatasetCardData(
+    licence = {"license_name": "fer2013-kaggle", "license_link": KAGGLE} if fer2013 else {}
+    metadata = DatasetCardData(
         license="other",
         **licence,
         task_categories=["image-classification"],
@@ -157,27 +154,15 @@ def _card(
             }
         ],
     )
-    rows = [
-        [name, *(f"{split['class_counts'][label]:,}" for label in label_names)]
-        + [f"{split['images']:,}", len(split["blank_images"])]
-        + [split.get("copies_of_training_images", "")]
-        for name, split in report["splits"].items()
-    ]
-    labels = plain(", ".join(f"{i} {label}" for i, label in enumerate(label_names)))
-    return DatasetCard.from_template(
-        card_data,
-        template_path=str(TEMPLATE),
-        title=plain(title),
+    return render(
+        TEMPLATE,
+        metadata=metadata.to_yaml(),
+        title=title,
         fer2013=fer2013,
-        evaluated=next((name for name in report["splits"] if name != "train"), ""),
-        labels=labels.replace("|", r"\|"),  # in a table, too
-        summary=plain(summary_line(report)) + ".",
-        counts=markdown_table(
-            ["split", *map(plain, label_names), "images", "blank", "copies of training images"],
-            rows,
-        ),
-        columns="\n".join(f"| `{name}` | {words} |" for name, words in columns.items()),
+        label_names=label_names,
+        labels=", ".join(f"{i} {label}" for i, label in enumerate(label_names)),
+        audit=report,
+        votes=COLUMNS if votes else (),
         repo_id=repo_id,
-        conflicting=report["groups_with_conflicting_labels"],
         statement=statement,
     )

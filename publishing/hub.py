@@ -1,7 +1,8 @@
 """A folder -> one commit on the Hub: all of it or nothing, tried again where that can help."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +10,13 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, constants
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.utils.sha import git_hash
 
-from . import PublishError, record
+from . import PublishError, last_published
 from .client import Client, Target
 
 OF_A_NEW_REPOSITORY = {".gitattributes", "README.md"}
-PULL_REQUESTS = 10  # the newest ones are looked through for the same files
+PULL_REQUESTS = 10  # how many of the newest are searched for the same files
+
+logger = logging.getLogger(__name__)
 
 
 def publish(
@@ -22,22 +25,21 @@ def publish(
     message: str,
     *,
     variables: Mapping[str, str] | None = None,
-    say: Callable[[str], None] = print,
 ) -> str:
     """
     Args:
         folder: its files, with their folders, become the repository's. Of the others there, those
             that this machine published before are removed, and somebody else's stay.
-        variables: of a Space, set before its files arrive.
+        variables: a Space's, set before its files arrive.
 
     Returns:
-        Id of the commit that holds these files, new or found.
+        Id of the commit that holds these files, a new one or the one that had them already.
 
     Raises:
-        PublishError: no token, no right, someone's newer commit, a tag that is taken, or the Hub
-            did not answer in `TRIES` tries.
+        PublishError: there is no token, no right to write or no answer in `TRIES` tries, somebody
+            made a newer commit, or the tag is taken.
     """
-    hub = Hub(target, say)
+    hub = Hub(target)
     files = {str(file.relative_to(folder)): file for file in folder.rglob("*") if file.is_file()}
     head = hub.make_ready()
     change = hub.change(files, head)
@@ -45,7 +47,9 @@ def publish(
     if change:
         hub.check_nobody_else_committed(head, change)
     if variables and target.create_pr:
-        say(f"A pull request leaves the Space's variables as they are; it needs {variables}.")
+        logger.info(
+            f"A pull request leaves the Space's variables as they are; it needs {variables}."
+        )
         variables = None
     for key, value in (variables or {}).items():
         hub.set_variable(key, value)
@@ -57,7 +61,10 @@ def publish(
 
 @dataclass(frozen=True)
 class Change:
-    """Paths in the repository: new there, held with other bytes, and ours of before."""
+    """
+    Paths in the repository: files that it lacks, that it has with other content, and that were
+    published from here before and are not any more.
+    """
 
     new: list[str]
     other: list[str]
@@ -75,7 +82,7 @@ class Hub(Client):
         return self.info(revision=self.target.revision).sha
 
     def make_ready(self) -> str:
-        """Makes the repository and its branch where they are not there; returns its commit."""
+        """Makes the repository and its branch if they do not exist; returns the branch's commit."""
         info = self.info(absent=None if self.target.create_pr else RepositoryNotFoundError)
         if info is None:
             self.ask(self._create)
@@ -88,25 +95,25 @@ class Hub(Client):
                 "it publicly (a model or Space without --private, a data entry with --public)."
             )
         if info.private and not self.target.private:
-            self.say(f"{self.target} is private and stays so; see {self.url()}/settings.")
+            logger.info(f"{self.target} is private and stays so; see {self.url()}/settings.")
         branch = self.target.revision
         if not branch:
             return info.sha
-        found = self.info(
+        info = self.info(
             revision=branch, absent=None if self.target.create_pr else RevisionNotFoundError
         )
-        if found is None:
+        if info is None:
             self.ask(lambda: self.api.create_branch(**self.where, branch=branch, exist_ok=True))
-            found = self.info(revision=branch)
-            self._remember(found.sha, [])
-        return found.sha
+            info = self.info(revision=branch)
+            self._remember(info.sha, [])
+        return info.sha
 
     def _create(self) -> None:
         space_sdk = "gradio" if self.target.repo_type == "space" else None
         try:
             self.api.create_repo(**self.where, private=self.target.private, space_sdk=space_sdk)
         except HfHubHTTPError as error:
-            if error.response.status_code != 409:  # it is there: an answer was lost
+            if error.response.status_code != 409:  # it exists: an answer was lost
                 raise
 
     def info(self, absent: type[Exception] | None = None, **options):
@@ -123,7 +130,7 @@ class Hub(Client):
             entry.rfilename: entry.lfs.sha256 if entry.lfs else entry.blob_id
             for entry in info.siblings or []
         }
-        before = record.read(self._place())
+        before = last_published.read(self._place())
         return Change(
             new=[name for name in files if name not in there],
             other=[name for name in files if name in there and not _is(files[name], there[name])],
@@ -135,31 +142,31 @@ class Hub(Client):
     def check_nobody_else_committed(self, head: str, change: Change) -> None:
         if self.target.create_pr:
             return
-        before = record.read(self._place())
+        before = last_published.read(self._place())
         known = self.target.parent_commit or (before.commit if before else None)
-        way_on = (
+        how_to_go_on = (
             f"See {self.url()}/commits/{self.branch()}; to publish over it all the same, "
             f"--parent_commit {head[:8]}; or propose the change by --create_pr. Nothing was sent."
         )
         if known and not head.startswith(known):
             raise PublishError(
                 f"{self.target} has a newer commit ({head[:8]}) than the one published last "
-                f"({known[:8]}): somebody changed it. {way_on}"
+                f"({known[:8]}): somebody changed it. {how_to_go_on}"
             )
         theirs = sorted({*change.other} - OF_A_NEW_REPOSITORY)
         if theirs and not known:
             raise PublishError(
                 f"{self.target} holds {', '.join(theirs[:3])}{', ...' if theirs[3:] else ''}, "
-                f"which this machine did not publish (commit {head[:8]}). {way_on}"
+                f"which this machine did not publish (commit {head[:8]}). {how_to_go_on}"
             )
 
     def commit(self, files: Mapping[str, Path], parent: str, change: Change, message: str) -> str:
-        """One commit with the change; none if there is nothing to change."""
+        """One commit with the change; no commit if there is nothing to change."""
         if not change:
-            self.say(f"{self.target} holds these files already: no new commit.")
+            logger.info(f"{self.target} holds these files already: no new commit.")
             return self._remember(parent, files)
         if change.stale:
-            self.say(f"No longer published, so removed: {', '.join(change.stale)}")
+            logger.info(f"No longer published, so removed: {', '.join(change.stale)}")
 
         def send() -> str:
             if arrived := self._arrived(files, parent):
@@ -174,7 +181,7 @@ class Hub(Client):
                 parent_commit=None if self.target.create_pr else parent,
             )
             if done.pr_url:
-                self.say(f"Pull request: {done.pr_url}")
+                logger.info(f"Pull request: {done.pr_url}")
             return done.oid
 
         commit = self.ask(send)
@@ -188,7 +195,7 @@ class Hub(Client):
         refs = self._refs(include_pull_requests=True).pull_requests or []
         for ref in sorted(refs, key=lambda ref: int(ref.ref.split("/")[-1]))[-PULL_REQUESTS:]:
             if not self.change(files, ref.target_commit):
-                self.say(f"{ref.ref} of {self.target} holds these files: no new pull request.")
+                logger.info(f"{ref.ref} of {self.target} holds these files: no new pull request.")
                 return ref.target_commit
         return None
 
@@ -221,13 +228,15 @@ class Hub(Client):
 
     def _remember(self, commit: str, files: Iterable[str], branch: str | None = None) -> str:
         try:
-            record.write(self._place(branch), record.Published(commit, sorted(files)))
+            last_published.write(
+                self._place(branch), last_published.Published(commit, sorted(files))
+            )
         except OSError as error:
-            self.say(f"This commit could not be noted as the last one published: {error}")
+            logger.info(f"This commit could not be noted as the last one published: {error}")
         return commit
 
 
 def _is(file: Path, digest: str) -> bool:
-    """digest: the Hub's, SHA-256 of a file in LFS and git's hash of another."""
+    """digest: the Hub's, which is SHA-256 for a file in LFS and git's hash for others."""
     content = file.read_bytes()
     return digest in (git_hash(content), hashlib.sha256(content).hexdigest())

@@ -4,7 +4,8 @@ import contextlib
 import dataclasses
 import io
 import json
-from collections.abc import Mapping, Sized
+import logging
+from collections.abc import Iterator, Mapping, Sized
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from onnxruntime.quantization import (
 from torch import nn
 
 from modeling import FerEfficientNetForImageClassification, FerEfficientNetImageProcessor
+from training.card.facts import Onnx, OnnxFile
 from training.data import (
     DataArguments,
     FaceDataset,
@@ -34,27 +36,22 @@ from training.data import (
 from training.evaluation import classification_metrics
 
 from . import PublishError
-from .onnx_kept import NAMES, PLACE, check_accuracy
 
+FILES = ("onnx/model.onnx", "onnx/model_int8.onnx")
 CALIBRATION_IMAGES, CALIBRATION_BATCH = 512, 64
 
 
-def make_onnx(run: Path, folder: Path, flags: Mapping, dataset: str | None) -> dict:
+def make_onnx(run: Path, folder: Path, flags: Mapping, dataset: str | None) -> Onnx:
     """
-    Writes onnx/model.onnx and onnx/model_int8.onnx to `folder`.
+    Writes onnx/model.onnx and onnx/model_int8.onnx to `folder`, and measures them.
 
     Args:
-        folder: the staged model. flags: of the run, by name. dataset: as of `load_fer2013`; None:
-            the run's.
-
-    Returns:
-        {"split", "faces": their number, "counts": of each class, "calibration_images": other faces,
-        of the training split if there is one, that set the 8-bit ranges, "rows": PyTorch's and each
-        file's {"name", "difference" (the largest in a probability from PyTorch's), "accuracy",
-        "recalls": by class name}}
+        folder: the staged model.
+        flags: the run's, by name.
+        dataset: faces, as `load_fer2013` takes them; None: the run's.
 
     Raises:
-        PublishError: there are no faces, or the weights are not those of all_results.json.
+        PublishError: there are no faces.
     """
     split, faces, calibration = onnx_faces(run, flags, dataset)
     network = FerEfficientNetForImageClassification.from_pretrained(folder).eval()
@@ -62,31 +59,31 @@ def make_onnx(run: Path, folder: Path, flags: Mapping, dataset: str | None) -> d
     pixel_values, labels = processor.normalize_batch(faces.images), faces.labels.numpy()
     names = [network.config.id2label[i] for i in range(network.config.num_labels)]
     expected = _probabilities(network, pixel_values)
-    parity = {
-        "split": split,
-        "faces": len(labels),
-        "counts": np.bincount(labels, minlength=len(names)).tolist(),
-        "calibration_images": len(calibration),
-        "rows": [_parity("PyTorch", expected, expected, labels, names)],
-    }
-    check_accuracy(run, parity)
-    full, small = (folder / PLACE / name for name in NAMES)
+    files = [_parity(None, folder, expected, expected, labels, names)]
+    full, small = (folder / name for name in FILES)
     export_onnx(network, full)
     quantize(full, small, processor.normalize_batch(calibration.images).numpy())
-    for file in (full, small):
-        name = f"`{PLACE}/{file.name}`, {file.stat().st_size / 1e6:.1f} MB"
-        found = onnx_probabilities(file, pixel_values.numpy())
-        parity["rows"].append(_parity(name, found, expected, labels, names))
-    return parity
+    for name in FILES:
+        probabilities = onnx_probabilities(folder / name, pixel_values.numpy())
+        files.append(_parity(name, folder, probabilities, expected, labels, names))
+    return Onnx(
+        split=split,
+        faces=len(labels),
+        counts=np.bincount(labels, minlength=len(names)).tolist(),
+        calibration_faces=len(calibration),
+        files=files,
+        image_mean=processor.image_mean,
+        image_std=processor.image_std,
+    )
 
 
 def onnx_faces(
     run: Path, flags: Mapping, dataset: str | None
 ) -> tuple[str, FaceDataset, FaceDataset]:
     """
-    Of the data that the run had: the evaluation split's name and faces, and up to
-    `CALIBRATION_IMAGES` faces of the training split. Where there is none, faces are taken out of
-    the evaluation split, half of it at most.
+    The name and the faces of the evaluation split that the run had, and up to `CALIBRATION_IMAGES`
+    faces of its training split. Where there is none, they are taken out of the evaluation split,
+    half of it at most.
     """
     processor = FerEfficientNetImageProcessor.from_pretrained(run)
     names = {field.name for field in dataclasses.fields(DataArguments)} & {*flags}
@@ -126,9 +123,11 @@ def onnx_faces(
 
 
 def _held_in(run: Path) -> dict:
-    """Of `decode_splits`: at which size the run held its images; its results are of those."""
+    """
+    Arguments of `decode_splits`: the size at which the run held its images, and so measured them.
+    """
     report = json.loads((run / "data_report.json").read_text())
-    side = report.get("held_images", {}).get("side")  # older runs do not say it
+    side = report.get("held_images", {}).get("side")  # packed data are held as they come
     return {"side": side, "as_is": False} if side else {}
 
 
@@ -209,7 +208,7 @@ def quantize(file: Path, target: Path, pixel_values: np.ndarray) -> None:
             `CALIBRATION_IMAGES` are taken.
     """
     prepared = target.with_suffix(".prepared")
-    with contextlib.redirect_stdout(io.StringIO()):
+    with _silence():
         quant_pre_process(str(file), str(prepared))
         nodes = onnx.load(prepared).graph.node
         layers = [node.name for node in nodes if node.op_type in ("Conv", "Gemm", "MatMul")]
@@ -233,6 +232,18 @@ def quantize(file: Path, target: Path, pixel_values: np.ndarray) -> None:
     prepared.unlink()
 
 
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """onnxruntime prints, and it logs by the root logger, which it would thereby set up."""
+    root, nowhere = logging.getLogger(), logging.NullHandler()
+    root.addHandler(nowhere)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        root.removeHandler(nowhere)
+
+
 def onnx_probabilities(file: Path, pixel_values: np.ndarray, batch: int = 256) -> np.ndarray:
     """(N, C, H, W) -> (N, classes), on the CPU."""
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
@@ -244,13 +255,19 @@ def onnx_probabilities(file: Path, pixel_values: np.ndarray, batch: int = 256) -
 
 
 def _parity(
-    name: str, found: np.ndarray, expected: np.ndarray, labels: np.ndarray, label_names: list[str]
-) -> dict:
-    """found, expected: probabilities (N, classes); a row of `make_onnx`."""
-    figures = classification_metrics(found.argmax(axis=1), labels, label_names, bootstrap=0)
-    return {
-        "name": name,
-        "difference": float(np.abs(found - expected).max()),
-        "accuracy": figures["accuracy"],
-        "recalls": {label: figures[f"recall_{label}"] for label in label_names},
-    }
+    name: str | None,
+    folder: Path,
+    probabilities: np.ndarray,
+    expected: np.ndarray,
+    labels: np.ndarray,
+    label_names: list[str],
+) -> OnnxFile:
+    """probabilities, expected: (N, classes), the file's and PyTorch's."""
+    results = classification_metrics(probabilities.argmax(axis=1), labels, label_names, bootstrap=0)
+    return OnnxFile(
+        name=name,
+        megabytes=(folder / name).stat().st_size / 1e6 if name else None,
+        difference=float(np.abs(probabilities - expected).max()),
+        accuracy=results["accuracy"],
+        recalls={label: results[f"recall_{label}"] for label in label_names},
+    )

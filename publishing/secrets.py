@@ -1,8 +1,8 @@
 """
-Tokens and keys of known forms: none of them is published, and none is shown.
+Tokens and keys of known forms are neither published nor shown.
 
-detect-secrets searches the text files, and the patterns below search all files and mask messages.
-Neither finds what has no known form, a password in prose, say.
+detect-secrets searches the text files; the patterns below search all files and mask messages.
+Neither finds a secret of no known form, such as a password in prose.
 """
 
 import re
@@ -28,11 +28,11 @@ SECRETS = (
 SECRET = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(SECRETS)})")
 SECRET_BYTES = re.compile(SECRET.pattern.encode())
 # Digests of files look like the first two, and an address is no secret.
-LEFT_OUT = {"Base64HighEntropyString", "HexHighEntropyString", "IPPublicDetector"}
+IGNORED = {"Base64HighEntropyString", "HexHighEntropyString", "IPPublicDetector"}
 
 
 def masked(text: str, token: str | None = None) -> str:
-    """`text` with "(token)" for `token` and for what looks like one."""
+    """`text` with "(token)" in place of `token` and of what looks like one."""
     return SECRET.sub("(token)", text.replace(token, "(token)") if token else text)
 
 
@@ -61,13 +61,13 @@ def check_no_secret(folder: Path, token: str | None = None) -> None:
 
 
 def _detected(files: list[Path]):
-    """File, line and kind of what detect-secrets finds; it asks nobody whether a key is valid."""
+    """What detect-secrets finds: file, line, kind. It asks nobody whether a key is valid."""
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
     from detect_secrets.core.scan import scan_file
     from detect_secrets.settings import transient_settings
 
     names = {plugin.__name__ for plugin in get_mapping_from_secret_type_to_class().values()}
-    plugins = [{"name": name} for name in sorted(names - LEFT_OUT)]
+    plugins = [{"name": name} for name in sorted(names - IGNORED)]
     with transient_settings({"plugins_used": plugins}):
         for file in files:
             if b"\0" not in file.read_bytes():

@@ -1,20 +1,19 @@
-"""
-The Space: its folder without caches, hidden files and Dockerfile, links replaced by what they point
-to.
-"""
+"""The Space: its folder without caches, hidden files and Dockerfile, and with files for links."""
 
+import logging
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from . import PublishError
 
 FILES = ("app.py", "requirements.txt", "README.md")
 
+logger = logging.getLogger(__name__)
+
 
 def check_links(folder: Path) -> None:
-    """Raises PublishError where a clone without symbolic links has a text file for a link."""
+    """Raises PublishError if a clone without symbolic links has text files in place of links."""
     for file in folder.iterdir():
         if file.is_file() and re.fullmatch(rb"(\.\./)+[\w./-]+", file.read_bytes()):
             raise PublishError(
@@ -24,34 +23,43 @@ def check_links(folder: Path) -> None:
             )
 
 
-def stage_space(
-    source: Path, folder: Path, *, repo_id: str, model_id: str, say: Callable[[str], None]
-) -> None:
+def check_space(source: Path) -> None:
     """
-    Args:
-        repo_id, model_id: of the Space and of its model, for README.md.
-        say: is told of requirements that no version is pinned for.
-
     Raises:
         PublishError: a file that a Space needs is missing, README.md has no Space's header, or
             the clone is without links.
     """
-    check_links(source)
     if missing := [name for name in FILES if not (source / name).is_file()]:
         raise PublishError(f"{source}: {', '.join(missing)} missing; expected {', '.join(FILES)}.")
+    check_links(source)
     if not re.match(r"---\n(.*\n)*?sdk: ", (source / "README.md").read_text()):
         raise PublishError(
             f"{source}/README.md: expected a Space's header, `sdk: gradio` between two lines of "
             "---; see https://huggingface.co/docs/hub/spaces-config-reference."
         )
+
+
+def stage_space(source: Path, folder: Path, *, repo_id: str, model_id: str) -> None:
+    """
+    Writes what the Hub gets of `source` to `folder`. A message names requirements without a pinned
+    version.
+
+    Args:
+        repo_id, model_id: the Space's and its model's, for README.md.
+
+    Raises:
+        PublishError: as for `check_space`.
+    """
+    check_space(source)
     unpinned = [
         line
         for line in (source / "requirements.txt").read_text().splitlines()
         if re.match(r"[A-Za-z]", line) and "==" not in line and "@" not in line
     ]
     if unpinned:
-        say(f"{source}/requirements.txt pins no version of: {', '.join(unpinned)}")
-    ignored = shutil.ignore_patterns("__pycache__", ".*", "Dockerfile")  # for a clone
+        logger.info(f"{source}/requirements.txt pins no version of: {', '.join(unpinned)}")
+    # the Dockerfile is for a clone
+    ignored = shutil.ignore_patterns("__pycache__", ".*", "Dockerfile")
     shutil.copytree(source, folder, dirs_exist_ok=True, ignore=ignored)
     readme = folder / "README.md"
     text = readme.read_text().replace("USER/NAME", repo_id).replace("USER/MODEL", model_id)

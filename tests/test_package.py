@@ -115,7 +115,7 @@ def test_the_wheel_holds_nothing_outside_fer_efficientnet(wheel):
         "fer_efficientnet",
         next(name.split("/")[0] for name in names if ".dist-info" in name),
     }
-    assert "fer_efficientnet/training/report/model_card_template.md" in names
+    assert "fer_efficientnet/training/card/model_card.md" in names
 
 
 def test_the_wheel_imports_as_fer_efficientnet(wheel, tmp_path):

@@ -16,7 +16,7 @@ from modeling import (
     FerEfficientNetForImageClassification,
     FerEfficientNetImageProcessor,
 )
-from training.report import predict_in_clean_process
+from training.record import predict_in_clean_process
 
 AUTO_CLASSES = """
 import json, sys

@@ -17,8 +17,8 @@ from transformers import pipeline
 from training.data import LABELS
 from training.data.synthetic import encode_png
 from training.recipes import read_recipe
-from training.report import chain, predict_in_clean_process
-from training.report.run_record import chain_totals
+from training.record import predict_in_clean_process, stages_of
+from training.record.run_yaml import chain_totals
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "model"
@@ -119,7 +119,7 @@ def test_card_is_the_reports():
 
 
 def test_recipes_are_those_of_configs():
-    stages = chain(MODEL)
+    stages = stages_of(MODEL)
     record = yaml.safe_load((MODEL / "run.yaml").read_text())
     resolved = {k: value for group in record["arguments"].values() for k, value in group.items()}
     assert [stage["recipe"] for stage in stages.values()] == [

@@ -4,8 +4,6 @@ import csv
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,13 +19,13 @@ from safetensors.torch import load_file, save_file
 
 import train
 from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification
+from training.card.card import card_facts, card_text
 from training.data import LABELS, FaceDataset
 from training.data.synthetic import draw_faces
 from training.errors import DataError
 from training.evaluation import results as results_module
 from training.network import ModelArguments, build_network, load_saved_model
-from training.report import load_back
-from training.report.card import write_model_card
+from training.record import load_back
 
 ROOT = Path(__file__).parents[1]
 FLAGS = [
@@ -119,16 +117,17 @@ def test_run_yaml_holds_what_is_needed_to_run_it_again(finished):
     assert report["sampling"] == "weighted"
 
 
-def test_the_card_has_the_runs_results_and_valid_metadata(finished):
+def test_the_card_holds_the_runs_results(finished):
     folder, results = finished
     card = ModelCard.load(folder / "README.md")
     evaluations = {result.metric_name: result for result in card.data.eval_results}
     assert evaluations["accuracy"].metric_value == results["eval_accuracy"]
     assert evaluations["macro-F1"].metric_value == results["eval_macro_f1"]
-    assert card.data.pipeline_tag == "image-classification"
-    for name in ("eval_accuracy", "eval_macro_f1_without_copies", "eval_train_prior_ece"):
-        assert f"{results[name]:.4f}" in card.text
-    assert "focal_gamma 2.0" in card.text and "{{" not in card.text and "{%" not in card.text
+    assert f"{results['eval_macro_f1_without_copies']:.4f}" in card.text
+    facts = card_facts(folder)
+    assert facts.loss_options == {"focal_gamma": "2.0", "focal_alpha": "inverse"}
+    assert [prior.prior for prior in facts.splits[0].priors] == ["learned", "train", "uniform"]
+    assert card.content == card_text(facts)
 
 
 def test_a_treated_network_has_learned_other_shares_than_the_training_sets(finished):
@@ -184,9 +183,16 @@ def test_results_on_the_test_split_come_first_on_the_card(finished, tmp_path, ca
     model = tmp_path / "model"  # as docs/training.md has it
     shutil.copytree(folder, model, ignore=shutil.ignore_patterns("runs"))
     shutil.copyfile(tmp_path / "all_results.json", model / "test_results.json")
-    card = ModelCard.load(write_model_card(model))
-    assert card.data.eval_results[0].dataset_split == "test"
-    assert card.data.eval_results[0].metric_value == other["eval_accuracy"]
+    test, validation = card_facts(model).splits
+    assert (test.name, test.results) == ("test", other)
+    assert test.copies > validation.copies > 0
+    assert [len(split.priors) for split in (test, validation)] == [3, 3]
+
+
+def test_calibration_is_on_the_development_split_if_there_is_one(tmp_path):
+    results = run(tmp_path, "--development_share", "0.3", "--max_steps", "1")
+    assert results["calibrated_on"] == "development" and results["eval_split"] == "validation"
+    assert card_facts(tmp_path).chosen_on == "development"
 
 
 @pytest.mark.parametrize("flags", [["--image_size", "40"], ["--split", "paper"]])
@@ -260,26 +266,27 @@ except BaseException as error:
 """
 
 
-@pytest.mark.parametrize(
-    "argv, message",
-    [
-        (["none.yaml"], "SystemExit 2 []"),
-        (["{base}", "--dataset", "./no.csv"], "DataError ./no.csv: no such file or folder, and"),
-        (["--dataset", "me/no.parquet"], "DataError me/no.parquet: no such file or folder, and"),
-        (["--dataset", "no.safetensors"], "DataError no.safetensors: no such file; `python -m"),
-        (["{base}"], "SystemExit train.py: no saved model runs/base: expected its folder"),
-    ],
-)
-def test_a_wrong_path_is_said_before_anything_heavy_is_imported(tmp_path, argv, message):
-    base = tmp_path / "base.yaml"
-    base.write_text("dataset: synthetic\nmodel_name_or_path: runs/base\n")
-    done = subprocess.run(
-        [sys.executable, "-c", LIGHT, *(word.format(base=base) for word in argv)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
-    assert done.stdout.startswith(message) and done.stdout.endswith(" []\n"), done
+def test_a_soup_is_in_weights_record_and_card(finished, tmp_path):
+    run(tmp_path / "other", "--model_name_or_path", str(finished[0]))
+    soup = ["--average_with", str(tmp_path / "other"), "--average_weight", "0.25"]
+    flags = ["--num_train_epochs", "0", "--precise_bn", "40", "--overwrite", *soup]
+    shutil.copytree(tmp_path / "other", tmp_path / "soup")  # a run with curves, to be replaced
+    run(tmp_path / "soup", "--model_name_or_path", str(finished[0]), *flags)
+    folders = (finished[0], tmp_path / "other", tmp_path / "soup")
+    one, other, mean = (load_file(folder / "model.safetensors") for folder in folders)
+    for name in ("backbone.conv_stem.weight", "head.0.weight"):
+        assert not torch.equal(one[name], other[name])
+        torch.testing.assert_close(mean[name], 0.75 * one[name].float() + 0.25 * other[name])
+    record = yaml.safe_load((tmp_path / "soup" / "run.yaml").read_text())
+    origin = finished[0].name
+    assert record["started_from"] == origin and record["averaged_with"] == ["other"]
+    assert [*record["stages"]] == [origin, "other"]  # each once
+    assert record["stages"]["other"]["started_from"] == origin
+    facts = card_facts(tmp_path / "soup")
+    stage = facts.stages[-1]
+    assert (stage.number, stage.epochs, stage.started_from) == (3, 0, 1)
+    assert (stage.averaged_with, stage.average_weight) == ([2], 0.25)
+    assert "training_curves" not in facts.pictures
 
 
 # from other models
@@ -336,10 +343,12 @@ def test_a_chain_and_a_soup_are_in_weights_record_and_card(finished, tmp_path):
     seconds = [read_json(path / "all_results.json")["train_runtime"] for path in folders[:2]]
     assert results["chain_stages"] == 3
     assert results["chain_train_runtime"] == pytest.approx(sum(seconds))
-    card = (folders[2] / "README.md").read_text()
-    assert "# stage 3, on from stage 1, averaged with stage 2 (share 0.25): 0 epochs" in card
-    assert str(tmp_path) not in card.split("## Training")[1]
-    assert "curves" not in card and not (folders[2] / "training_curves.png").exists()
+    facts = card_facts(folders[2])
+    assert [stage.started_from for stage in facts.stages] == [None, 1, 1]
+    stage = facts.stages[-1]
+    assert (stage.epochs, stage.averaged_with, stage.average_weight) == (0, [2], 0.25)
+    assert "training_curves" not in facts.pictures
+    assert str(tmp_path) not in (folders[2] / "README.md").read_text().split("## Training")[1]
 
 
 def test_precise_bn_changes_the_statistics_of_a_saved_model_alone(finished, tmp_path):
@@ -352,7 +361,7 @@ def test_precise_bn_changes_the_statistics_of_a_saved_model_alone(finished, tmp_
     assert results["epoch"] == 0 and results["chain_stages"] == 2
 
 
-def test_teachers_are_in_weights_prior_and_record(finished, tmp_path):
+def test_teachers_are_in_weights_prior_record_and_card(finished, tmp_path):
     teacher = ["--teachers", str(finished[0]), "--distillation_weight", "1"]
     taught, alone = run(tmp_path / "taught", *teacher), run(tmp_path / "alone")
     assert taught["eval_loss"] != alone["eval_loss"]
@@ -364,8 +373,9 @@ def test_teachers_are_in_weights_prior_and_record(finished, tmp_path):
     record = yaml.safe_load((tmp_path / "taught" / "run.yaml").read_text())
     taught_by = [record["stages"][name] for name in record["taught_by"]]
     assert [stage["train_runtime"] for stage in taught_by] == [finished[1]["train_runtime"]]
-    card = (tmp_path / "taught" / "README.md").read_text()
-    assert "# stage 2, from random weights, taught by stage 1: " in card
+    facts = card_facts(tmp_path / "taught")
+    assert facts.stages[1].taught_by == [1] and facts.loss_options["distillation_weight"] == "1.0"
+    assert facts.base_model is None  # the pupil's
 
 
 def test_pretrained_from_a_local_file(tmp_path):
@@ -380,7 +390,7 @@ def test_pretrained_from_a_local_file(tmp_path):
     torch.testing.assert_close(trained.conv_stem.weight, expected)
     processor = read_json(tmp_path / "run" / "preprocessor_config.json")
     assert processor["image_mean"] == pytest.approx([0.449], abs=0.06)
-    assert "ImageNet weights in timm.safetensors" in (tmp_path / "run" / "README.md").read_text()
+    assert card_facts(tmp_path / "run").weights_file == "timm.safetensors"
 
 
 # splits

@@ -17,7 +17,7 @@ import train_chain
 from training.arguments import parse_arguments
 from training.data.packed import write_packed
 from training.recipes import read_recipe
-from training.report import read_run
+from training.record import read_run
 
 ROOT = Path(__file__).parents[1]
 SHIPPED, GPU = (ROOT / "configs" / name for name in ("model", "model_gpu"))

@@ -10,6 +10,7 @@ from transformers.utils import logging
 
 from .arguments import Arguments
 from .best_checkpoint import check_metric
+from .card import describe
 from .data import (
     FaceDataset,
     RunData,
@@ -23,13 +24,13 @@ from .failures import Failures
 from .gpu import hold_images
 from .network import Network, Processor, build_network
 from .progress import hide_progress_bars
-from .report import (
+from .record import (
     LOADING_BACK,
     RunFolder,
     check_output_dir,
+    explain_recovery,
     load_back,
     remove_checkpoints_and_logs,
-    say_way_on,
 )
 from .targets import with_votes
 from .trainer import FerTrainer
@@ -71,7 +72,8 @@ def run(args: Arguments, argv: Sequence[str]) -> None:
         results = train(args, trainer, failures)
         folder.save_model(results)  # what follows may fail without costing the training
     results |= evaluate(trainer, data, failures)
-    folder.describe(results)
+    folder.write_results(results)
+    describe(folder, results)
     if trainer.is_world_process_zero():
         with failures.noted("summary"):
             logger.info(summary(results, data))
@@ -80,7 +82,7 @@ def run(args: Arguments, argv: Sequence[str]) -> None:
                 logger.info(load_back(folder.path, data, trainer))
     trainer.accelerator.wait_for_everyone()  # gloo aborts a process whose peer has gone before
     trainer.accelerator.end_training()
-    say_way_on(args, results, failures, logger.info)
+    explain_recovery(args, results, failures)
     written = "Report" if data.train is None else "Model, card and report"
     logger.info(f"{written}: {folder.path.resolve()}")
 

@@ -16,6 +16,8 @@ import json, sys, time
 waited = []
 time.sleep = waited.append  # the client's own waits, too
 from publishing.hub import PublishError, Target, publish
+from training.console import show_messages
+show_messages()
 folder, options = sys.argv[1], json.loads(sys.argv[2])
 from pathlib import Path
 try:

@@ -1,4 +1,4 @@
-"""training/report/files.py: a run's folder is replaced whole or left as it is."""
+"""training/record/files.py: a run's folder is replaced whole or left as it is."""
 
 import shutil
 
@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from training.errors import TrainingError
-from training.report import remove_checkpoints_and_logs, written_whole
-from training.report.files import write_yaml
+from training.record import remove_checkpoints_and_logs
+from training.record.files import write_yaml, written_whole
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Loads a finished folder as its users will: in a process that cannot import this repository."""
+"""Loads a finished folder as its users will, in a process that cannot import this repository."""
 
 import base64
 import json
@@ -11,6 +11,7 @@ import torch
 
 from ..data import RunData, encode_png
 
+LOADING_BACK = "loading back"
 TOLERANCE = 1e-2  # of a probability; the run may have computed in bfloat16
 
 SCRIPT = """
@@ -56,10 +57,11 @@ def predict_in_clean_process(folder: Path, png: bytes) -> dict[str, float]:
 @torch.no_grad()
 def load_back(folder: Path, data: RunData, trainer) -> str:
     """
-    Predicts an evaluation image by the saved folder in a clean process, and says what came out.
+    Lets the saved folder predict an evaluation image in a clean process, and returns a sentence on
+    the outcome.
 
     Args:
-        trainer: FerTrainer of the run, whose network predicts the same image.
+        trainer: the run's FerTrainer, whose network predicts the same image.
 
     Raises:
         RuntimeError: the folder does not load, or its probabilities are not the run's.

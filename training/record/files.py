@@ -1,6 +1,7 @@
 """The files of a run's folder: what may be written where, and all of it or nothing."""
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from ..errors import TrainingError
 
 PARTIAL = ".partial"
 MODELING = Path(__file__).parents[2] / "modeling"
-# What a run's report consists of, with what evaluation and publishing may have added.
+# All that a run's report may consist of, with what evaluation and publishing add.
 REPORT_FILES = {
     *("config.json", "model.safetensors", "preprocessor_config.json", "README.md"),
     *("all_results.json", "test_results.json", "data_report.json", "run.yaml"),
@@ -37,17 +38,17 @@ def check_output_dir(args: Arguments) -> None:
     folder = Path(args.training.output_dir)
     if folder.exists() and not folder.is_dir():
         raise SystemExit(f"{folder} is a file; expected a folder. Choose another --output_dir.")
-    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    held = [name for name in held if name != PARTIAL]
-    if not held:
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    names = [name for name in names if name != PARTIAL]
+    if not names:
         return
-    of_a_run = any(re.fullmatch(r"run\.yaml|checkpoint-\d+", name) for name in held)
-    if not of_a_run and held != ["runs"]:  # logs, of a run that was stopped early
+    of_a_run = any(re.fullmatch(r"run\.yaml|checkpoint-\d+", name) for name in names)
+    if not of_a_run and names != ["runs"]:  # the logs of a run that was stopped early
         raise SystemExit(
-            f"{folder} holds files that do not belong to a run ({', '.join(held[:3])}). "
+            f"{folder} holds files that do not belong to a run ({', '.join(names[:3])}). "
             "Choose another --output_dir."
         )
-    if args.training.evaluate_only and "model.safetensors" in held:
+    if args.training.evaluate_only and "model.safetensors" in names:
         raise SystemExit(
             f"{folder} holds a trained model, whose report this evaluation would replace. "
             "Choose another --output_dir."
@@ -57,7 +58,7 @@ def check_output_dir(args: Arguments) -> None:
     if not args.training.resume_from_checkpoint:
         can_go_on = last_whole_checkpoint(folder) is not None
         raise SystemExit(
-            f"{folder} holds another run ({', '.join(held[:3])}). Choose another --output_dir, or "
+            f"{folder} holds another run ({', '.join(names[:3])}). Choose another --output_dir, or "
             "replace the run with --overwrite"
             + (", or continue it with --resume_from_checkpoint true." if can_go_on else ".")
         )
@@ -67,7 +68,7 @@ def check_output_dir(args: Arguments) -> None:
             f"{folder} holds another run than {checkpoint}. Choose another --output_dir, or "
             "replace the run with --overwrite."
         )
-    if "run.yaml" in held and checkpoint is None:
+    if "run.yaml" in names and checkpoint is None:
         raise SystemExit(
             f"{folder} holds a finished run and no complete checkpoint to continue from. Choose "
             "another --output_dir, or replace the run with --overwrite."
@@ -75,7 +76,7 @@ def check_output_dir(args: Arguments) -> None:
 
 
 def remove_checkpoints_and_logs(folder: Path) -> None:
-    """Those of a run that is being replaced; its report is replaced when the new run is done."""
+    """For a run that is being replaced; its report is replaced when the new run is done."""
     for path in [*folder.glob("*checkpoint-*"), folder / "runs"]:
         if path.is_symlink():
             path.unlink()
@@ -86,7 +87,7 @@ def remove_checkpoints_and_logs(folder: Path) -> None:
 def written_whole(folder: Path) -> Iterator[Path]:
     """
     A folder to write a report into. Once all of it is written, it replaces the report in `folder`:
-    files of the earlier report that the new one lacks are removed, of links not their targets.
+    files of the earlier report that the new one lacks are removed, but not what links point to.
     Checkpoints, logs and other people's files stay.
 
     Raises:
@@ -127,7 +128,7 @@ def _partial(folder: Path) -> Iterator[Path]:
 def _replace_report(folder: Path, new: Path) -> None:
     names = {file.name for file in new.iterdir()}
     for name in sorted(names, key=lambda name: name != "run.yaml"):  # first: it marks a run
-        os.replace(new / name, folder / name)  # of a link, the link and not what it points to
+        os.replace(new / name, folder / name)  # replaces a link, not what it points to
     for path in folder.iterdir():
         if path.name in names | {new.name, "runs"} or "checkpoint-" in path.name:
             continue
@@ -137,6 +138,10 @@ def _replace_report(folder: Path, new: Path) -> None:
             path.unlink()
         else:
             shutil.rmtree(path)
+
+
+def weights_sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def write_json(path: Path, content: Mapping) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from training.report.card import _base_model, _start
-from training.report.lineage import (
+from training.record.lineage import (
+    LABELS_OF,
     abridged,
     add,
     commands,
@@ -11,25 +11,26 @@ from training.report.lineage import (
     mark_paths,
     merge,
     portable,
+    recipe_of,
     short,
 )
-from training.report.older_records import renewed
 
 
-def a_run(command, fingerprint="same", group="model", versions=None, **options):
-    """run.yaml of a run, and what its training took, as `short` takes it."""
+def a_run(command, fingerprint="same", versions=None, **options):
+    """A run as `read_run` gives it."""
     keys = ("started_from", "averaged_with", "taught_by")
     links = {key: options.pop(key) for key in keys if key in options}
-    flags = {"dataset": None, "model_name_or_path": None, "pretrained": None, "output_dir": "x"}
+    flags = {"dataset": None, "model_name_or_path": None, "average_with": [], "teachers": []}
+    flags |= {"pretrained": None, "output_dir": "x"}
     return {
         "command": command,
+        "recipe": recipe_of(command),
         "seed": 1,
         "data_fingerprint": fingerprint,
-        "arguments": {group: flags | options},
+        "arguments": {"all": flags | LABELS_OF | options},
         "versions": versions or {"torch": "2"},
         "epoch": 1.0,
         "train_runtime": 60.0,
-        "train_steps_per_second": 2.0,
         **links,
     }
 
@@ -57,7 +58,6 @@ def test_a_stage_is_what_differs_from_its_recipe():
         "backbone": "lite2",
         "epoch": 1.0,
         "train_runtime": 60.0,
-        "train_steps_per_second": 2.0,
         "versions": {"torch": "2"},
     }
 
@@ -104,7 +104,7 @@ def test_each_stage_starts_where_the_one_before_wrote():
 
 def test_other_data_keep_their_name():
     first = a_run("python train.py configs/one.yaml --dataset me/faces", "other")
-    first["arguments"]["model"]["dataset"] = "me/faces"
+    first["arguments"]["all"]["dataset"] = "me/faces"
     last = a_run("python train.py configs/two.yaml --dataset me/fer2013", dataset="me/fer2013")
     assert commands(chain_of(one=first, two=last)) == [
         "python train.py configs/one.yaml --dataset me/faces",
@@ -123,7 +123,6 @@ def test_teachers_of_the_chain_are_named_by_their_folders_and_others_as_they_are
     assert commands(stages)[-1] == (
         "python train.py configs/pupil.yaml --teachers runs/first runs/good me/teacher alone"
     )
-    assert _start("pupil", stages) == "from random weights, taught by stages 1 and 2"
 
 
 def test_a_soup_says_what_is_in_it_and_its_share():
@@ -138,8 +137,7 @@ def test_a_soup_says_what_is_in_it_and_its_share():
     plain = {name: a_run(f"python train.py configs/{name}.yaml") for name in ("first", "other")}
     stages = chain_of(**plain, train=soup)
     assert commands(stages)[2] == "python train.py --average_with runs/other"
-    start = "on from stage 1, averaged with stage 2 (share 0.25)"
-    assert _start("train", stages) == start
+    assert stages["train"]["average_weight"] == 0.25
 
 
 def test_merged_chains_hold_equal_stages_once_and_tell_others_apart():
@@ -185,58 +183,10 @@ def test_of_versions_only_those_that_differ_are_written():
     assert in_full(written, versions) == stages
 
 
-def test_the_base_model_is_the_pupils_own_and_no_teachers():
-    teacher = a_run("python train.py configs/teacher.yaml", model_name_or_path="their/model")
-    pupil = a_run(
-        "python train.py configs/pupil.yaml",
-        pretrained="imagenet",
-        backbone="tf_efficientnet_lite2",
-        teachers=["x"],
-        taught_by=["teacher"],
-    )
-    last = a_run("python train.py", model_name_or_path="runs/pupil", started_from="pupil")
-    stages = chain_of(teacher=teacher, pupil=pupil, last=last)
-    assert _base_model(stages) == "timm/tf_efficientnet_lite2.in1k"
-    assert _base_model(chain_of(teacher=teacher)) == "their/model"
-    of_a_file = a_run("python train.py", pretrained="lite2.pth", backbone="tf_efficientnet_lite2")
-    assert _base_model(chain_of(last=of_a_file)) is None
-
-
 def test_a_folder_that_is_no_run_is_named_without_its_place():
     run = a_run("python train.py --model_name_or_path /x/start", model_name_or_path="/x/start")
     stages = chain_of(train=run)
     assert commands(stages) == ["python train.py --model_name_or_path start"]
-    assert _start("train", stages) == "fine-tuned from start" and _base_model(stages) is None
-
-
-def test_an_older_record_with_its_runs_inside_is_renewed():
-    first = a_run("python train.py configs/first.yaml", group="imbalance")
-    shared = {"model_name_or_path": "runs/first", "started_from": first}
-    good = a_run("python train.py configs/good.yaml --output_dir model", **shared)
-    old = a_run(
-        "python train.py configs/pupil.yaml --overwrite",
-        teachers=["model", "me/teacher"],
-        taught_by=[good, None],
-        versions={"torch": "3"},
-        **shared,
-    )
-    old["changed_on_resume"] = ["checkpoint-6: seed 1 -> 2"]
-    new = renewed(old)
-    assert [*new["stages"]] == ["first", "good"]
-    assert new["started_from"] == "first" and new["taught_by"] == ["good", "me/teacher"]
-    assert new["stages"]["good"]["started_from"] == "first"
-    assert new["stages"]["first"] == {
-        "recipe": "configs/first.yaml",
-        "seed": 1,
-        "data_fingerprint": "same",
-        "epoch": 1.0,
-        "train_runtime": 60.0,
-        "train_steps_per_second": 2.0,
-        "versions": {"torch": "2"},
-    }
-    kept = ("command", "seed", "data_fingerprint", "arguments", "changed_on_resume", "epoch")
-    assert {name: new[name] for name in kept} == {name: old[name] for name in kept}
-    assert new["recipe"] == "configs/pupil.yaml" and isinstance(old["started_from"], dict)
 
 
 @pytest.mark.parametrize(

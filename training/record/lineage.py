@@ -1,6 +1,6 @@
 """
-The runs that led to a run: it starts from weights that another one left, averages them with those
-of others, or has others for teachers.
+The runs that led to a run: it may start from weights that another run left, average them with those
+of others, or have others as teachers.
 
 A *stage* is one of these runs in short, as `stages` of run.yaml holds it. `started_from` (a name),
 `averaged_with` and `taught_by` (lists) refer to other stages by name; in the lists, a word with a
@@ -21,13 +21,14 @@ LINKS = {
 LABELS_OF = {"classes": "fer2013", "label_names": [], "label_source": "dataset"}  # the defaults
 OF_ONE_MACHINE = ("output_dir", "resume_from_checkpoint", "overwrite", "disable_tqdm")
 FILE_FLAGS = ("pretrained", "ferplus_csv")  # what has a slash there is never a Hub id
+KEPT = ("epoch", "train_runtime", "changed_on_resume", "versions")
 HUB_ID = re.compile(r"[\w.-]*\w/[\w.-]+")
 WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
-def flags_of(record: Mapping) -> dict:
-    """Every resolved argument of run.yaml by name: the groups of older records are others."""
-    return {name: value for group in record["arguments"].values() for name, value in group.items()}
+def flags_of(run: Mapping) -> dict:
+    """Every resolved argument of run.yaml by name, whichever group holds it."""
+    return {name: value for group in run["arguments"].values() for name, value in group.items()}
 
 
 def portable(word: str) -> str:
@@ -51,60 +52,57 @@ def is_weights_file(pretrained: str) -> bool:
 
 
 def recipe_of(command: str) -> str | None:
-    """The recipe's path in the repository, or its name if it lay elsewhere."""
-    recipe = (_split(command)[0][2:] or [None])[0]
-    elsewhere = recipe and (Path(recipe).is_absolute() or recipe.startswith(("../", "~")))
-    return Path(recipe).name if elsewhere else recipe
+    """The recipe's path in the repository, or its name if it lies elsewhere."""
+    _, _, *recipes = _split(command)[0]  # after "python train.py"
+    if not recipes:
+        return None
+    elsewhere = Path(recipes[0]).is_absolute() or recipes[0].startswith(("../", "~"))
+    return Path(recipes[0]).name if elsewhere else recipes[0]
 
 
 def short(run: Mapping) -> dict:
     """
-    The stage of a run.
+    A run as a stage.
 
     Args:
-        run: content of run.yaml with the training's `epoch`, `train_runtime` and
-            `train_steps_per_second`.
+        run: as `read_run` gives it.
 
     Returns:
         `flags`: what differs from the recipe, as on the command line. `versions`: all of them.
     """
-    options, recipe = flags_of(run), recipe_of(run["command"])
-    flags = _split(run["command"])[1]
+    options, flags = flags_of(run), _split(run["command"])[1]
     flags = {name: values for name, values in flags.items() if name not in OF_ONE_MACHINE}
-    if "dataset" in flags:  # as it stands among the arguments, it is no Hub id by mistake
+    if "dataset" in flags:  # as the arguments have it, where it is not mistaken for a Hub id
         flags["dataset"] = [portable(options["dataset"])]
-    stage = {"recipe": recipe, "flags": "", "seed": run["seed"]}
-    stage["data_fingerprint"] = run["data_fingerprint"]
-    given = {name: options.get(name, default) for name, default in LABELS_OF.items()}
-    stage |= {name: value for name, value in given.items() if value != LABELS_OF[name]}
+    stage = {"recipe": run["recipe"], "flags": ""}
+    stage |= {name: run[name] for name in ("seed", "data_fingerprint")}
+    stage |= {name: options[name] for name, usual in LABELS_OF.items() if options[name] != usual}
     for flag, key in LINKS.items():
-        given = words(options.get(flag))
+        given = as_list(options[flag])
         if names := run.get(key):
             stage[key] = names
-            found = _folders(names)
+            folders = _folders(names)
         elif given:  # --model_name_or_path of a model outside the chain
             stage[flag] = portable(given[0])
-            found = [portable(given[0])]
-        if given and (flag in flags or given != found):
-            flags[flag] = found
+            folders = [portable(given[0])]
+        if given and (flag in flags or given != folders):
+            flags[flag] = folders
     if "averaged_with" in stage:
         stage["average_weight"] = options["average_weight"]
-    pretrained = options.get("pretrained")
-    if pretrained and not options.get("model_name_or_path"):
+    pretrained = options["pretrained"]
+    if pretrained and not options["model_name_or_path"]:
         name = Path(pretrained).name if is_weights_file(pretrained) else pretrained
         stage |= {"pretrained": name, "backbone": options["backbone"]}
     for name in FILE_FLAGS:
         if name in flags:
             flags[name] = [Path(word).name for word in flags[name]]
-    stage["flags"] = _join(flags)
-    kept = ("epoch", "train_runtime", "train_steps_per_second", "changed_on_resume", "versions")
-    return stage | {name: run[name] for name in kept if name in run}
+    return stage | {"flags": _join(flags)} | {name: run[name] for name in KEPT if name in run}
 
 
 def add(stages: dict[str, dict], name: str, stage: Mapping) -> str:
     """Adds a stage unless an equal one is there. Returns its name, which may get a number."""
-    for known, one in stages.items():
-        if one == stage:
+    for known, other in stages.items():
+        if other == stage:
             return known
     unique, number = name, 2
     while unique in stages:
@@ -122,10 +120,10 @@ def merge(stages: dict[str, dict], chain: Mapping[str, Mapping]) -> str:
 
 
 def _renamed(stage: Mapping, names: Mapping[str, str]) -> dict:
-    """`stage` with the new names of those that it needs, which its recipe does not know."""
+    """`stage` with the new names of the stages that it needs, which its recipe does not know."""
     stage, flags = dict(stage), _flags(stage)
     for flag, key in LINKS.items():
-        before = words(stage.get(key))
+        before = as_list(stage.get(key))
         after = [names.get(name, name) for name in before]
         if after != before:
             stage[key] = after if isinstance(stage[key], list) else after[0]
@@ -133,10 +131,11 @@ def _renamed(stage: Mapping, names: Mapping[str, str]) -> dict:
     return stage | {"flags": _join(flags)}
 
 
-def own_name(run: Mapping) -> str:
-    """Of the recipe, or of the folder that the run wrote to."""
-    recipe = recipe_of(run["command"])
-    return Path(recipe).stem if recipe else Path(flags_of(run)["output_dir"]).name or "train"
+def stage_name(run: Mapping) -> str:
+    """The name of the recipe, or of the folder that the run wrote to."""
+    if run["recipe"]:
+        return Path(run["recipe"]).stem
+    return Path(flags_of(run)["output_dir"]).name or "train"
 
 
 def outside(word: str) -> str:
@@ -147,8 +146,8 @@ def outside(word: str) -> str:
 
 def mark_paths(arguments: Mapping[str, dict], links: Mapping) -> None:
     """
-    Of run.yaml's arguments, in place: a path is to be told from a Hub id by its form alone. Models
-    that are stages, which `links` names, stay as they are.
+    Changes run.yaml's arguments in place, so that a path can be told from a Hub id by its form
+    alone. Models that are stages, which `links` names, stay as they are.
     """
     names = ["dataset"] if "started_from" in links else ["dataset", "model_name_or_path"]
     for group in arguments.values():
@@ -158,19 +157,18 @@ def mark_paths(arguments: Mapping[str, dict], links: Mapping) -> None:
 
 
 def abridged(stages: Mapping[str, Mapping], versions: Mapping) -> dict[str, dict]:
-    """Stages as run.yaml holds them: of the versions those that are not the run's own."""
+    """Stages as run.yaml holds them, each with only those versions that differ from the run's."""
     result = {}
     for name, stage in stages.items():
-        own = stage.get("versions", versions)
+        own = stage["versions"]
         other = {
-            key: own.get(key) for key in {**versions, **own} if own.get(key) != versions.get(key)
+            package: own.get(package)
+            for package in {**versions, **own}
+            if own.get(package) != versions.get(package)
         }
-        stage = {
-            key: value
-            for key, value in stage.items()
-            if key != "versions" and value not in ("", None)
-        }
-        result[name] = stage | ({"versions": other} if other else {})
+        kept = {key: value for key, value in stage.items() if value not in ("", None)}
+        result[name] = {key: value for key, value in kept.items() if key != "versions"}
+        result[name] |= {"versions": other} if other else {}
     return result
 
 
@@ -179,30 +177,25 @@ def in_full(stages: Mapping[str, Mapping], versions: Mapping) -> dict[str, dict]
     result = {}
     for name, stage in stages.items():
         own = dict(versions) | stage.get("versions", {})
-        own = {key: value for key, value in own.items() if value is not None}
+        own = {package: version for package, version in own.items() if version is not None}
         result[name] = {"recipe": None, "flags": "", **stage, "versions": own}
     return result
 
 
-def other_data(stages: Mapping[str, Mapping]) -> bool:
-    """Whether a stage before the last was trained on other data, or on other labels of the same."""
-    *earlier, last = stages.values()
-    return any(_differ(one, last) for one in earlier)
+def on_same_data(stages: Mapping[str, Mapping]) -> dict[str, Mapping]:
+    """The stages that were trained on the last one's data, with its labels."""
+    *_, last = stages.values()
+    return {
+        name: stage
+        for name, stage in stages.items()
+        # where images are read in colour, the fingerprint alone differs
+        if stage["data_fingerprint"] == last["data_fingerprint"]
+        or _data_flags(stage) == _data_flags(last)
+    }
 
 
-def of_same_data(stages: Mapping[str, Mapping]) -> dict[str, Mapping]:
-    """The stages that were trained on the last's data."""
-    last = [*stages.values()][-1]
-    return {name: one for name, one in stages.items() if not _differ(one, last)}
-
-
-def _said(stage: Mapping) -> dict:
+def _data_flags(stage: Mapping) -> dict:
     return {"dataset": _flags(stage).get("dataset")} | {name: stage.get(name) for name in LABELS_OF}
-
-
-def _differ(one: Mapping, other: Mapping) -> bool:
-    # the fingerprint alone is another one, too, where images are read in colour
-    return one["data_fingerprint"] != other["data_fingerprint"] and _said(one) != _said(other)
 
 
 def commands(stages: Mapping[str, Mapping]) -> list[str]:
@@ -228,29 +221,29 @@ def commands(stages: Mapping[str, Mapping]) -> list[str]:
 
 def _folders(names: str | Sequence[str]) -> list[str]:
     """Where the commands find stages; models outside the chain are named as they are."""
-    return [name.removeprefix("./") if "/" in name else f"runs/{name}" for name in words(names)]
+    return [name.removeprefix("./") if "/" in name else f"runs/{name}" for name in as_list(names)]
 
 
-def words(value: str | Sequence[str] | None) -> list[str]:
-    """One word, a list of them or nothing -> a list."""
+def as_list(value: str | Sequence[str] | None) -> list[str]:
+    """One word, several or none -> a list."""
     return [value] if isinstance(value, str) else list(value or ())
 
 
 def _split(command: str) -> tuple[list[str], dict[str, list[str]]]:
-    """`python train.py RECIPE` in words, and the values of each flag."""
-    parts = shlex.split(command)
-    first = next((i for i, part in enumerate(parts) if part.startswith("--")), len(parts))
-    return parts[:first], _parse(parts[first:])
+    """The words of `python train.py RECIPE`, and the values of each flag."""
+    words = shlex.split(command)
+    first = next((i for i, word in enumerate(words) if word.startswith("--")), len(words))
+    return words[:first], _parse(words[first:])
 
 
 def _flags(stage: Mapping) -> dict[str, list[str]]:
-    """Those in which a stage differs from its recipe."""
+    """The flags in which a stage differs from its recipe."""
     return _parse(shlex.split(stage["flags"]))
 
 
-def _parse(parts: Sequence[str]) -> dict[str, list[str]]:
+def _parse(words: Sequence[str]) -> dict[str, list[str]]:
     flags: dict[str, list[str]] = {}
-    for word in parts:
+    for word in words:
         if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
             values = flags[name.replace("-", "_")] = [portable(value)] if equals else []

@@ -16,17 +16,16 @@ from .lineage import (
     LINKS,
     abridged,
     add,
+    as_list,
     flags_of,
     in_full,
     mark_paths,
     merge,
     outside,
-    own_name,
     recipe_of,
     short,
-    words,
+    stage_name,
 )
-from .older_records import renewed
 
 PACKAGES = (
     *("torch", "torchvision", "transformers", "datasets", "evaluate", "accelerate", "timm"),
@@ -34,7 +33,7 @@ PACKAGES = (
 )
 
 
-def write_run_record(
+def write_run(
     path: Path,
     args: Arguments,
     *,
@@ -45,7 +44,7 @@ def write_run_record(
 ) -> None:
     """
     Args:
-        config: of the model, which knows better than the flags what a saved model is.
+        config: the model's, which has precedence over the flags where the model was a saved one.
         argv: the words after `python train.py`.
         changed_settings: what was changed when the run was resumed.
     """
@@ -54,24 +53,24 @@ def write_run_record(
     arguments["model"] |= {
         name: value for name, value in config.to_dict().items() if name in arguments["model"]
     }
+    installed = {package.name for package in metadata.distributions()}
     versions = {"python": platform.python_version()}
-    installed = {one.name for one in metadata.distributions()}
     versions |= {name: metadata.version(name) for name in PACKAGES if name in installed}
     links, stages = _links(flags_of({"arguments": arguments}))
     mark_paths(arguments, links)
-    record = {
+    run = {
         "command": command,
         "recipe": recipe_of(command),
         "seed": args.training.seed,
         "data_fingerprint": data_fingerprint,
-        "device": device_name(args.training),
+        "device": _device_name(args.training),
         "processes": args.training.world_size,
         "loss_title": args.loss.title,
     }
     if changed_settings:
-        record["changed_on_resume"] = list(changed_settings)
-    record |= links | {"arguments": arguments, "versions": versions}
-    write_yaml(path, record | {"stages": abridged(stages, versions)})
+        run["changed_on_resume"] = list(changed_settings)
+    run |= links | {"arguments": arguments, "versions": versions}
+    write_yaml(path, run | {"stages": abridged(stages, versions)})
 
 
 def _links(options: Mapping) -> tuple[dict, dict[str, dict]]:
@@ -79,10 +78,11 @@ def _links(options: Mapping) -> tuple[dict, dict[str, dict]]:
     links: dict = {}
     stages: dict[str, dict] = {}
     for flag, key in LINKS.items():
-        folders = words(options[flag])
-        chains = [chain(Path(folder)) for folder in folders]
+        folders = as_list(options[flag])
+        chains = [stages_of(Path(folder)) for folder in folders]
         names = [
-            merge(stages, one) if one else outside(folder) for folder, one in zip(folders, chains)
+            merge(stages, chain) if chain else outside(folder)
+            for folder, chain in zip(folders, chains)
         ]
         if key != "started_from" and names:
             links[key] = names
@@ -91,52 +91,60 @@ def _links(options: Mapping) -> tuple[dict, dict[str, dict]]:
     return links, stages
 
 
+def _device_name(training) -> str:
+    if training.device.type == "cuda":
+        return f"{training.world_size} x {torch.cuda.get_device_name()}"
+    return f"{training.device.type} ({torch.get_num_threads()} threads)"
+
+
 def read_run(folder: Path) -> dict | None:
     """
-    run.yaml of a local folder, in today's form, with the training's `epoch`, `train_runtime` and
-    `train_steps_per_second` (0 of a stage that trains nothing); None if no training left it.
+    run.yaml of a local folder, with the training's `epoch` and `train_runtime` (0 for a stage that
+    trains nothing); None if no training left it.
     """
     if not all((folder / name).is_file() for name in ("run.yaml", "all_results.json")):
         return None
     results = json.loads((folder / "all_results.json").read_text())
-    if "epoch" not in results:  # an evaluation's
+    run = yaml.safe_load((folder / "run.yaml").read_text())
+    of_another_program = not (isinstance(run, dict) and "stages" in run)
+    if of_another_program or "epoch" not in results:  # the results of an evaluation alone
         return None
-    took = {"epoch": results["epoch"]}
-    took |= {key: results.get(key, 0) for key in ("train_runtime", "train_steps_per_second")}
-    record = yaml.safe_load((folder / "run.yaml").read_text())
-    if not (isinstance(record, dict) and "arguments" in record):  # of another program
-        return None
-    return (record if "stages" in record else renewed(record)) | took
+    return run | {
+        "epoch": results["epoch"],
+        "train_runtime": results.get("train_runtime", 0),
+    }
 
 
 def was_measured(folder: Path) -> bool:
-    """Whether the results of a folder have those of an evaluation, too."""
+    """Whether a folder's results include those of an evaluation."""
     return "eval_accuracy" in json.loads((folder / "all_results.json").read_text())
 
 
-def chain(folder: Path) -> dict[str, dict]:
+def set_dataset_name(folder: Path, name: str) -> None:
+    """Changes `--dataset_name` in the run.yaml of a run that had none, or another."""
+    file = folder / "run.yaml"
+    run = yaml.safe_load(file.read_text())
+    run["arguments"]["data"]["dataset_name"] = name
+    write_yaml(file, run)
+
+
+def stages_of(folder: Path) -> dict[str, dict]:
     """
-    By name the stages that led to a folder, each after those it needs, the folder's own run last.
-    Empty if no training left it.
+    The stages that led to a folder, by name, each after those it needs, the folder's own run last.
+    Empty if no training left the folder.
     """
     run = read_run(folder)
     if run is None:
         return {}
     stages = in_full(run["stages"], run["versions"])
-    add(stages, own_name(run), short(run))
+    add(stages, stage_name(run), short(run))
     return stages
 
 
 def chain_totals(folder: Path) -> dict:
-    """For all_results.json: of all stages that led to a folder. Empty if there is but one."""
-    stages = chain(folder)
+    """For all_results.json: totals of all stages that led to a folder. Empty if it is one alone."""
+    stages = stages_of(folder)
     if len(stages) < 2:
         return {}
     seconds = sum(stage["train_runtime"] for stage in stages.values())
     return {"chain_stages": len(stages), "chain_train_runtime": seconds}
-
-
-def device_name(training) -> str:
-    if training.device.type == "cuda":
-        return f"{training.world_size} x {torch.cuda.get_device_name()}"
-    return f"{training.device.type} ({torch.get_num_threads()} threads)"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from training.card import pictures
 from training.data import FaceDataset
-from training.report import pictures
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What this machine published last, and where: so that somebody's change since then is noticed."""
+"""What this machine published last, and where, so that somebody's change since is noticed."""
 
 import json
 from dataclasses import asdict, dataclass

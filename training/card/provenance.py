@@ -1,29 +1,23 @@
-"""What a card may call the data of a run: what they show themselves to be, or their user says."""
+"""What a card may call the data of a run: what they prove to be, or what their user calls them."""
 
-import json
 import re
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-
-import yaml
 
 from ..data import DEFAULT_SOURCE, LABELS, PUBLISHED_COUNTS, expression_word
-from .files import write_yaml
-from .lineage import HUB_ID, flags_of, portable
+from ..record.lineage import HUB_ID, portable
 
 
 @dataclass(frozen=True)
 class Provenance:
     """
-    name: what the card calls the data; neutral words if that is not known.
-    type: of the data in a model-index, where Hub ids are preferred; None: not known.
-    hub_ids: data sets on the Hub that the images are of.
+    name: what the card calls the data; None: not known.
+    type: what a model-index calls them, where Hub ids are preferred; None: not known.
+    hub_ids: data sets on the Hub that the images come from.
     fer2013: whether the images are FER-2013's. ferplus: whether the labels are FER+'s majority.
     """
 
-    name: str
+    name: str | None
     type: str | None
     hub_ids: tuple[str, ...] = ()
     fer2013: bool = False
@@ -34,7 +28,7 @@ class Provenance:
 def provenance(options: Mapping, data_report: Mapping) -> Provenance:
     """
     Args:
-        options: the run's flags by name, None for those that it did not have.
+        options: the run's flags by name.
         data_report: content of data_report.json.
     """
     source, given = options["dataset"], (options["dataset_name"] or "").strip()
@@ -52,30 +46,12 @@ def provenance(options: Mapping, data_report: Mapping) -> Provenance:
     ids = (hub_id,) if hub_id else ()
     if name := given or hub_id:
         return Provenance(name, hub_id or _slug(name), ids, ferplus=ferplus)
-    images = sum(split["images"] for split in data_report["splits"].values())
-    return Provenance(f"a data set of {images:,} images", None, ferplus=ferplus)
-
-
-def provenance_of(folder: Path) -> Provenance:
-    """Of a folder that a training left."""
-    flags = flags_of(yaml.safe_load((folder / "run.yaml").read_text()))
-    data_report = json.loads((folder / "data_report.json").read_text())
-    return provenance(defaultdict(lambda: None, flags), data_report)
+    return Provenance(None, None, ferplus=ferplus)
 
 
 def is_local(source: str) -> bool:
     """Whether --dataset, as run.yaml has it, is a file or folder: a Hub id has a slash."""
     return source != "synthetic" and "/" not in portable(source)
-
-
-def set_dataset_name(folder: Path, name: str) -> None:
-    """Notes `--dataset_name` in the record of a run that had none, or another."""
-    file = folder / "run.yaml"
-    record = yaml.safe_load(file.read_text())
-    for group in record["arguments"].values():
-        group.pop("dataset_name", None)
-    record["arguments"].setdefault("data", {})["dataset_name"] = name
-    write_yaml(file, record)
 
 
 def _is_fer2013(data_report: Mapping, ferplus: bool) -> bool:

@@ -1,0 +1,153 @@
+"""publishing/model.py: what is staged of a run, and which runs are refused."""
+
+import json
+import logging
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+from safetensors.torch import load_file, save_file
+
+from publishing import PublishError, model
+from publishing.onnx_cache import read_kept
+from publishing.run_check import check_run
+from tests.publishing.conftest import predict_here, push
+from tests.publishing.hub_server import files_of
+from training.card.card import card_facts, card_text
+from training.record import weights_sha256
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_dry_run_holds_the_hub_folder_and_nothing_else(staged):
+    assert set(files_of(staged)) == {
+        *("config.json", "model.safetensors", "preprocessor_config.json", "README.md"),
+        *("all_results.json", "data_report.json", "run.yaml"),
+        *("configuration_fer_efficientnet.py", "modeling_fer_efficientnet.py"),
+        *("image_processing_fer_efficientnet.py", "pipeline_facial_emotion.py"),
+        *("face_detection.py", "photo_reading.py", "grad_cam.py", "confusion_matrix.png"),
+        *("class_distribution.png", "training_curves.png"),
+        *("onnx/model.onnx", "onnx/model_int8.onnx"),
+    }
+
+
+def test_no_file_names_a_folder_of_this_machine(staged, run):
+    for name, content in files_of(staged).items():
+        assert str(run.parent).encode() not in content and str(ROOT).encode() not in content, name
+
+
+def test_of_absolute_paths_the_names_stay_with_spaces_or_without():
+    record = {
+        "command": "python train.py --dataset '/home/Jane Doe/my data/faces.csv' --seed 3",
+        "started_from": {
+            "taught_by": [{"dataset": "/home/Jane Doe/my data/faces.csv"}, "me/faces"]
+        },
+    }
+    assert model._without_folders(record) == {
+        "command": "python train.py --dataset faces.csv --seed 3",
+        "started_from": {"taught_by": [{"dataset": "faces.csv"}, "me/faces"]},
+    }
+
+
+def test_the_card_is_made_anew_for_the_repository(staged, run):
+    text = (staged / "README.md").read_text()
+    onnx = read_kept(run / "onnx")["onnx"]
+    assert text == card_text(card_facts(run), "me/faces", "v1", onnx)
+    assert "Edited by hand" not in text and "## ONNX" in text
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    """A copy of the run, which may be harmed."""
+    return shutil.copytree(run, tmp_path / "run")
+
+
+def edit(name, old, new):
+    def change(run):
+        text = (run / name).read_text()
+        assert old in text
+        (run / name).write_text(text.replace(old, new, 1))
+
+    return change
+
+
+def not_a_number(run):
+    weights = load_file(run / "model.safetensors")
+    name = next(name for name in weights if name.endswith("weight"))
+    weights[name][:] = float("nan")
+    save_file(weights, run / "model.safetensors", {"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    "harm, message",
+    [
+        (lambda run: (run / "model.safetensors").unlink(), "model.safetensors missing"),
+        (lambda run: os.truncate(run / "model.safetensors", 1000), "is not whole"),
+        (lambda run: (run / "pytorch_model.bin").touch(), "pytorch_model.bin may run code"),
+        (edit("run.yaml", "seed:", f"token: hf_{'a' * 34}\nseed:"), "run.yaml holds a token"),
+        (
+            lambda run: (run / "notes.txt").write_text(f"export HF_TOKEN=hf_{'a' * 34}"),
+            "notes.txt holds a token",
+        ),
+        (edit("run.yaml", "dataset: synthetic", "dataset: faces"), "is not known. Name the data"),
+        (lambda run: (run / "all_results.json").write_text("{}"), "a folder that a training left"),
+        (not_a_number, "probabilities that differ"),
+    ],
+)
+def test_a_run_that_is_not_fit_is_refused(copy, tmp_path, harm, message):
+    harm(copy)
+    with pytest.raises(PublishError, match=message):
+        push(*("model", copy, "--repo_id", "me/faces"), "--no_onnx", "--dry_run", tmp_path / "dry")
+    assert not (tmp_path / "dry").exists()
+
+
+def test_a_run_needs_no_card(copy):
+    (copy / "README.md").unlink()
+    check_run(copy)
+
+
+def test_results_of_these_weights_go_along_and_others_stay_behind(
+    copy, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(model, "predict_in_clean_process", predict_here)
+    results = json.loads((copy / "all_results.json").read_text())
+    results |= {"eval_split": "test", "eval_accuracy": 0.123456}
+    results["weights_sha256"] = weights_sha256(copy / "model.safetensors")
+    (copy / "test_results.json").write_text(json.dumps(results))
+    (copy / "robustness.json").write_text('{"weights_sha256": "of others"}')
+    (tmp_path / "staged").mkdir()
+    with caplog.at_level(logging.INFO, "training"):
+        model.stage_model(copy, tmp_path / "staged", repo_id="me/faces", onnx=False)
+    assert "robustness.json is left out" in caplog.text
+    sent = files_of(tmp_path / "staged")
+    assert sent["test_results.json"] == (copy / "test_results.json").read_bytes()
+    assert not {"robustness.json", "onnx/model.onnx"} & {*sent}
+    test, *_, validation = ModelCard.load(tmp_path / "staged" / "README.md").data.eval_results
+    assert (test.dataset_split, test.metric_value) == ("test", 0.123456)
+    assert test.source_url == "https://huggingface.co/me/faces/blob/main/test_results.json"
+
+
+@pytest.mark.parametrize("loss, published", [(0.005, True), (0.006, False)])
+def test_8_bits_that_cost_more_than_half_a_point_are_not_published(
+    run, tmp_path, caplog, loss, published
+):
+    onnx = read_kept(run / "onnx")["onnx"]
+    pytorch, full, small = onnx.files
+    small = replace(small, accuracy=pytorch.accuracy - loss)
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / small.name).touch()
+    with caplog.at_level(logging.INFO, "publishing"):
+        kept = model.without_poor_int8(tmp_path, replace(onnx, files=[pytorch, full, small]))
+    assert len(kept.files) == 2 + published and (tmp_path / small.name).exists() == published
+    assert ("more than 0.005 below PyTorch's" in caplog.text) == (not published)
+
+
+def test_weights_of_another_accuracy_than_the_results_are_refused(run):
+    onnx, results = read_kept(run / "onnx")["onnx"], card_facts(run).results
+    model._check_accuracy(run, onnx, results)
+    model._check_accuracy(run, replace(onnx, counts=[9] * 7), results | {"eval_accuracy": 0})
+    with pytest.raises(PublishError, match="Are weights and results of the same run"):
+        model._check_accuracy(run, onnx, results | {"eval_accuracy": 2.0})

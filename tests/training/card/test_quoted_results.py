@@ -1,0 +1,53 @@
+"""training/card/quoted_results.py: results of other weights, or of another split, are left out."""
+
+import json
+import logging
+import shutil
+
+import pytest
+
+from tests.training.card.conftest import MODEL
+from training.card.quoted_results import quoted_results, quoted_robustness
+
+
+@pytest.fixture
+def folder(tmp_path):
+    names = ("model.safetensors", "config.json", "all_results.json", "test_results.json")
+    for name in (*names, "robustness.json"):
+        shutil.copyfile(MODEL / name, tmp_path / name)
+    return tmp_path
+
+
+def change_json(folder, name, **values):
+    file = folder / f"{name}.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def test_the_test_split_comes_first(folder):
+    quoted = quoted_results(folder)
+    assert [results["eval_split"] for results in quoted.values()] == ["test", "validation"]
+    assert quoted_robustness(folder)["split"] == "validation"
+    (folder / "test_results.json").unlink()
+    (folder / "robustness.json").unlink()
+    assert [*quoted_results(folder)] == ["all_results.json"] and quoted_robustness(folder) is None
+
+
+@pytest.mark.parametrize(
+    "name, values, reason",
+    [
+        ("test_results", {"weights_sha256": "0" * 64}, "it does not name these weights"),
+        ("test_results", {"weights_sha256": None}, "it does not name these weights"),
+        ("test_results", {"eval_split": "train"}, "it is not of a test split"),
+        ("config", {"uncertain_below": 0.6}, "their calibration has changed"),
+        ("all_results", {"eval_split": "test"}, "evaluated on a test split of its own"),
+        ("robustness", {"weights_sha256": "0" * 64}, "it does not name these weights"),
+    ],
+)
+def test_results_of_another_model_or_split_are_left_out(folder, caplog, name, values, reason):
+    change_json(folder, name, **values)
+    with caplog.at_level(logging.INFO, "training"):
+        quoted = [*quoted_results(folder)]
+        robustness = quoted_robustness(folder)
+    assert (len(quoted), robustness is None) == ((2, True) if name == "robustness" else (1, False))
+    (message,) = caplog.messages
+    assert "json is left out: " in message and reason in message
