@@ -9,6 +9,7 @@ asked for.
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -221,7 +222,7 @@ def _with_ids(
     return split.add_column("label", ids, feature=ClassLabel(names=list(names)))
 
 
-def _holds_images(feature) -> bool:
+def _holds_images(feature: Any) -> bool:
     """Images as `datasets` knows them, what it casts into them (bytes, {bytes, path}), pixels."""
     if isinstance(feature, dict):
         return "bytes" in feature
