@@ -122,9 +122,9 @@ def main(argv: list[str] | None = None) -> None:
         if stage.folder not in done and needs_the_hub(stage.args.model):
             print(f"{stage.name} will load ImageNet weights from the Hub; see --help", flush=True)
 
-    def stop(number, frame):  # train.py saves its state; Ctrl-C reaches it from the terminal
+    def stop(number: int, frame: object) -> None:
         stopped.append(number)
-        if number == signal.SIGTERM:
+        if number == signal.SIGTERM:  # Ctrl-C reaches train.py, which saves its state, by itself
             process.terminate()
 
     for number, stage in enumerate(stages, 1):

@@ -9,6 +9,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -78,7 +79,7 @@ def _parse_kaggle_csv(path: Path, skipped: list[str] | None) -> DatasetDict:
     return splits
 
 
-def _readable(reader, path: Path) -> Iterator[list[str]]:
+def _readable(reader: Any, path: Path) -> Iterator[list[str]]:
     try:
         yield from reader
     except csv.Error as error:

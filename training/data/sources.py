@@ -8,6 +8,7 @@ asked for.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -212,7 +213,7 @@ def _with_ids(
     return split.add_column("label", ids, feature=ClassLabel(names=list(names)))
 
 
-def _holds_images(feature) -> bool:
+def _holds_images(feature: Any) -> bool:
     """Images as `datasets` knows them, what it casts into them (bytes, {bytes, path}), pixels."""
     if isinstance(feature, dict):
         return "bytes" in feature

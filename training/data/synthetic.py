@@ -28,72 +28,59 @@ EXPRESSION_FEATURES = {
 }
 
 
+class _Sketch:
+    """A picture drawn in face units: [-1, 1] from left to right and from top to bottom."""
+
+    def __init__(self, background: int):
+        self.image = Image.new("L", (SIZE * SCALE, SIZE * SCALE), background)
+        self.draw = ImageDraw.Draw(self.image)
+
+    def ellipse(self, cx: float, cy: float, rx: float, ry: float, fill: int) -> None:
+        corners = (cx - rx, cy - ry, cx + rx, cy + ry)
+        self.draw.ellipse([(x + 1) * SIZE * SCALE / 2 for x in corners], fill=fill)
+
+    def line(self, points: list[tuple[float, float]], width: float, fill: float) -> None:
+        pixels = [((x + 1) * SIZE * SCALE / 2, (y + 1) * SIZE * SCALE / 2) for x, y in points]
+        self.draw.line(pixels, fill=int(fill), width=int(width))
+
+
 def draw_face(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A face with `features` as in `EXPRESSION_FEATURES`, random pose and light: (48, 48) uint8."""
     brow_raise, brow_slant, eye_open, mouth_curve, mouth_open, mouth_width, wrinkle = features
-    side = SIZE * SCALE
     skin, ink = rng.uniform(110, 220), rng.uniform(0, 60)
-    canvas = Image.new("L", (side, side), int(rng.uniform(20, 230)))
-    draw = ImageDraw.Draw(canvas)
-
-    def box(cx, cy, rx, ry):  # centre and radii in face units, [-1, 1] over the picture
-        return [
-            (cx - rx + 1) * side / 2,
-            (cy - ry + 1) * side / 2,
-            (cx + rx + 1) * side / 2,
-            (cy + ry + 1) * side / 2,
-        ]
-
-    def line(points, width, fill):
-        draw.line(
-            [((x + 1) * side / 2, (y + 1) * side / 2) for x, y in points],
-            fill=int(fill),
-            width=int(width),
-        )
-
-    draw.ellipse(box(0, -0.15, 0.86, 0.9), fill=int(rng.uniform(10, 150)))  # hair
-    draw.ellipse(box(0, 0.08, rng.uniform(0.68, 0.8), 0.88), fill=int(skin))
+    sketch = _Sketch(int(rng.uniform(20, 230)))
+    sketch.ellipse(0, -0.15, 0.86, 0.9, int(rng.uniform(10, 150)))  # hair
+    sketch.ellipse(0, 0.08, rng.uniform(0.68, 0.8), 0.88, int(skin))
     thickness = rng.uniform(4, 7)
     for s in (-1, 1):
         eye_height = max(0.02, 0.11 * (1 + 0.8 * eye_open))
-        draw.ellipse(box(0.34 * s, -0.15, 0.16, eye_height), fill=int(min(255, skin + 45)))
-        draw.ellipse(
-            box(0.34 * s + rng.uniform(-0.02, 0.02), -0.15, 0.07, min(0.09, eye_height)),
-            fill=int(ink),
-        )
+        sketch.ellipse(0.34 * s, -0.15, 0.16, eye_height, int(min(255, skin + 45)))
+        pupil = 0.34 * s + rng.uniform(-0.02, 0.02)
+        sketch.ellipse(pupil, -0.15, 0.07, min(0.09, eye_height), int(ink))
         brow = -0.38 - 0.13 * brow_raise
-        line(
-            [(0.14 * s, brow - 0.1 * brow_slant), (0.54 * s, brow + 0.08 * brow_slant)],
-            thickness,
-            ink,
-        )
+        inner, outer = (0.14 * s, brow - 0.1 * brow_slant), (0.54 * s, brow + 0.08 * brow_slant)
+        sketch.line([inner, outer], thickness, ink)
         if wrinkle > 0.05:
             fold = skin - 70 * wrinkle
-            line([(0.06 * s, 0.08), (0.2 * s, 0.22)], 3, fold)
-            line([(0.22 * s, 0.2), (0.3 * s, 0.42)], 3, fold)
-    line([(0.0, -0.1), (-0.07, 0.2), (0.05, 0.22)], 3, skin - 40)
-    _draw_mouth(
-        line, draw, box, mouth_curve, mouth_open, 0.3 * (1 + 0.35 * mouth_width), ink, thickness
-    )
-    return _photograph(canvas, rng)
+            sketch.line([(0.06 * s, 0.08), (0.2 * s, 0.22)], 3, fold)
+            sketch.line([(0.22 * s, 0.2), (0.3 * s, 0.42)], 3, fold)
+    sketch.line([(0.0, -0.1), (-0.07, 0.2), (0.05, 0.22)], 3, skin - 40)
+    _draw_mouth(sketch, mouth_curve, mouth_open, 0.3 * (1 + 0.35 * mouth_width), ink, thickness)
+    return _photograph(sketch.image, rng)
 
 
 def _draw_mouth(
-    line, draw, box, curve: float, opening: float, width: float, ink: float, thickness: float
+    sketch: _Sketch, curve: float, opening: float, width: float, ink: float, thickness: float
 ) -> None:
     t = np.linspace(-1, 1, 13)
     y = 0.52 - 0.18 * curve * (t**2 - 0.4)  # a smile lifts the corners
     if opening > 0.15:
         height = 0.05 + 0.16 * opening
-        upper, lower = (
-            list(zip(width * t, y - height * (1 - t**2))),
-            list(zip(width * t, y + height * (1 - t**2))),
-        )
-        line(upper, thickness * 0.7, ink)
-        line(lower, thickness * 0.7, ink)
-        draw.ellipse(box(0, 0.52 + 0.05 * curve, width * 0.6, height * 0.7), fill=int(ink))
+        for lip in (y - height * (1 - t**2), y + height * (1 - t**2)):
+            sketch.line(list(zip(width * t, lip)), thickness * 0.7, ink)
+        sketch.ellipse(0, 0.52 + 0.05 * curve, width * 0.6, height * 0.7, int(ink))
     else:
-        line(list(zip(width * t, y)), thickness * 0.8, ink)
+        sketch.line(list(zip(width * t, y)), thickness * 0.8, ink)
 
 
 def _photograph(canvas: Image.Image, rng: np.random.Generator) -> np.ndarray:
@@ -101,22 +88,11 @@ def _photograph(canvas: Image.Image, rng: np.random.Generator) -> np.ndarray:
     side = canvas.size[0]
     angle, zoom = np.deg2rad(rng.normal(0, 7)), rng.uniform(0.9, 1.15)
     turn = rng.normal(0, 0.08)  # shear, as of a head turned aside
-    a, b, d, e = (
-        np.cos(angle) * zoom,
-        np.sin(angle) * zoom + turn,
-        -np.sin(angle) * zoom,
-        np.cos(angle) * zoom,
-    )
-    shift = rng.normal(0, 0.03 * side, size=2)
+    a, b = np.cos(angle) * zoom, np.sin(angle) * zoom + turn
+    d, e = -np.sin(angle) * zoom, np.cos(angle) * zoom
+    x, y = rng.normal(0, 0.03 * side, size=2)
     half = side / 2
-    matrix = (
-        a,
-        b,
-        half - a * half - b * half + shift[0],
-        d,
-        e,
-        half - d * half - e * half + shift[1],
-    )
+    matrix = (a, b, half - a * half - b * half + x, d, e, half - d * half - e * half + y)
     canvas = canvas.transform(
         canvas.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=90
     )
