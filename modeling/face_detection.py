@@ -206,7 +206,7 @@ class Detectors:
         self.kind = "none" if self._first is None else type(self._first).__name__
 
     @contextlib.contextmanager
-    def one(self) -> Iterator[YuNet | Haar | None]:
+    def borrow(self) -> Iterator[YuNet | Haar | None]:
         """A detector that nobody else uses meanwhile; None for "none"."""
         try:
             detector = self._idle.pop()  # a list's pop and append need no lock
