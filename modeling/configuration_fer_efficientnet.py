@@ -100,6 +100,7 @@ class FerEfficientNetConfig(PreTrainedConfig):
             self.label2id = {name: i for i, name in enumerate(EXPRESSIONS)}
         self.head_hidden_sizes = list(self.head_hidden_sizes)
         super().__post_init__(**kwargs)
+        checked_prior(self.prior_in_use, self.num_labels)
 
     def __setattr__(self, name: str, value: Any):
         if name == "id2label" and value:  # transformers' example gives the ids as strings

@@ -159,7 +159,7 @@ def _name(source: Any) -> str:
 
 
 @contextlib.contextmanager
-def _errors_named(name: str, max_pixels: int) -> Iterator[None]:
+def _errors_named(name: str, max_pixels: int = MAX_PIXELS) -> Iterator[None]:
     """Turns whatever Pillow raises for a broken file, which may be any kind, into a PhotoError."""
     try:
         yield

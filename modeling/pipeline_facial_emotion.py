@@ -223,13 +223,21 @@ class FacialEmotionPipeline(Pipeline):
                 photo.crops.append(crop)
         return photo
 
-    def _find(self, array: np.ndarray, options: dict) -> list[Face | None]:
+    @property
+    def detector(self) -> str:
+        """What finds the faces: "YuNet", "Haar" or "none"; made now if it was not yet."""
+        return self._detectors_for(DEFAULTS | self._preprocess_params).kind
+
+    def _detectors_for(self, options: dict) -> Detectors:
         key = tuple(options[name] for name in ("detector", "detector_path", "detection_threshold"))
         if key not in self._detectors:
             with _making:
-                if key not in self._detectors:
+                if key not in self._detectors:  # another thread may have made it meanwhile
                     self._detectors[key] = Detectors(*key)
-        with self._detectors[key].borrow() as detector:
+        return self._detectors[key]
+
+    def _find(self, array: np.ndarray, options: dict) -> list[Face | None]:
+        with self._detectors_for(options).borrow() as detector:
             if detector is None:
                 return [None]
             return find_faces(array, detector, options["min_face_size"], options["tiles"])

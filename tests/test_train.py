@@ -170,8 +170,8 @@ def test_a_treated_network_has_learned_other_shares_than_the_training_sets(finis
     config = json.loads((folder / "config.json").read_text())
     counts = json.loads((folder / "data_report.json").read_text())["train_counts_before_sampling"]
     shares = np.array([counts[name] for name in LABELS]) / sum(counts.values())
-    assert config["train_distribution"] == pytest.approx(shares)
-    assert config["learned_distribution"] == pytest.approx([1 / 7] * 7)
+    assert config["calibration"]["train_distribution"] == pytest.approx(shares)
+    assert config["calibration"]["learned_distribution"] == pytest.approx([1 / 7] * 7)
     assert config["prior"] == "learned"
     # it was taught that all classes are equally frequent: a uniform prior changes nothing
     assert results["eval_uniform_prior_accuracy"] == results["eval_accuracy"]
@@ -420,10 +420,10 @@ def test_teachers_are_in_weights_prior_record_and_card(finished, tmp_path):
     alone = run(tmp_path / "alone")
     assert results["eval_loss"] != alone["eval_loss"]
     shares = [
-        json.loads((folder / "config.json").read_text())["learned_distribution"]
+        json.loads((folder / "config.json").read_text())["calibration"]["learned_distribution"]
         for folder in (finished[0], tmp_path / "taught", tmp_path / "alone")
     ]
-    untreated = json.loads((tmp_path / "alone" / "config.json").read_text())
+    untreated = json.loads((tmp_path / "alone" / "config.json").read_text())["calibration"]
     assert untreated["train_distribution"] == shares[2] and "eval_train_prior_ece" not in alone
     assert shares[1] == pytest.approx(shares[0]) and shares[2] != pytest.approx(shares[0], abs=0.01)
     record = yaml.safe_load((tmp_path / "taught" / "run.yaml").read_text())

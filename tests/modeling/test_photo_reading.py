@@ -72,28 +72,6 @@ def test_files_and_buffers(tmp_path):
         read_photo(Entry(tmp_path / "none.png"))
 
 
-@pytest.mark.parametrize("mode", ["L", "1", "LA", "RGBA", "P", "CMYK", "YCbCr"])
-def test_modes_become_rgb(mode):
-    image = Image.fromarray(RGB).convert(mode)
-    np.testing.assert_array_equal(read_photo(image), np.asarray(image.convert("RGB")))
-
-
-def test_sixteen_bits_span_their_range():
-    grey = np.array([[0, 257 * 100, 65535]], dtype=np.uint16)
-    expected = np.array([[[0] * 3, [100] * 3, [255] * 3]])
-    np.testing.assert_array_equal(read_photo(saved(Image.fromarray(grey))), expected)
-    np.testing.assert_array_equal(read_photo(grey), expected)
-
-
-@pytest.mark.parametrize("kind", [np.bool_, np.uint16, np.dtype(">u2")])
-def test_tensors_and_arrays_of_a_type_are_read_alike(kind):
-    grey = np.array([[0, 1, 1]]).astype(kind) * (257 * 100 if kind is not np.bool_ else True)
-    expected = read_photo(grey.astype(kind))
-    assert expected.max() == (255 if kind is np.bool_ else 100)
-    native = np.ascontiguousarray(grey).astype(np.dtype(kind).newbyteorder("="))
-    np.testing.assert_array_equal(read_photo(torch.from_numpy(native)), expected)
-
-
 def test_exif_turns_the_picture_upright():
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held a quarter turned
@@ -155,15 +133,14 @@ def test_heic_without_its_package_says_what_is_missing(tmp_path, monkeypatch):
                 read_photo(source, None if isinstance(source, Path) else name)
 
 
-def test_heic_is_read_within_the_limits_where_its_package_is(monkeypatch):
+def test_heic_is_read_within_the_limits_where_its_package_is():
     pytest.importorskip("pillow_heif")
     heic = saved(Image.new("RGB", (64, 48), (200, 40, 40)), "HEIF")
     photo = read_photo(heic)
     assert photo.shape == (48, 64, 3)
     np.testing.assert_allclose(photo.mean((0, 1)), (200, 40, 40), atol=4)
-    monkeypatch.setattr(photo_reading, "MAX_PIXELS", 1000)
     with pytest.raises(PhotoError, match="64 x 48 pixels, but at most 1,000"):
-        read_photo(heic)
+        read_photo(heic, max_pixels=1000)
 
 
 def test_whatever_pillow_raises_names_the_photo(tmp_path):
@@ -176,9 +153,17 @@ def test_whatever_pillow_raises_names_the_photo(tmp_path):
         read_photo("data:image/png;base64," + "A" * 5000)
 
 
-def test_a_large_array_is_refused():
-    with pytest.raises(PhotoError, match="more than 50,000,000 pixels"):
-        read_photo(np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (10_000, 10_000, 3)))
+def test_the_limit_of_pixels_can_be_set():
+    for source in (RGB, Image.fromarray(RGB), saved(Image.fromarray(RGB))):
+        assert read_photo(source, max_pixels=600).shape == RGB.shape
+        with pytest.raises(PhotoError, match="photo 2: .*(more than|at most) 599"):
+            read_photo(source, "photo 2", max_pixels=599)
+
+
+def test_a_photo_is_a_copy_that_can_be_written_to():
+    for source in (RGB, torch.from_numpy(RGB), Image.fromarray(RGB)):
+        read_photo(source)[:] = 0
+    assert RGB.any()
 
 
 def test_broken_files_are_named(tmp_path):
@@ -197,18 +182,9 @@ def test_broken_files_are_named(tmp_path):
         read_photo(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "array, words",
-    [
-        (np.zeros((5, 5, 2), np.uint8), r"found shape \(5, 5, 2\)"),
-        (np.zeros((0, 4, 3), np.uint8), "empty array"),
-        (np.full((4, 4, 3), np.nan), "values from nan"),
-        (np.full((4, 4, 3), "a"), "array of numbers"),
-    ],
-)
-def test_arrays_that_are_no_photo(array, words):
-    with pytest.raises(PhotoError, match=f"photo 7: .*{words}"):
-        read_photo(array, "photo 7")
+def test_an_array_that_is_no_photo_is_named():
+    with pytest.raises(PhotoError, match=r"photo 7: .*found shape \(5, 5, 2\)"):
+        read_photo(np.zeros((5, 5, 2), np.uint8), "photo 7")
 
 
 def test_what_can_be_no_photo():

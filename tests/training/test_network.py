@@ -25,7 +25,8 @@ def make(names=BEFORE, **config):
 
 @pytest.fixture
 def saved(tmp_path):
-    network = make(temperature=1.5, uncertain_below=0.4, train_distribution=[0.2, 0.3, 0.5])
+    network = make()
+    network.config.update_calibration(temperature=1.5, train_distribution=[0.2, 0.3, 0.5])
     network.save_pretrained(tmp_path / "saved")
     processor = build_network(
         ModelArguments(backbone="test_efficientnet", image_size=32),
@@ -103,7 +104,7 @@ def test_training_changes_the_classes_says_so_and_forgets_the_calibration(saved)
         f"{saved}: a new last layer, since its classes are angry, calm, happy"
     )
     config = network.config
-    assert config.uncertain_below is config.train_distribution is None and config.temperature == 1
+    assert config.calibration is None
     build_network(arguments, BEFORE, cosine_scale=None, training=True, say=said.append)
     assert len(said) == 1  # nothing to say of the same classes
 
