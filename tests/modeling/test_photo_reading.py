@@ -5,7 +5,6 @@ import io
 import struct
 import threading
 import warnings
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,25 +16,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from modeling import photo_reading
 from modeling.photo_reading import PhotoError, read_photo
+from tests.images import png_header, saved
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (30, 20, 3), dtype=np.uint8)
-
-
-def saved(image, format="PNG", **options):
-    file = io.BytesIO()
-    image.save(file, format, **options)
-    return file.getvalue()
-
-
-def test_rgb_comes_as_it_is(tmp_path):
-    (tmp_path / "a.png").write_bytes(saved(Image.fromarray(RGB)))
-    for source in (tmp_path / "a.png", str(tmp_path / "a.png"), Image.fromarray(RGB), RGB):
-        np.testing.assert_array_equal(read_photo(source), RGB)
-    np.testing.assert_array_equal(read_photo(saved(Image.fromarray(RGB))), RGB)
-    np.testing.assert_array_equal(read_photo(RGB.transpose(2, 0, 1)), RGB)
-    row = {"bytes": None, "path": str(tmp_path / "a.png")}
-    np.testing.assert_array_equal(read_photo(row), RGB)
 
 
 class Entry:
@@ -55,12 +39,15 @@ class ArrayOfAnotherLibrary:
         return RGB
 
 
-def test_files_and_buffers(tmp_path):
-    content = saved(Image.fromarray(RGB))
-    (tmp_path / "a.png").write_bytes(content)
-    with open(tmp_path / "a.png", "rb") as file:
-        sources = [file, io.BytesIO(content), bytearray(content), memoryview(content)]
-        for source in (*sources, Entry(tmp_path / "a.png"), ArrayOfAnotherLibrary()):
+def test_every_source_of_a_photo(tmp_path):
+    path, content = tmp_path / "a.png", saved(Image.fromarray(RGB))
+    path.write_bytes(content)
+    with path.open("rb") as file:
+        for source in (
+            *(path, str(path), Entry(path), {"bytes": None, "path": str(path)}),
+            *(file, io.BytesIO(content), content, bytearray(content), memoryview(content)),
+            *(Image.fromarray(RGB), RGB, RGB.transpose(2, 0, 1), ArrayOfAnotherLibrary()),
+        ):
             np.testing.assert_array_equal(read_photo(source), RGB)
     with pytest.raises(PhotoError, match="photo 3: broken or cut off .*closed file"):
         read_photo(file, "photo 3")
@@ -90,19 +77,6 @@ def test_an_animation_gives_its_first_frame():
 def test_tiny_pictures_are_not_taken_for_channels(size):
     photo = read_photo(Image.new("RGB", size, (1, 2, 3)))
     assert photo.shape == (size[1], size[0], 3) and (photo == [1, 2, 3]).all()
-
-
-def png_header(width, height):
-    """A PNG that says it is so large and holds nothing."""
-
-    def chunk(kind, data):
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + data
 
 
 @pytest.mark.parametrize(
@@ -176,9 +150,7 @@ def test_broken_files_are_named(tmp_path):
     for name in ("text.jpg", "empty.jpg"):
         with pytest.raises(PhotoError, match=f"{name}: not an image"):
             read_photo(tmp_path / name)
-    with pytest.raises(PhotoError, match="none.jpg: no such file"):
-        read_photo(tmp_path / "none.jpg")
-    with pytest.raises(PhotoError, match="tmp|test"):
+    with pytest.raises(PhotoError, match=f"{tmp_path.name}: no such file"):
         read_photo(tmp_path)
 
 
@@ -258,7 +230,7 @@ def test_threads_leave_the_warning_filters_as_they_were(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     before = list(warnings.filters)
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(read_photo, [tmp_path / "a.png"] * 400))
+        list(threads.map(read_photo, [tmp_path / "a.png"] * 200))
     assert warnings.filters == before
 
 

@@ -11,6 +11,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value, e
 from PIL import Image as PilImage
 
 from modeling import FerEfficientNetImageProcessor
+from tests.images import png_header
 from training.data import (
     DEFAULT_SOURCE,
     LABELS,
@@ -478,12 +479,11 @@ def test_folders_that_datasets_saved(tmp_path):
         load_fer2013(str(tmp_path / "one"))
 
 
-def test_the_photo_readers_limits_hold_for_training_images(tmp_path, monkeypatch):
+def test_the_photo_readers_limits_hold_for_training_images(tmp_path):
     write_images(tmp_path, {"train/angry/a.png": 0, "train/angry/b.png": 1})
-    PilImage.new("L", (100, 90)).save(tmp_path / "train/angry/b.png")
     split = load_fer2013(str(tmp_path))["train"]
-    monkeypatch.setattr("modeling.photo_reading.MAX_PIXELS", 8999)
-    words = r"row 1 \(.*b\.png\): not a readable image \(.*100 x 90 pixels, but at most 8,999"
+    (tmp_path / "train/angry/b.png").write_bytes(png_header(10_000, 6_000))
+    words = r"row 1 \(.*b\.png\): not a readable image \(.*10000 x 6000 pixels, but at most 50,"
     for images in (split, embedded(split)):
         with pytest.raises(DataError, match=words):
             decode_split(images, FerEfficientNetImageProcessor(), "train")
