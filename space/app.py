@@ -3,7 +3,7 @@ The Space: facial expressions in photos and videos, as a page and as an API.
 
     python space/app.py                     the model that ships, at http://127.0.0.1:7860
 
-README.md, "On a machine of one's own", has its variables.
+Its variables are in README.md.
 """
 
 import atexit

@@ -84,7 +84,7 @@ trust = {"trust_remote_code": True}
 def answers(folder):
     find = pipeline("facial-emotion", model=folder, detector="none", **trust)
     scores = pipeline("image-classification", model=folder, **trust)(face, top_k=7)
-    return find, [find(face)[0]["scores"], {one["label"]: one["score"] for one in scores}]
+    return find, [find(face)[0]["scores"], {entry["label"]: entry["score"] for entry in scores}]
 
 model = AutoModelForImageClassification.from_pretrained(first, **trust)  # and no pipeline
 processor = AutoImageProcessor.from_pretrained(first, **trust)

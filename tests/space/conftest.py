@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from drawn_face import write_camera
+from camera import write_camera
 from page_sizes import DESKTOP, show_tab
 from playwright.sync_api import expect, sync_playwright
 

@@ -1,17 +1,15 @@
-"""The tab Live: in Chromium with a camera that plays a drawn face, and by what it streams."""
+"""The tab Live: in Chromium with a camera that plays a face, and by what it streams."""
 
 import base64
 import json
 import re
-import time
-from collections import deque
 from types import SimpleNamespace
 
 import gradio
 import httpx
 import numpy as np
 import pytest
-from drawn_face import WALL, drawn_face
+from camera import WALL, a_face
 from page_sizes import DESKTOP, PHONE, show_tab
 from playwright.sync_api import expect
 from space_client import LiveVisitor, frame_of
@@ -87,7 +85,7 @@ def test_a_camera_that_is_refused_is_a_sentence(open_live):
 def test_places_are_limited_and_of_waiting_frames_the_newest_counts(space, open_live):
     face = np.full((360, 480, 3), WALL, np.uint8)
     wall = frame_of(face)
-    face[60:300, 100:340] = drawn_face()
+    face[60:300, 100:340] = a_face()
     seated = [LiveVisitor(space.url, f"seated {number}") for number in range(4)]
     for visitor in seated:
         visitor.send(frame_of(face))
@@ -118,7 +116,7 @@ def test_nothing_of_a_stream_is_kept(space):
 
     before, visitor = files(), LiveVisitor(space.url, "nobody")
     for _ in range(3):
-        visitor.send(frame_of(drawn_face()))
+        visitor.send(frame_of(a_face()))
         visitor.answer()
     visitor.leave()
     assert files() <= before
@@ -193,17 +191,3 @@ def test_what_is_no_frame_is_refused(modules, served, frame, words):
     with pytest.raises(gradio.Error, match=words):
         live.look(served, frame, None, 0.0)
     assert served.asked == []
-
-
-def test_photos_go_before_live_frames_that_have_not_waited_long(modules):
-    serving = modules("serving")
-    served = object.__new__(serving.Served)
-    now = time.monotonic()
-    frame, photo = (serving._Job(None, {}, live, since=now + 9) for live in (True, False))
-    served._jobs = deque([frame, photo])
-    assert served._next() == [photo]
-    served._jobs.remove(photo)
-    assert served._next() == [frame]
-    frame.since = now - 2 * serving.LIVE_WAITS
-    served._jobs.append(photo)
-    assert served._next() == [frame]
