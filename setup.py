@@ -47,7 +47,6 @@ EXTRAS = {
         "gradio>=6.31,<7",
         "matplotlib>=3.10",
         "opencv-python-headless>=4.10.0.84,<5",
-        "scikit-image>=0.25",
     ],
     "test": [
         "axe-playwright-python>=0.1.8",

@@ -1,6 +1,7 @@
 """What the Hub runs: config, model, image processor, pipeline; imports nothing else from here."""
 
-from .configuration_fer_efficientnet import EXPRESSIONS, FerEfficientNetConfig, checked_prior
+from .calibration import checked_prior
+from .configuration_fer_efficientnet import EXPRESSIONS, FerEfficientNetConfig
 from .image_processing_fer_efficientnet import FerEfficientNetImageProcessor
 from .modeling_fer_efficientnet import FerEfficientNetForImageClassification
 from .pipeline_facial_emotion import FacialEmotionPipeline

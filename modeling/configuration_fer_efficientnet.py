@@ -1,52 +1,16 @@
 """Configuration of an EfficientNet that classifies facial expressions."""
 
-import math
-from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
+from transformers.utils import logging
+
+from .calibration import DISTRIBUTIONS, assumed_shares, checked_calibration, checked_prior
+
+logger = logging.get_logger(__name__)
 
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-PRIORS = ("learned", "train", "uniform")
-DISTRIBUTIONS = ("learned_distribution", "train_distribution")
-HEAD_FIELDS = ("id2label", "backbone", "head_hidden_sizes", "cosine_scale")
-
-
-def checked_prior(
-    prior: Any, num_labels: int | None, *, name: str = "prior", names: Sequence[str] = PRIORS
-) -> str | list[float]:
-    """
-    The one check of a class distribution, whoever gives it.
-
-    Args:
-        prior: one of `names`, or a share for each class in any scale: a list, tuple, array or
-            tensor of numbers.
-        num_labels: the number of classes; None where it is not known yet.
-        name: of what is checked, for the message.
-
-    Returns:
-        The name, or the shares as a list of floats.
-
-    Raises:
-        ValueError: neither such a name nor such shares.
-    """
-    if isinstance(prior, str) and prior in names:
-        return prior
-    given = prior.tolist() if hasattr(prior, "tolist") else prior
-    numbers = isinstance(given, (list, tuple)) and all(
-        isinstance(one, Real) and not isinstance(one, bool) for one in given
-    )
-    shares = [float(one) for one in given] if numbers else []
-    right_length = num_labels in (None, len(shares))
-    if not (right_length and 0 < sum(shares) < math.inf and min(shares) >= 0):
-        known = "".join(f"{one!r}, " for one in names) + ("or " if names else "")
-        count = "as many numbers as classes" if num_labels is None else f"{num_labels} numbers"
-        raise ValueError(
-            f"{name} must be {known}{count} (finite, at least 0, not all 0), but it is {given!r}."
-        )
-    return shares
 
 
 @strict
@@ -81,22 +45,23 @@ class FerEfficientNetConfig(PreTrainedConfig):
         initializer_range (`float`, defaults to 0.0):
             Standard deviation of the final layer's initial weights. With 0 every class starts
             equally likely, so the first loss is ln(classes) whatever the backbone.
-        temperature (`float`, defaults to 1.0):
-            In eval mode logits are divided by it, so that probabilities under `prior="train"` are
-            calibrated (Guo et al., "On Calibration of Modern Neural Networks", 2017). Fitted after
-            training.
-        learned_distribution (`list[float]`, *optional*):
-            Share of each class that the network has learned to expect: sampling, weights and soft
-            targets included. Default: `train_distribution`, as models without a treatment have it.
-        train_distribution (`list[float]`, *optional*):
-            Share of each class in the training set as it is, before sampling.
+        calibration (`dict`, *optional*):
+            What was fitted after training, and for which `classes` and `head`; it is used only
+            where the config's are the same. Written by
+            [`~FerEfficientNetConfig.update_calibration`]. In it may be
+
+            - `temperature`: in eval mode logits are divided by it, so that probabilities under
+              `prior="train"` are calibrated (Guo et al., "On Calibration of Modern Neural
+              Networks", 2017)
+            - `uncertain_below`: the least probability at which a prediction counts as certain
+            - `train_distribution`: the share of each class in the training set, before sampling
+            - `learned_distribution`: the share of each class that the network has learned to
+              expect, sampling, weights and soft targets included. Default: `train_distribution`.
         prior (`str` or `list[float]`, defaults to `"learned"`):
             The class distribution to assume in eval mode: `"learned"` changes nothing; `"train"`
             (the training set's), `"uniform"`, or a share for each class, adds
             log(prior / learned_distribution) to the logits (Saerens et al., "Adjusting the Outputs
             of a Classifier to New a Priori Probabilities", 2002).
-        uncertain_below (`float`, *optional*):
-            Least probability at which a prediction counts as certain, chosen after training.
         id2label (`dict[int, str]`, *optional*):
             Defaults to FER-2013's seven classes in the order of the Kaggle CSV.
 
@@ -126,11 +91,8 @@ class FerEfficientNetConfig(PreTrainedConfig):
     hidden_act: str = "silu"
     cosine_scale: float | int | None = None
     initializer_range: float | int = 0.0
-    temperature: float | int = 1.0
-    learned_distribution: Any = None  # these three are checked, and made lists, by `__setattr__`
-    train_distribution: Any = None
+    calibration: dict[str, Any] | None = None
     prior: Any = "learned"
-    uncertain_below: float | int | None = None
 
     def __post_init__(self, **kwargs):
         if self.id2label is None and kwargs.get("num_labels", len(EXPRESSIONS)) == len(EXPRESSIONS):
@@ -138,53 +100,73 @@ class FerEfficientNetConfig(PreTrainedConfig):
             self.label2id = {name: i for i, name in enumerate(EXPRESSIONS)}
         self.head_hidden_sizes = list(self.head_hidden_sizes)
         super().__post_init__(**kwargs)
-        for name in (*DISTRIBUTIONS, "prior"):  # again, now that the number of classes is known
-            setattr(self, name, getattr(self, name))
-
-    @classmethod
-    def from_dict(cls, config_dict: dict[str, Any], **kwargs):
-        """transformers' own; a new head is set before a calibration that is given with it."""
-        first = {name: kwargs[name] for name in HEAD_FIELDS if name in kwargs}
-        return super().from_dict(config_dict, **(first | kwargs))
+        checked_prior(self.prior_in_use, self.num_labels)
 
     def __setattr__(self, name: str, value: Any):
         if name == "id2label" and value:  # transformers' example gives the ids as strings
             value = {int(i): label for i, label in value.items()}
-        if self.id2label and name == "prior":
-            value = checked_prior(value, self.num_labels)
-        elif self.id2label and name in DISTRIBUTIONS and value is not None:
-            value = checked_prior(value, self.num_labels, name=name, names=())
-        before = self._head()
+        elif name == "prior":
+            value = checked_prior(value, None)  # classes may be set after it
+        elif name == "calibration" and value is not None:
+            value = checked_calibration(value)
         super().__setattr__(name, value)
-        if before not in (None, self._head()):
-            self.forget_calibration()
 
-    def _head(self) -> tuple | None:
-        """What the calibration belongs to; None while the config is being made."""
-        if not self.id2label or "uncertain_below" not in self.__dict__:  # the last of the fields
-            return None
-        classes = sorted(self.id2label.items())
-        return classes, self.backbone, [*self.head_hidden_sizes], self.cosine_scale
+    @property
+    def fitted(self) -> dict[str, Any]:
+        """The calibration; empty, with a warning, where it is that of other classes or heads."""
+        if self.calibration is None or self._fitted_for().items() <= self.calibration.items():
+            return self.calibration or {}
+        logger.warning_once(
+            "The calibration in this config is not used: it was fitted for other classes or "
+            f"another head ({', '.join(map(str, self.calibration['classes']))}; "
+            f"{self.calibration['head']}). So the temperature is 1, no prediction counts as "
+            "uncertain, and the prior is 'learned'."
+        )
+        return {}
+
+    def _fitted_for(self) -> dict[str, Any]:
+        head = {name: getattr(self, name) for name in ("backbone", "cosine_scale")}
+        return {
+            "classes": [label for _, label in sorted(self.id2label.items())],
+            "head": head | {"head_hidden_sizes": list(self.head_hidden_sizes)},
+        }
+
+    def update_calibration(self, **fitted: Any) -> None:
+        """Writes what was fitted for these classes and this head into `calibration`."""
+        self.calibration = self.fitted | self._fitted_for() | fitted
 
     def forget_calibration(self) -> None:
-        """
-        Temperature, threshold and class shares are those of a trained head: another, or one whose
-        classes have other names, has none.
-        """
-        self.temperature, self.uncertain_below, self.prior = 1.0, None, "learned"
-        self.learned_distribution = self.train_distribution = None
+        self.calibration, self.prior = None, "learned"
+
+    @property
+    def fitted_temperature(self) -> float:
+        # transformers takes the name "temperature" for a parameter of text generation
+        return self.fitted.get("temperature", 1.0)
+
+    @property
+    def uncertain_below(self) -> float | None:
+        return self.fitted.get("uncertain_below")
+
+    @property
+    def train_distribution(self) -> list[float] | None:
+        return self.fitted.get("train_distribution")
+
+    @property
+    def learned_distribution(self) -> list[float] | None:
+        return self.fitted.get("learned_distribution")
+
+    @property
+    def prior_in_use(self) -> str | list[float]:
+        """`prior`; "learned" where the calibration is not used, whose classes it is meant for."""
+        return self.prior if self.calibration is None or self.fitted else "learned"
 
     def assumed_by(self, prior: str | list[float]) -> list[float] | None:
         """The class shares, in any scale, that a checked prior stands for; None: not known."""
-        if isinstance(prior, list):
-            return [share / max(prior) for share in prior]  # float32 holds these
-        return {
-            "learned": self.learned_distribution or self.train_distribution,
-            "train": self.train_distribution,
-            "uniform": [1.0] * self.num_labels,
-        }[prior]
+        return assumed_shares(prior, self.fitted, self.num_labels)
 
-    def assumed_and_learned(self, prior) -> tuple[list[float], list[float]] | None:
+    def assumed_and_learned(
+        self, prior: str | list[float]
+    ) -> tuple[list[float], list[float]] | None:
         """
         The class shares, in any scale, that `prior` assumes, and those that the network has learned
         to expect; None where these are the same.
@@ -226,14 +208,13 @@ class FerEfficientNetConfig(PreTrainedConfig):
                 "None or a positive number",
             ),
             "initializer_range": (self.initializer_range >= 0, "at least 0"),
-            "temperature": (self.temperature > 0, "a positive number"),
         }
         for name, (valid, what) in expected.items():
             if not valid:
                 raise ValueError(f"`{name}` must be {what}, but it is {getattr(self, name)!r}.")
-        self.assumed_and_learned(self.prior)
+        self.assumed_and_learned(self.prior_in_use)
 
 
 FerEfficientNetConfig.register_for_auto_class()
 
-__all__ = ["EXPRESSIONS", "PRIORS", "FerEfficientNetConfig", "checked_prior"]
+__all__ = ["EXPRESSIONS", "FerEfficientNetConfig"]

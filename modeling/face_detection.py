@@ -1,4 +1,4 @@
-"""Where faces are in a photo, and the square around each that FER-2013 would have kept."""
+"""Finds the faces in a photo, and crops the square around each that FER-2013 would have kept."""
 
 import contextlib
 import copy
@@ -32,7 +32,7 @@ YUNET = {
     "revision": "3cc26e7f1014a5ee5d74a42acee58bafc9d0a310",
 }
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
-CLOSE_UP_SIDE = 256  # photos without a face so far once more at this size, with room around them
+CLOSE_UP_SIDE = 256  # pixels; where no face is found, at this size again, with room around it
 # FER-2013's pictures relative to the detector's box: side of the picture / longer side of the box,
 # and the picture's centre above the box's in such sides. Medians over its validation split.
 FRAME = {"yunet": (1.0, 0.01), "haar": (1.03, 0.0)}
@@ -71,10 +71,10 @@ class YuNet:
         path: of face_detection_yunet_2023mar.onnx, or another YuNet that OpenCV reads.
         threshold: least score of a face, in [0, 1].
 
-    Larger photos than `largest_side` pixels are searched in a smaller copy; faces below
-    `least_face` pixels of it are seldom found. Photos below
-    `smallest_side` are padded with black: OpenCV runs the network on memory that it never wrote
-    where one of its grids is a single row or column (32 px and less).
+    Photos of more than `largest_side` pixels are searched in a smaller copy, in which faces below
+    `least_face` pixels are seldom found. Photos below `smallest_side` are padded with black:
+    OpenCV runs the network on memory that it never wrote where one of its grids is a single row or
+    column (32 px and less).
     """
 
     largest_side = 1280
@@ -88,7 +88,7 @@ class YuNet:
         except cv2.error as error:
             raise ValueError(f"{path}: OpenCV cannot read it as YuNet ({error.err}).") from None
 
-    def __reduce__(self):  # OpenCV's objects cannot be copied: a copy is made anew
+    def __reduce__(self) -> tuple:  # OpenCV's objects cannot be copied: a copy is made anew
         return YuNet, self._made_of
 
     def __call__(self, photo: np.ndarray) -> list[Face]:
@@ -102,7 +102,7 @@ class YuNet:
 
     @staticmethod
     def _face(row: np.ndarray) -> Face:
-        """row: x, y, width, height, then x and y of both eyes (the left in the picture first)..."""
+        """row: (15,) x, y, width, height, x and y of both eyes (left in the picture first), ..."""
         x, y, width, height, x1, y1, x2, y2 = map(float, row[:8])
         angle = math.degrees(math.atan2(y2 - y1, x2 - x1))
         return Face((x, y, x + width, y + height), min(float(row[-1]), 1.0), "yunet", angle)
@@ -131,7 +131,7 @@ class Haar:
             )
         self.cascade = cv2.CascadeClassifier(str(path))
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return Haar, (self.threshold,)
 
     def __call__(self, photo: np.ndarray) -> list[Face]:
@@ -151,10 +151,10 @@ class Haar:
         return [face for face in faces if face.score >= self.threshold]
 
 
-def make_detector(name: str, path: str | Path | None, threshold: float):
+def make_detector(name: str, path: str | Path | None, threshold: float) -> YuNet | Haar | None:
     """
     The detector called `name`, one of `DETECTORS`; None for "none". "auto" is YuNet where its
-    weights can be had, and Haar otherwise, which a warning tells.
+    weights can be had, and otherwise Haar, with a warning.
 
     Raises:
         ImportError: OpenCV is missing.
@@ -191,8 +191,8 @@ def make_detector(name: str, path: str | Path | None, threshold: float):
 
 class Detectors:
     """
-    As many detectors of the same settings as threads search at the same time: OpenCV's hold the
-    photo that they search, so each serves one thread at a time.
+    As many detectors with the same settings as threads search at the same time: OpenCV's hold the
+    photo that they search, so each serves a single thread at a time.
 
     Args: of `make_detector`.
 
@@ -206,7 +206,7 @@ class Detectors:
         self.kind = "none" if self._first is None else type(self._first).__name__
 
     @contextlib.contextmanager
-    def one(self) -> Iterator[YuNet | Haar | None]:
+    def borrow(self) -> Iterator[YuNet | Haar | None]:
         """A detector that nobody else uses meanwhile; None for "none"."""
         try:
             detector = self._idle.pop()  # a list's pop and append need no lock
@@ -218,15 +218,15 @@ class Detectors:
 
 def download_yunet() -> str:
     """
-    Path in the Hub's cache; fetched once, at a pinned revision, and checked.
+    Fetches YuNet's weights once, at a pinned revision, and checks them. Returns their path.
 
     Raises:
-        OSError: it is not in the cache and the Hub cannot be reached.
+        OSError: they are not in the cache and the Hub cannot be reached.
     """
     path = try_to_load_from_cache(**YUNET)
     if not isinstance(path, str):
         try:
-            if not is_offline_mode():  # asked once; a download would try for half a minute
+            if not is_offline_mode():  # a single request; a download would try for half a minute
                 get_hf_file_metadata(hf_hub_url(**YUNET), timeout=5)
             path = hf_hub_download(**YUNET)
         except OSError:
@@ -238,13 +238,15 @@ def download_yunet() -> str:
     return path
 
 
-def find_faces(photo: np.ndarray, detector, min_face_size: int, tiles: bool = False) -> list[Face]:
+def find_faces(
+    photo: np.ndarray, detector: YuNet | Haar, min_face_size: float, tiles: bool = False
+) -> list[Face]:
     """
     Args:
         photo: uint8 (H, W, 3) RGB. detector: of `make_detector`.
         min_face_size: least longer side of a face's box in pixels of the photo.
         tiles: whether photos larger than the detector's `largest_side` are also searched in their
-            own resolution, tile by tile. Otherwise a warning tells, once, which faces are missed.
+            own resolution, tile by tile. If not, a warning says once which faces are missed.
 
     Returns:
         Faces from left to right. A photo without one is searched once more as a close-up, so that
@@ -253,7 +255,7 @@ def find_faces(photo: np.ndarray, detector, min_face_size: int, tiles: bool = Fa
     Raises:
         DetectionError: the detector fails on this photo.
     """
-    bgr = cv2.cvtColor(photo, cv2.COLOR_RGB2BGR)
+    bgr = cv2.cvtColor(photo, cv2.COLOR_RGB2BGR)  # as OpenCV's detectors expect
     side, faces = max(photo.shape[:2]), []
     if side > CLOSE_UP_SIDE:
         scale = min(1.0, detector.largest_side / side)
@@ -273,8 +275,8 @@ def find_faces(photo: np.ndarray, detector, min_face_size: int, tiles: bool = Fa
     return sorted((face for face in faces if face.side >= min_face_size), key=lambda f: f.box)
 
 
-def _search(bgr: np.ndarray, detector, scale: float, margin: int) -> list[Face]:
-    """In a copy `scale` times as large with `margin` pixels around it."""
+def _search(bgr: np.ndarray, detector: YuNet | Haar, scale: float, margin: int) -> list[Face]:
+    """Searches a copy `scale` times as large with `margin` pixels around it."""
     height, width = bgr.shape[:2]
     if scale != 1:
         size = [max(1, round(length * scale)) for length in bgr.shape[1::-1]]
@@ -282,21 +284,18 @@ def _search(bgr: np.ndarray, detector, scale: float, margin: int) -> list[Face]:
     if margin:
         bgr = cv2.copyMakeBorder(bgr, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
     try:
-        found = detector(bgr)
+        faces = detector(bgr)
     except (cv2.error, MemoryError) as error:
         raise DetectionError(
             f"the face detector {type(detector).__name__} fails on it ({error})."
         ) from None
-    faces = [
-        Face(tuple((edge - margin) / scale for edge in face.box), face.score, face.detector,
-             face.angle)
-        for face in found
-    ]  # fmt: skip
+    boxes = [tuple((edge - margin) / scale for edge in face.box) for face in faces]
+    faces = [replace(face, box=box) for face, box in zip(faces, boxes)]
     return [face for face in faces if _is_in(face, height, width)]
 
 
-def _search_tiles(bgr: np.ndarray, detector, missed: float) -> list[Face]:
-    """missed: least side in pixels of a face that the search of the smaller copy does not miss."""
+def _search_tiles(bgr: np.ndarray, detector: YuNet | Haar, missed: float) -> list[Face]:
+    """missed: side in pixels from which the search of the smaller copy has found the faces."""
     tile, faces = detector.largest_side, []
     overlap = min(tile // 2, math.ceil(1.5 * missed))  # such a face is whole in one of them
     height, width = bgr.shape[:2]
@@ -323,7 +322,7 @@ def _starts(length: int, tile: int, overlap: int) -> list[int]:
 
 
 def _merged(faces: list[Face], more: list[Face]) -> list[Face]:
-    """`faces`, and of `more` those that share less than 0.4 of the smaller box with another."""
+    """`faces`, and those of `more` that share less than 0.4 of the smaller box with another."""
     kept = list(faces)
     for face in sorted(more, key=lambda face: -face.score):
         if all(_shared(face.box, other.box) < 0.4 for other in kept):
@@ -331,11 +330,11 @@ def _merged(faces: list[Face], more: list[Face]) -> list[Face]:
     return kept
 
 
-def _shared(one: tuple, other: tuple) -> float:
-    """Of the smaller box, in [0, 1]."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+def _shared(box: tuple, other: tuple) -> float:
+    """The share of the smaller box that lies in the other, in [0, 1]."""
+    width = min(box[2], other[2]) - max(box[0], other[0])
+    height = min(box[3], other[3]) - max(box[1], other[1])
+    areas = [(right - left) * (bottom - top) for left, top, right, bottom in (box, other)]
     return max(0.0, width) * max(0.0, height) / min(areas)
 
 
@@ -358,8 +357,7 @@ def crop_face(photo: np.ndarray, face: Face) -> np.ndarray:
         photo: uint8 (H, W, 3).
 
     Returns:
-        uint8 (side, side, 3) in the photo's resolution; beyond the photo's border, its edge is
-        repeated.
+        uint8 (side, side, 3) in the photo's resolution; its edge is repeated beyond its border.
     """
     factor, above = FRAME[face.detector]
     left, top, right, bottom = face.box
@@ -368,10 +366,10 @@ def crop_face(photo: np.ndarray, face: Face) -> np.ndarray:
     x = (left + right) / 2 + above * side * math.sin(turn)
     y = (top + bottom) / 2 - above * side * math.cos(turn)
     cos, sin, half = math.cos(turn), math.sin(turn), (side - 1) / 2
-    reach = math.ceil(0.75 * side) + 2
+    reach = math.ceil(0.75 * side) + 2  # the turned square's corners lie within it
     x0, y0 = max(0, math.floor(x) - reach), max(0, math.floor(y) - reach)
     around = photo[y0 : math.ceil(y) + reach, x0 : math.ceil(x) + reach]
-    # pixel (u, v) of the crop lies at: centre + (u, v) - half, turned about the centre
+    # Pixel (u, v) of the crop lies at: centre + (u, v) - half, turned about the centre.
     back = np.array(
         [
             [cos, -sin, x - x0 - 0.5 - half * (cos - sin)],

@@ -1,17 +1,15 @@
 """The one definition of grey, resize, rescale, normalise for training, evaluation and inference."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 from transformers.utils import TensorType
 
-CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
-ROUNDING = 0.01  # of the range, by which floats may lie outside it
-LEAST_OF_255 = 8  # fractions whose largest is below this are no photo in [0, 255]: it were black
+from .pixels import to_uint8
 
 
 class FerEfficientNetImageProcessor(BaseImageProcessor):
@@ -75,7 +73,7 @@ class FerEfficientNetImageProcessor(BaseImageProcessor):
 
     def preprocess(
         self,
-        images,
+        images: Any,
         return_tensors: str | TensorType | None = None,
         input_data_format: str | None = None,
     ) -> BatchFeature:
@@ -107,21 +105,14 @@ class FerEfficientNetImageProcessor(BaseImageProcessor):
             pixel_values = torch.cat([self.normalize_batch(array[None]) for array in arrays])
         return BatchFeature({"pixel_values": pixel_values}, tensor_type=return_tensors or "pt")
 
-    def to_uint8(self, image, input_data_format: str | None = None) -> torch.Tensor:
+    def to_uint8(self, image: Any, input_data_format: str | None = None) -> torch.Tensor:
         """An image of any kind `preprocess` takes -> uint8 (num_channels, H, W) in [0, 255]."""
-        if isinstance(image, Image.Image):
-            image = _pil_to_numpy(image, "L" if self.num_channels == 1 else "RGB")
-            input_data_format = "channels_last"
-        if isinstance(image, torch.Tensor) and image.dtype in (torch.bool, torch.uint16):
-            image = image.cpu().numpy()
-        if isinstance(image, np.ndarray):
-            image = _numpy_to_torch(image)
-        if not isinstance(image, torch.Tensor):
-            raise TypeError(
-                f"Expected a PIL image, a numpy array or a torch tensor, but found {_name(image)}."
-            )
-        image = _range_to_uint8(_channels_first(image, input_data_format))
-        return _set_channels(image, self.num_channels)
+        # a copy: Pillow's arrays are read-only, and others belong to the caller
+        pixels = np.array(to_uint8(image, self.num_channels, input_data_format))  # (H, W, C)
+        tensor = torch.from_numpy(pixels)
+        # (C, H, W); a plane alone has a plane's strides, by which kernels are chosen
+        tensor = tensor[None, ..., 0] if self.num_channels == 1 else tensor.permute(2, 0, 1)
+        return tensor.to(image.device) if isinstance(image, torch.Tensor) else tensor
 
     def resize_batch(self, images: torch.Tensor, side: int | None = None) -> torch.Tensor:
         """(N, C, H, W), any number type -> float32 (N, C, height, width), bilinear, antialiased."""
@@ -153,7 +144,7 @@ class FerEfficientNetImageProcessor(BaseImageProcessor):
         return images * scale - shift.view(1, -1, 1, 1)
 
 
-def flatten_images(images) -> list:
+def flatten_images(images: Any) -> list:
     """One image, a batch or a list of them -> a list of single images; rejects what holds none."""
     if isinstance(images, (list, tuple)):
         if not images:
@@ -167,96 +158,6 @@ def flatten_images(images) -> list:
             )
         return list(images)
     return [images]
-
-
-def _name(value) -> str:
-    shown = repr(value)
-    return f"{type(value).__name__} {shown if len(shown) <= 60 else shown[:57] + '...'}"
-
-
-def _pil_to_numpy(image: Image.Image, mode: str) -> np.ndarray:
-    if 0 in image.size:
-        raise ValueError(
-            f"Expected an image with pixels, but found an empty one of size {image.size}."
-        )
-    if image.mode.startswith("I"):  # 16-bit grey; Pillow opens some of it as 32-bit "I"
-        return np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
-    if image.mode == "F":
-        return np.asarray(image)
-    if image.mode not in ("L", "RGB", "1", "LA"):
-        image = image.convert("RGB")  # palettes, CMYK, YCbCr, alpha
-    return np.asarray(image if image.mode == mode else image.convert(mode))
-
-
-def _numpy_to_torch(image: np.ndarray) -> torch.Tensor:
-    if image.dtype == bool:
-        image = image.astype(np.uint8) * 255
-    if image.dtype.kind not in "uif":
-        raise TypeError(f"Expected an array of numbers, but found one of dtype {image.dtype}.")
-    image = image.astype(image.dtype.newbyteorder("="), copy=False)
-    if image.dtype == np.uint16:
-        image = image.astype(np.int32) // 257  # 65535 -> 255
-    return torch.from_numpy(np.array(image))  # a copy: Pillow's arrays are read-only
-
-
-def _channels_first(image: torch.Tensor, data_format: str | None) -> torch.Tensor:
-    """(H, W), (H, W, C) or (C, H, W) -> (C, H, W)."""
-    shape = tuple(image.shape)
-    if 0 in shape:
-        raise ValueError(
-            f"Expected an image with pixels, but found an empty array of shape {shape}."
-        )
-    if image.ndim == 2:
-        return image[None]
-    if data_format not in (None, "channels_first", "channels_last"):
-        raise ValueError(
-            "input_data_format must be 'channels_first' or 'channels_last', but it is "
-            f"{data_format!r}."
-        )
-    if image.ndim == 3 and shape[0] in CHANNELS and data_format != "channels_last":
-        return image
-    if image.ndim == 3 and shape[2] in CHANNELS and data_format != "channels_first":
-        return image.permute(2, 0, 1)
-    raise ValueError(
-        f"Expected an image of shape (H, W), (H, W, C) or (C, H, W) with C in {CHANNELS}, "
-        "or a batch of 4 dimensions, "
-        f"but found shape {shape}. "
-        "A batch of grey images (N, H, W) becomes (N, 1, H, W) by images[:, None]."
-    )
-
-
-def _range_to_uint8(image: torch.Tensor) -> torch.Tensor:
-    if image.dtype == torch.uint8:
-        return image
-    low, high, scale, rounding = image.min().item(), image.max().item(), 1, 0
-    if image.is_floating_point():
-        if 1 + ROUNDING < high < LEAST_OF_255 and not torch.equal(image, image.round()):
-            raise ValueError(
-                f"Expected pixel values in [0, 255] or [0, 1], but the largest is {high}, which "
-                "may mean either. Clip them to [0, 1], or convert them to uint8."
-            )
-        scale, rounding = 255 if high <= 1 + ROUNDING else 1, 255 * ROUNDING
-    if not (-rounding <= low * scale and high * scale <= 255 + rounding):  # also catches NaN
-        raise ValueError(
-            f"Expected pixel values in [0, 255] or [0, 1], but found values from {low} to {high}."
-        )
-    if image.is_floating_point():
-        image = (image * scale).round().clamp(0, 255)
-    return image.to(torch.uint8)
-
-
-def _set_channels(image: torch.Tensor, num_channels: int) -> torch.Tensor:
-    """uint8 (1, 3 or 4, H, W) -> (num_channels, H, W); alpha is dropped."""
-    image = image[:3]
-    if image.shape[0] == num_channels:
-        return image
-    if num_channels == 3:
-        return image.expand(3, -1, -1)
-    red, green, blue = image.to(torch.int32)
-    grey = (
-        19595 * red + 38470 * green + 7471 * blue + 32768
-    ) >> 16  # Pillow's own integers for "L"
-    return grey.to(torch.uint8)[None]
 
 
 FerEfficientNetImageProcessor.register_for_auto_class("AutoImageProcessor")

@@ -131,7 +131,7 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
 
     def __init__(self, config: FerEfficientNetConfig):
         super().__init__(config)
-        config.assumed_and_learned(config.prior)  # may have been set after the config was made
+        config.assumed_and_learned(config.prior_in_use)  # may be set after the config is made
         self.num_labels = config.num_labels
         self.backbone = create_backbone(config)
         self.head = FerEfficientNetHead(config, self.backbone.head_hidden_size)
@@ -171,6 +171,8 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
     def save_pretrained(self, *args, **kwargs):
         """transformers' own; the config names the facial-emotion pipeline, whose code is saved."""
         self.config.custom_pipelines = CUSTOM_PIPELINES
+        if self.config.calibration and not self.config.fitted:  # it is of another head
+            self.config.forget_calibration()
         super().save_pretrained(*args, **kwargs)
 
     def load_timm_weights(self, name: str, file: str | None = None) -> None:
@@ -273,9 +275,10 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
             pooled = self.backbone.forward_head(features)  # (N, F)
         logits = self.head(pooled)  # (N, num_labels)
         if not self.training:
-            logits = logits / self.config.temperature
-            if self.config.assumed_and_learned(self.config.prior) is not None:
-                logits = logits + self.prior_shift(self.config.prior).to(logits)
+            logits = logits / self.config.fitted_temperature
+            prior = self.config.prior_in_use
+            if self.config.assumed_and_learned(prior) is not None:
+                logits = logits + self.prior_shift(prior).to(logits)
 
         loss = None
         if labels is not None:

@@ -15,12 +15,12 @@ import urllib.request
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .image_processing_fer_efficientnet import FerEfficientNetImageProcessor
+from .pixels import is_tensor, to_uint8
 
 try:
     import pillow_heif
@@ -28,45 +28,51 @@ except ImportError:  # HEIC alone needs it
     pillow_heif = None
 
 MAX_PIXELS = 50_000_000
+PILLOWS_LIMIT = 178_956_970  # pixels from which Pillow itself refuses a file
 MAX_BYTES = 50 * 2**20  # of a download
 TIMEOUT = 20.0  # seconds for a whole download
 NAT64 = ipaddress.ip_network("64:ff9b::/96")  # IPv6 that stands for any IPv4 address
 Image.init()
 if pillow_heif is not None:
     pillow_heif.register_heif_opener()
-FORMATS = tuple(  # others of Pillow's unpack before their size is known, or start Ghostscript
+# Pillow's other formats unpack before their size is known, or start Ghostscript.
+FORMATS = tuple(
     {"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "HEIF"} & {*Image.OPEN}
 )
-
-_quiet = threading.Lock()  # what catch_warnings changes and puts back belongs to all threads
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_TO_RGB = FerEfficientNetImageProcessor(num_channels=3)
+_filters_lock = threading.Lock()  # the warning filters belong to all threads
 
 
 class PhotoError(ValueError):
     """An input that is no usable photo; the message names it."""
 
 
-def read_photo(source, name: str | None = None, allow_private_urls: bool = True) -> np.ndarray:
+def read_photo(
+    source: Any,
+    name: str | None = None,
+    allow_private_urls: bool = True,
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
     """
     Args:
         source: path of a file in one of `FORMATS` (HEIC where pillow-heif is installed), its bytes
             (any buffer), or a binary file object, read to its end; http(s) URL, of at most
             `MAX_BYTES` within `TIMEOUT`; `PIL.Image`; uint8, uint16 or float array or tensor
             (H, W), (H, W, C) or (C, H, W) with C 1, 3 or 4; or a dict of
-            `datasets.Image(decode=False)`. Of an animation, the first frame; EXIF's rotation is
-            applied.
+            `datasets.Image(decode=False)`. Of an animation, the first frame is read; EXIF's
+            rotation is applied.
         name: what errors call it. Default: its path or URL.
         allow_private_urls: whether a URL, or a redirect of it, may lead to an address that is not
-            public, such as the machine's own or one of its network. False where strangers give the
-            URLs; they are then fetched without a proxy.
+            public, such as the machine's own or one of its network. Set it to False where strangers
+            give the URLs; they are then fetched without a proxy.
+        max_pixels: larger photos are refused, before they are unpacked. At most `PILLOWS_LIMIT`.
 
     Returns:
-        uint8 array (H, W, 3), RGB.
+        uint8 array (H, W, 3), RGB, which shares no memory with the source.
 
     Raises:
-        PhotoError: it is missing (None or NaN), cannot be read, is no image, is empty or broken, or
-            has more than `MAX_PIXELS` pixels (which is found out before they are unpacked).
+        PhotoError: the photo is missing (None or NaN), cannot be read, is no image, is empty or
+            broken, or has too many pixels.
         TypeError: it is nothing that could be a photo.
     """
     name = name or _name(source)
@@ -75,10 +81,10 @@ def read_photo(source, name: str | None = None, allow_private_urls: bool = True)
     if _is_missing(source):
         raise PhotoError(f"{name}: missing (found {source}).")
     if is_array(source):
-        return _to_rgb(source if isinstance(source, torch.Tensor) else np.asarray(source), name)
+        return _to_rgb(source, name, max_pixels)
     if isinstance(source, Image.Image):
-        with _errors_named(name):
-            return _to_rgb(_upright(source, name), name)
+        with _errors_named(name, max_pixels):
+            return _to_rgb(_upright(source, name, max_pixels), name, max_pixels)
     if hasattr(source, "read"):
         source = _content(source, name)
     elif isinstance(source, (bytearray, memoryview)):
@@ -94,36 +100,36 @@ def read_photo(source, name: str | None = None, allow_private_urls: bool = True)
             f"{name}: expected a path, URL, bytes, binary file, PIL image or array, but found "
             f"{type(source).__name__}."
         )
-    with open_photo(source, name) as image:
-        return _to_rgb(image, name)
+    with open_photo(source, name, max_pixels) as image:
+        return _to_rgb(image, name, max_pixels)
 
 
 @contextlib.contextmanager
-def open_photo(source: str | Path | bytes, name: str) -> Iterator[Image.Image]:
+def open_photo(
+    source: str | Path | bytes, name: str, max_pixels: int = MAX_PIXELS
+) -> Iterator[Image.Image]:
     """
-    The image in a file or its bytes, upright, before its pixels are unpacked where they need no
-    turning. Whatever is raised inside becomes a PhotoError.
+    The image in a file or its bytes, upright; its pixels are unpacked only where it must be turned.
+    Whatever is raised inside becomes a PhotoError.
     """
-    with _errors_named(name), _opened(source, name) as image:
-        yield _upright(image, name)
+    with _errors_named(name, max_pixels), _opened(source, name) as image:
+        yield _upright(image, name, max_pixels)
 
 
-def is_array(source) -> bool:
-    """An array of pixels, or several: of numpy, torch, or what turns into numpy's."""
+def is_array(source: Any) -> bool:
+    """Whether it is an array of pixels, or of several images: numpy, torch, or alike."""
     if isinstance(source, np.ndarray):
-        return source.ndim > 1 or source.dtype.kind not in "OUS"  # of paths: a list of them
-    return isinstance(source, torch.Tensor) or (
-        hasattr(source, "__array__") and getattr(source, "ndim", 0) > 1
-    )
+        return source.ndim > 1 or source.dtype.kind not in "OUS"  # an array of paths is a list
+    return is_tensor(source) or (hasattr(source, "__array__") and getattr(source, "ndim", 0) > 1)
 
 
-def _is_missing(source) -> bool:
-    """As lists, pandas (NaN or NA) and cv2.imread have it where there is no photo."""
+def _is_missing(source: Any) -> bool:
+    """What lists, pandas (NaN or NA) and cv2.imread have in place of a photo."""
     is_nan = isinstance(source, float) and source != source
     return source is None or is_nan or type(source).__name__ == "NAType"
 
 
-def _content(file, name: str) -> bytes:
+def _content(file: Any, name: str) -> bytes:
     with _errors_named(name):
         content = file.read()
     if not isinstance(content, bytes):
@@ -145,7 +151,7 @@ def _is_file(path: str | Path) -> bool:
         return False
 
 
-def _name(source) -> str:
+def _name(source: Any) -> str:
     if isinstance(source, (str, os.PathLike)):
         source = os.fsdecode(source)
         return source if len(source) <= 200 else f"{source[:200]}..."
@@ -153,8 +159,8 @@ def _name(source) -> str:
 
 
 @contextlib.contextmanager
-def _errors_named(name: str) -> Iterator[None]:
-    """Whatever Pillow raises for a broken file, which may be any kind, as a PhotoError."""
+def _errors_named(name: str, max_pixels: int = MAX_PIXELS) -> Iterator[None]:
+    """Turns whatever Pillow raises for a broken file, which may be any kind, into a PhotoError."""
     try:
         yield
     except (PhotoError, MemoryError):
@@ -163,14 +169,14 @@ def _errors_named(name: str) -> Iterator[None]:
         known = ", ".join(sorted(FORMATS))
         raise PhotoError(f"{name}: not an image; expected one of {known}.") from None
     except Image.DecompressionBombError:
-        raise PhotoError(f"{name}: more than {MAX_PIXELS:,} pixels.") from None
+        raise PhotoError(f"{name}: more than {max_pixels:,} pixels.") from None
     except Exception as error:
         raise PhotoError(f"{name}: broken or cut off ({error}).") from error
 
 
 def _opened(source: str | Path | bytes, name: str) -> Image.Image:
-    with _quiet, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is lower
+    with _filters_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # max_pixels decides
         try:
             file = io.BytesIO(source) if isinstance(source, bytes) else source
             return Image.open(file, formats=FORMATS)
@@ -188,24 +194,24 @@ def _start(path: str | Path) -> bytes:
         return file.read(12)
 
 
-def _upright(image: Image.Image, name: str) -> Image.Image:
+def _upright(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
     width, height = image.size
-    if width * height > MAX_PIXELS:
+    if width * height > max_pixels:
         raise PhotoError(
-            f"{name}: {width} x {height} pixels, but at most {MAX_PIXELS:,} are read. Make it "
+            f"{name}: {width} x {height} pixels, but at most {max_pixels:,} are read. Make it "
             "smaller."
         )
     return ImageOps.exif_transpose(image)
 
 
-def _to_rgb(image, name: str) -> np.ndarray:
+def _to_rgb(image: Any, name: str, max_pixels: int) -> np.ndarray:
     try:
-        rgb = _TO_RGB.to_uint8(image)  # (3, H, W)
+        rgb = to_uint8(image, 3)  # (H, W, 3)
     except (TypeError, ValueError) as error:
         raise PhotoError(f"{name}: {error}") from error
-    if rgb.shape[1] * rgb.shape[2] > MAX_PIXELS:
-        raise PhotoError(f"{name}: more than {MAX_PIXELS:,} pixels.")
-    return np.ascontiguousarray(rgb.permute(1, 2, 0).cpu().numpy())
+    if rgb.shape[0] * rgb.shape[1] > max_pixels:
+        raise PhotoError(f"{name}: more than {max_pixels:,} pixels.")
+    return np.array(rgb, order="C")  # OpenCV reads rows; a copy may be kept and written to
 
 
 def _download(url: str, allow_private: bool) -> bytes:
@@ -228,17 +234,13 @@ def _download(url: str, allow_private: bool) -> bytes:
         raise PhotoError(f"{url}: answered {error.code} {error.reason}.") from None
     except PhotoError:
         raise
-    except (
-        OSError,
-        http.client.HTTPException,
-        ValueError,
-    ) as error:  # ValueError: not a URL after all
+    except (OSError, http.client.HTTPException, ValueError) as error:  # or not a URL after all
         raise PhotoError(f"{url}: {getattr(error, 'reason', None) or error}.") from None
     return b"".join(parts)
 
 
 def _encoded(url: str) -> str:
-    """As browsers send it: spaces and letters beyond ASCII encoded, what is encoded left alone."""
+    """As browsers send it: encodes spaces and letters beyond ASCII, and nothing twice."""
     parts = urllib.parse.urlsplit(url.strip())
     host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
     keep = "%/:=&?~+!$,;'@()*[]"
@@ -255,23 +257,27 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _connect_public(address: tuple[str, int], timeout=None, source_address=None) -> socket.socket:
+def _connect_public(
+    address: tuple[str, int], timeout: float | None = None, source_address: Any = None
+) -> socket.socket:
     """
-    As `socket.create_connection`, to public addresses alone. What is checked is what is connected
-    to, so a name that changes its address in between gains nothing.
+    Like `socket.create_connection`, but to public addresses alone. The addresses that were checked
+    are the ones connected to, so a name that changes its address in between gains nothing.
     """
     host, port = address
-    found = [entry[4][0] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    for number in found:
+    entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = [entry[4][0] for entry in entries]
+    for number in addresses:
         ip = ipaddress.ip_address(number)
         if not ip.is_global or ip.is_multicast or ip in NAT64:
             raise PhotoError(
                 f"{host}: leads to {number}, which is no public address; allow_private_urls is off."
             )
-    for number in found[:-1]:
+    *others, last = addresses
+    for number in others:
         with contextlib.suppress(OSError):
             return socket.create_connection((number, port), timeout, source_address)
-    return socket.create_connection((found[-1], port), timeout, source_address)
+    return socket.create_connection((last, port), timeout, source_address)
 
 
 def _public(kind: type[http.client.HTTPConnection], *args, **kwargs) -> http.client.HTTPConnection:

@@ -2,25 +2,15 @@
 
 import itertools
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "protocol_whitelist;file"
+import cv2
+from panels import fit
+from serving import InputRefused, Served
 
-import cv2  # noqa: E402
-from panels import fit  # noqa: E402
-from serving import InputRefused, Served  # noqa: E402
-
-from prediction.annotation import annotate  # noqa: E402
-from prediction.video import (  # noqa: E402
-    Follower,
-    Frame,
-    Timeline,
-    Video,
-    VideoError,
-    VideoFile,
-)
+from prediction.annotation import annotate
+from prediction.video import Follower, Frame, Timeline, Video, VideoError, VideoFile
 
 MAX_VIDEO_BYTES = 50 * 2**20
 MAX_SECONDS = 30
@@ -52,7 +42,7 @@ def follow_faces(
 ) -> tuple[Path, Path, Path, str]:
     """
     Args:
-        path: of the video. folder: for what is made of it. progress: told the share that is done.
+        path: of the video. folder: for what is made of it. progress: takes the share that is done.
 
     Returns:
         Annotated clip, plot and CSV of the timeline, and a sentence.
@@ -95,12 +85,12 @@ def follow_faces(
     if clip.writer is None:
         raise InputRefused(f"{name}: holds no frame that can be read.")
     people = {0: "No face was found.", 1: "One face was followed."}
-    words = people.get(follower.known, f"{follower.known} faces were followed.")
+    summary = people.get(follower.known, f"{follower.known} faces were followed.")
     if video.problem:
-        words += f" {video.problem}"
+        summary += f" {video.problem}"
     if longer:
-        words += f" Only the first {MAX_SECONDS} seconds were looked at."
-    return clip.path, plot, timeline.path, f"{words} {rate:.0f} frames of each second count."
+        summary += f" Only the first {MAX_SECONDS} seconds were looked at."
+    return clip.path, plot, timeline.path, f"{summary} {rate:.0f} frames of each second count."
 
 
 def _batches(video: Iterable[Frame]) -> Iterator[list[Frame]]:

@@ -76,11 +76,11 @@ def look(served: Served, frame: str, follower: Follower | None, now: float) -> t
         raise gr.Error(str(error), print_exception=False) from None
     (faces,) = served.faces([photo], live=True, most=FACES_FOLLOWED, on_error="skip")
     people = follower.follow(faces or [], now)
-    found = {
+    answer = {
         "size": [photo.shape[1], photo.shape[0]],
         "faces": [_described(person, served.labels) for person in people],
     }
-    return json.dumps(found), follower
+    return json.dumps(answer), follower
 
 
 def _photo(served: Served, frame: str):
@@ -114,18 +114,18 @@ def places(demo: gr.Blocks) -> Route:
 
 
 def live_tab(served: Served) -> None:
-    """Into the tab that is open."""
+    """Fills the tab that is open."""
     shades = colors(served.labels)
 
     def answer(frame: str, follower: Follower | None) -> tuple[str, Follower]:
         started = time.monotonic()
         try:
-            told, follower = look(served, frame, follower, started)
+            faces, follower = look(served, frame, follower, started)
         except gr.Error:
             refused("live_frame", "unreadable", time.monotonic() - started)
             raise
         METRICS.add("live_frame", "ok", time.monotonic() - started, {})
-        return told, follower
+        return faces, follower
 
     camera = gr.HTML(
         "",

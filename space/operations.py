@@ -1,22 +1,12 @@
 """
-What whoever runs the page needs: limits by the size of the machine, a log line for each request,
-health, and metrics.
-
-| variable | default |
-|---|---|
-| FACES_WORKERS | batches in the network at the same time: one for each core, at most 4 |
-| FACES_THREADS | PyTorch's, of each worker: the cores shared out |
-| FACES_MEMORY_MB | for photos in work: half of the machine's |
-| FACES_PHOTOS_AT_ONCE | requests in work: 16 for each core, if 128 MB are there for each |
-| FACES_QUEUE | requests that may wait: 8 for each of those |
-| FACES_METRICS_PORT | of http://127.0.0.1:PORT/metrics: none, so no metrics |
+For whoever runs the page: limits by the size of the machine, a log line for each request, health,
+and metrics. README.md has the variables that set them.
 """
 
 import functools
 import json
 import math
 import os
-import sys
 import threading
 import time
 from collections import Counter
@@ -32,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-MB_OF_A_REQUEST = 128  # a photo of the most pixels, unpacked, and those read before it
+MB_PER_REQUEST = 128  # a photo of the most pixels, unpacked, and those read before it
 CGROUP = Path("/sys/fs/cgroup")  # of a container
 
 
@@ -52,10 +42,10 @@ class Limits:
     metrics_port: int | None
 
     @classmethod
-    def of(cls, env: Mapping[str, str], cores: int, memory_mb: int) -> "Limits":
+    def from_environment(cls, env: Mapping[str, str], cores: int, memory_mb: int) -> "Limits":
         """
         Args:
-            env: the variables. cores, memory_mb: of the machine or container.
+            env: its variables. cores, memory_mb: of the machine or container.
 
         Raises:
             SystemExit: a variable is no whole number of at least 1.
@@ -70,7 +60,7 @@ class Limits:
             return int(text)
 
         workers = number("WORKERS", min(cores, 4))
-        fit = number("MEMORY_MB", max(1, memory_mb // 2)) // MB_OF_A_REQUEST
+        fit = number("MEMORY_MB", max(1, memory_mb // 2)) // MB_PER_REQUEST
         at_once = number("PHOTOS_AT_ONCE", max(1, min(16 * cores, fit)))
         return cls(
             workers=workers,
@@ -82,7 +72,7 @@ class Limits:
 
 
 def cores() -> int:
-    """That this process may use: of the machine, or as many as its container is given."""
+    """The cores of the machine, or as many as this process's container is given."""
     allowed = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
     quota, _, period = _cgroup("cpu.max").partition(" ")
     share = math.ceil(int(quota) / int(period)) if quota.isdecimal() else len(allowed)
@@ -90,7 +80,7 @@ def cores() -> int:
 
 
 def memory_mb() -> int:
-    """Of the machine, or as much as its container is given."""
+    """The memory of the machine, or as much as its container is given."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     given = _cgroup("memory.max")
     return (min(physical, int(given)) if given.isdecimal() else physical) >> 20
@@ -102,24 +92,24 @@ def _cgroup(name: str) -> str:
 
 
 class Metrics:
-    """Counts since the start, and, as `gauges`, what is measured when somebody asks."""
+    """Counts since the start, and, as `gauges`, what is measured when the metrics are read."""
 
     def __init__(self):
         self.requests: Counter[tuple[str, str]] = Counter()  # (request, outcome)
         self.seconds: Counter[str] = Counter()  # float, by request
         self.totals: Counter[str] = Counter({"photos": 0, "faces": 0})
         self.gauges: dict[str, Callable[[], float]] = {}
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
 
-    def add(self, request: str, outcome: str, seconds: float, noted: Mapping[str, int]) -> None:
-        with self._one_at_a_time:
+    def add(self, request: str, outcome: str, seconds: float, numbers: Mapping[str, int]) -> None:
+        with self._lock:
             self.requests[request, outcome] += 1
             self.seconds[request] += seconds
-            self.totals.update(noted)
+            self.totals.update(numbers)
 
     def text(self) -> str:
         """In Prometheus' text format."""
-        with self._one_at_a_time:
+        with self._lock:
             requests, seconds = dict(self.requests), dict(self.seconds)
             totals = dict(self.totals)
         lines = ["# TYPE space_requests_total counter"]
@@ -145,8 +135,8 @@ _noted: ContextVar[dict | None] = ContextVar("noted", default=None)
 
 def observed(request: str) -> Callable[[Callable], Callable]:
     """
-    A decorator for what answers a request of this name: counts it, and writes its log line. The
-    line holds numbers and fixed words only: no picture, no name, no address.
+    Decorates the function that answers a request of this name: each call is counted and has a log
+    line, of numbers and fixed words only: no picture, no name, no address.
     """
 
     def decorate(answer: Callable) -> Callable:
@@ -169,32 +159,32 @@ def observed(request: str) -> Callable[[Callable], Callable]:
     return decorate
 
 
-def note(**figures: int | str) -> None:
-    """Of the request in work: outcome and reason as words, and numbers, which are added up."""
+def note(**values: int | str) -> None:
+    """For the log line of the request in work: outcome, reason, and numbers, which add up."""
     noted = _noted.get()
     if noted is None:
         return
-    for name, value in figures.items():
+    for name, value in values.items():
         noted[name] = value if isinstance(value, str) else noted.get(name, 0) + value
 
 
 def refused(request: str, reason: str, seconds: float = 0.0) -> None:
-    """Of a request that never came as far as its answer: counts it, and writes its log line."""
+    """Counts a request that never came as far as its answer, and writes its log line."""
     _write(request, seconds, "refused", reason)
 
 
 def _write(
-    request: str, seconds: float, outcome: str, reason: str | None = None, **figures: int
+    request: str, seconds: float, outcome: str, reason: str | None = None, **numbers: int
 ) -> None:
-    METRICS.add(request, outcome, seconds, figures)
+    METRICS.add(request, outcome, seconds, numbers)
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     line = {"time": now, "request": request, "outcome": outcome, "seconds": round(seconds, 3)}
     why = {"reason": reason} if reason else {}
-    print(json.dumps(line | why | figures), file=sys.stdout, flush=True)
+    print(json.dumps(line | why | numbers), flush=True)
 
 
 def health(alive: Callable[[], bool]) -> Route:
-    """GET /healthz: 200 while the network can answer, or else 503, as orchestrators expect."""
+    """GET /healthz: 200 while the model can answer, else 503, as orchestrators expect."""
 
     def answer(request: Request) -> JSONResponse:
         ok = alive()
@@ -205,7 +195,7 @@ def health(alive: Callable[[], bool]) -> Route:
 
 def serve_metrics(port: int | None) -> ThreadingHTTPServer | None:
     """
-    http://127.0.0.1:PORT/metrics, for this machine alone, from now on; nothing without a port.
+    Serves http://127.0.0.1:PORT/metrics, to this machine alone; does nothing without a port.
 
     Raises:
         SystemExit: the port is taken.
@@ -215,9 +205,9 @@ def serve_metrics(port: int | None) -> ThreadingHTTPServer | None:
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            found = self.path == "/metrics"
-            body = METRICS.text().encode() if found else b""
-            self.send_response(200 if found else 404)
+            known = self.path == "/metrics"
+            body = METRICS.text().encode() if known else b""
+            self.send_response(200 if known else 404)
             self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

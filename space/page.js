@@ -30,7 +30,7 @@ document.addEventListener("click", event => {
     }
     const button = within(event, ".result [data-do]");
     if (button) ({save, copy})[button.dataset.do](button);
-    within(event, ".photos .stage")?.closest("figure").classList.toggle("large");
+    within(event, ".photos .marked-photo")?.closest("figure").classList.toggle("large");
 });
 
 const shown = (result, selector) =>
@@ -55,7 +55,7 @@ function say(button, words) {
 }
 
 function save(button) {
-    const result = button.closest(".result"), photo = result.querySelector(".stage > img");
+    const result = button.closest(".result"), photo = result.querySelector(".marked-photo > img");
     const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
     [canvas.width, canvas.height] = [photo.naturalWidth, photo.naturalHeight];
     context.drawImage(photo, 0, 0);

@@ -5,7 +5,7 @@ import html
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -49,13 +49,9 @@ def result(photo: np.ndarray, by_prior: Mapping[str, Sequence[dict]], certainty:
     """
     count = len(next(iter(by_prior.values())))
     if not count:
-        return message(NO_FACE) + stage(photo, {}, "The photo without a face")
-    cards = "".join(
-        f'<div class="faces prior-{prior}" role="list" aria-label="Faces">'
-        f"{''.join(_card(number, face, count, certainty) for number, face in enumerate(faces, 1))}"
-        "</div>"
-        for prior, faces in by_prior.items()
-    )
+        return message(NO_FACE) + marked(photo, {}, "The photo without a face")
+    attributes = 'class="faces prior-{}" role="list" aria-label="Faces"'
+    cards = _for_each(by_prior, attributes, lambda *face: _card(*face, count, certainty))
     spoken = "".join(
         f'<p class="unseen prior-{prior}">{html.escape(described(faces))}</p>'
         for prior, faces in by_prior.items()
@@ -63,7 +59,7 @@ def result(photo: np.ndarray, by_prior: Mapping[str, Sequence[dict]], certainty:
     alt = f"The photo with {count} marked face{'s' * (count > 1)}"
     return (
         f'<div class="result{" many" * (count >= COMPACT)}"><div role="status">{spoken}</div>'
-        f'<div class="picture">{stage(photo, by_prior, alt)}</div>'
+        f'<div class="picture">{marked(photo, by_prior, alt)}</div>'
         f'<div class="side">{cards}<div class="tools">'
         '<button type="button" data-do="save">Save the picture</button>'
         '<button type="button" data-do="copy">Copy as JSON</button></div></div>'
@@ -74,56 +70,63 @@ def result(photo: np.ndarray, by_prior: Mapping[str, Sequence[dict]], certainty:
 def described(faces: Sequence[dict]) -> str:
     """Their labels in one line."""
     several = len(faces) > 1
-    words = [
+    labels = [
         f"{f'{number} ' * several}{face['label']} {face['score']:.0%}"
         f"{' (uncertain)' * bool(face['uncertain'])}"
         for number, face in enumerate(faces, 1)
     ]
-    return ", ".join(words) or "no face"
+    return ", ".join(labels) or "no face"
 
 
-def stage(
+def marked(
     photo: np.ndarray,
     by_prior: Mapping[str, Sequence[dict]],
     alt: str,
     side: int = SHOWN_SIDE,
 ) -> str:
     """The photo, at most `side` pixels large, and over it the boxes of its faces."""
-    boxes = "".join(
-        f'<div class="prior-{prior}">'
-        + "".join(
-            _box(number, face, photo.shape, len(faces)) for number, face in enumerate(faces, 1)
-        )
+    count = max(map(len, by_prior.values()), default=0)
+    boxes = _for_each(by_prior, 'class="prior-{}"', lambda *face: _box(*face, photo.shape, count))
+    return f'<div class="marked-photo">{_img(fit(photo, side), alt)}{boxes}</div>'
+
+
+def _for_each(
+    by_prior: Mapping[str, Sequence[dict]], attributes: str, render: Callable[[int, dict], str]
+) -> str:
+    """An element for each prior, and in it what `render` makes of the faces, numbered from 1."""
+    return "".join(
+        f"<div {attributes.format(prior)}>"
+        + "".join(render(number, face) for number, face in enumerate(faces, 1))
         + "</div>"
         for prior, faces in by_prior.items()
     )
-    return f'<div class="stage">{_img(fit(photo, side), alt)}{boxes}</div>'
 
 
 def figure(name: str, photo: np.ndarray, faces: Sequence[dict]) -> str:
     """One of many photos."""
-    words = f"<b>{html.escape(name)}</b>: {html.escape(described(faces))}"
+    caption = f"<b>{html.escape(name)}</b>: {html.escape(described(faces))}"
     return (
-        f"<figure{' class=many' * (len(faces) > 1)}>{stage(photo, {'': faces}, name, THUMBNAIL)}"
-        f"<figcaption>{words}</figcaption></figure>"
+        f"<figure{' class=many' * (len(faces) > 1)}>{marked(photo, {'': faces}, name, THUMBNAIL)}"
+        f"<figcaption>{caption}</figcaption></figure>"
     )
 
 
-def photos(figures: Sequence[str], faces: Sequence[tuple[str, Sequence[dict]]]) -> str:
+def photos(answered: Sequence[tuple[str, Sequence[dict], str]]) -> str:
     """
     Args:
-        figures: HTML of each photo. faces: its name and its faces.
+        answered: of each photo its name, its faces, and its `figure`.
     """
     rows = "".join(
         f"<tr><td>{html.escape(name)}</td><td>{number}</td><td>{html.escape(face['label'])}</td>"
         f"<td>{face['score']:.0%}{' (uncertain)' * bool(face['uncertain'])}</td></tr>"
-        for name, found in faces
-        for number, face in enumerate(found, 1)
+        for name, faces, _ in answered
+        for number, face in enumerate(faces, 1)
     )
-    header = "".join(f"<th>{word}</th>" for word in ("photo", "face", "label", "probability"))
+    header = "".join(f"<th>{title}</th>" for title in ("photo", "face", "label", "probability"))
     return (
-        f'<div class="photos">{"".join(figures)}</div><details class="table"><summary>As a table'
-        f"</summary><table><thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table></details>"
+        f'<div class="photos">{"".join(figure for *_, figure in answered)}</div>'
+        '<details class="table"><summary>As a table</summary>'
+        f"<table><thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table></details>"
     )
 
 
@@ -135,9 +138,9 @@ def _box(number: int, face: dict, shape: Sequence[int], count: int) -> str:
         f"height:{(bottom - top) / height:.2%};--own:{colors(face['scores'])[face['label']]}"
     )
     places = " low" * (top < 0.1 * height) + " left" * (left > 0.7 * width)
-    words = f"{face['label']} {face['score']:.0%}"
-    name = html.escape(f"Face {number}: {words}", quote=True)
-    shown = f"{f'{number} ' * (count > 1)}<span class=words>{html.escape(words)}</span>"
+    label = f"{face['label']} {face['score']:.0%}"
+    name = html.escape(f"Face {number}: {label}", quote=True)
+    shown = f"{f'{number} ' * (count > 1)}<span class=words>{html.escape(label)}</span>"
     return (
         f'<button type="button" class="box{places}" data-face="{number}" style="{style}" '
         f'aria-label="{name}"><span class="tag">{shown}</span></button>'
@@ -166,8 +169,8 @@ def _bars(scores: Mapping[str, float], count: int) -> str:
     rows = [_bar(name, share, own[name], i == 0) for i, (name, share) in enumerate(ranked)]
     large = 0 if count >= COMPACT else max(1, sum(share >= LARGE for _, share in ranked))
     rest = sum(share for _, share in ranked[large:])
-    words = f"{len(rows) - large} more, together {rest:.0%}" if large else "all classes"
-    folded = f'<details class="rest"><summary>{words}</summary>{"".join(rows[large:])}</details>'
+    summary = f"{len(rows) - large} more, together {rest:.0%}" if large else "all classes"
+    folded = f'<details class="rest"><summary>{summary}</summary>{"".join(rows[large:])}</details>'
     return f'<div class="bars">{"".join(rows[:large])}</div>{folded * (large < len(rows))}'
 
 
@@ -182,9 +185,9 @@ def _bar(label: str, share: float, color: str, first: bool) -> str:
 
 def _answer(by_prior: Mapping[str, Sequence[dict]]) -> str:
     """What the API answers, as JSON that may stand in HTML."""
-    pictures = ("crop", "heatmap")
+    left_out = ("by_prior", "crop", "heatmap")
     plain = {
-        prior: [{name: face[name] for name in face if name not in pictures} for face in faces]
+        prior: [{name: face[name] for name in face if name not in left_out} for face in faces]
         for prior, faces in by_prior.items()
     }
     return json.dumps(plain).replace("<", "\\u003c")
@@ -209,40 +212,47 @@ def _img(picture: np.ndarray, alt: str, name: str = "") -> str:
 
 
 def sections(text: str) -> dict[str, str]:
-    """Of a card or README: heading -> Markdown, without the header between lines of ---."""
+    """A card's or README's headings -> Markdown, without the header between lines of ---."""
     parts = re.split(r"(?m)^## ", re.sub(r"(?s)\A---\n.*?\n---\n", "", text))
     return {part.split("\n")[0]: part.split("\n", 1)[1] for part in parts[1:]}
 
 
+def read_text(file: Path) -> str:
+    """ "" where there is none."""
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+
+def read_json(file: Path) -> dict:
+    """{} where there is none."""
+    return json.loads(read_text(file) or "{}")
+
+
 class Report:
     """
-    The model's own report, as train.py wrote it: card and figures.
+    What train.py and the benchmarks wrote into the model's folder.
 
     Attributes:
-        figures: of the training. test_figures: of the test split, {} unless the card quotes them.
+        folder: of the model. results: of the training, {} without.
+        test_results: of the test split, {} unless the card quotes them.
     """
 
     def __init__(self, folder: Path):
-        self.folder = folder
-        card = folder / "README.md"
-        text = card.read_text(encoding="utf-8") if card.is_file() else ""
-        results, test = folder / "all_results.json", folder / "test_results.json"
-        self.figures = json.loads(results.read_text()) if results.is_file() else {}
-        quoted = test.is_file() and f"`{test.name}`" in text
-        self.test_figures = json.loads(test.read_text()) if quoted else {}
-        self._sections = sections(text)
+        self.folder, card = folder, read_text(folder / "README.md")
+        self.results, test = read_json(folder / "all_results.json"), "test_results.json"
+        self.test_results = read_json(folder / test) if f"`{test}`" in card else {}
+        self._sections = sections(card)
 
     def section(self, title: str) -> str:
-        """Of the card, as Markdown, without pictures: the page has them beside it. "" without."""
+        """The card's, as Markdown, without pictures: the page has them beside it. "" without."""
         return re.sub(r"(?m)^!\[.*\)\s*$", "", self._sections.get(title, "")).strip()
 
     def certainty(self) -> str:
-        """What "uncertain" means, in one sentence with the report's figures; "" without them."""
-        figures = self.test_figures or self.figures
-        if not figures.get("eval_certain_accuracy"):
+        """What "uncertain" means, in one sentence with the results; "" without them."""
+        results = self.test_results or self.results
+        if not results.get("eval_certain_accuracy"):
             return ""
         return (
-            f"The most probable label has less than {figures['uncertain_below']:.0%}; of those "
-            f"that have more, {figures['eval_certain_accuracy']:.0%} were right on the "
-            f"{figures['eval_split']} split."
+            f"The most probable label has less than {results['uncertain_below']:.0%}; of those "
+            f"that have more, {results['eval_certain_accuracy']:.0%} were right on the "
+            f"{results['eval_split']} split."
         )

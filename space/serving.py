@@ -2,19 +2,19 @@
 
 import math
 import re
-import sys
 import threading
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from huggingface_hub import snapshot_download
-from transformers import pipeline
+from transformers import Pipeline, pipeline
 
 MAX_PHOTO_BYTES = 20 * 2**20
 MAX_PHOTO_PIXELS = 25_000_000
@@ -54,68 +54,34 @@ class Served:
     for each. Live frames come after the photos, except those that have waited for long.
 
     Args:
-        source: a local folder, or a Hub id. revision: the commit of a Hub id, 40 hex digits.
-        detector_path: a local YuNet file; default: from the Hub, or else OpenCV's own detector.
-        workers: threads that run the pipeline. threads: PyTorch's, of each.
+        find: the pipeline. report: folder with the model's card, results and pictures.
+        name: the Hub id, or the folder's name. revision: "" for a folder.
+        workers: threads that run the pipeline.
 
     Attributes:
-        name: the Hub id, or the folder's name. revision: "" for a folder.
-        report: folder with the model's card, figures and pictures. labels: in the order of ids.
-
-    Raises:
-        SystemExit: the code of a Hub model is not pinned to a commit.
+        labels: in the order of ids. detector: "YuNet" or "Haar".
     """
 
     def __init__(
-        self,
-        source: str,
-        revision: str = "",
-        detector_path: str | None = None,
-        *,
-        workers: int = 2,
-        threads: int = 1,
+        self, find: Pipeline, report: Path, name: str = "", revision: str = "", workers: int = 2
     ):
-        self.report, where = Path(source), {}
-        self.name, self.revision = self.report.resolve().name, ""
-        if not self.report.is_dir():
-            if not re.fullmatch(r"[0-9a-f]{40}", revision):
-                raise SystemExit(
-                    f"{source} is no folder here; for a Hub id, MODEL_REVISION must be a commit of "
-                    f"{source} (40 hex digits), since the model's code is run; found {revision!r}. "
-                    "`push_to_hub.py space` sets it."
-                )
-            self.name, self.revision, where = source, revision, {"revision": revision}
-            self.report = Path(snapshot_download(source, allow_patterns=REPORT_FILES, **where))
-        self.workers = workers
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(1)
-        find = pipeline(
-            "facial-emotion",
-            model=source,
-            trust_remote_code=True,
-            detector_path=detector_path,
-            **where,
-        )
-        self.config = find.model.config
+        self.find, self.report, self.name, self.revision = find, report, name, revision
+        self.workers, self.detector, self.config = workers, find.detector, find.model.config
         self.labels = [self.config.id2label[i] for i in range(self.config.num_labels)]
-        reading = sys.modules[sys.modules[type(find).__module__].read_photo.__module__]
-        reading.MAX_PIXELS = MAX_PHOTO_PIXELS
-        self._read_photo, self._photo_error = reading.read_photo, reading.PhotoError
-        self._readers = ThreadPoolExecutor(self.workers)  # unpacking takes memory
+        self._readers = ThreadPoolExecutor(workers)  # unpacking takes memory
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
-        for options in ({}, {"detector": "none", "explain": True}):  # warm
-            find(np.zeros((96, 96, 3), np.uint8), **options)
-        self._threads = [
-            threading.Thread(target=self._work, args=(find,), daemon=True) for _ in range(workers)
-        ]
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
         for thread in self._threads:
             thread.start()
-        self.detector = next(iter(find._detectors.values())).kind
 
     def alive(self) -> bool:
         """Whether all workers run."""
         return all(thread.is_alive() for thread in self._threads)
+
+    def waiting(self) -> int:
+        """Photos and frames that no worker has taken."""
+        return len(self._jobs)
 
     def read(self, content: bytes, name: str) -> np.ndarray:
         """
@@ -130,12 +96,12 @@ class Served:
                 "too_large",
             )
         try:
-            return self._readers.submit(self._read_photo, content, name).result()
-        except self._photo_error as error:
+            return self._readers.submit(self.find.read, content, name).result()
+        except self.find.PhotoError as error:
             raise InputRefused(str(error)) from None
 
     def faces(
-        self, photos: list[np.ndarray], live: bool = False, most: int = MAX_FACES, **options
+        self, photos: list[np.ndarray], live: bool = False, most: int = MAX_FACES, **options: Any
     ) -> list[list[dict]]:
         """
         The pipeline's answers, each of at most `most` faces: the largest.
@@ -152,12 +118,12 @@ class Served:
             self._changed.notify(len(jobs))
         try:
             return [_largest(job.answer.result(), most) for job in jobs]
-        except self._photo_error as error:
+        except self.find.PhotoError as error:
             raise InputRefused(str(error)) from None
 
-    def _work(self, find) -> None:
+    def _work(self) -> None:
         while True:
-            _answer(find, self._take())
+            _answer(self.find, self._take())
 
     def _take(self) -> list[_Job]:
         """A worker's share of those who wait with the same options."""
@@ -178,7 +144,50 @@ class Served:
         return photos if photos and not overdue else live
 
 
-def _answer(find, jobs: list[_Job]) -> None:
+def load(
+    source: str,
+    revision: str = "",
+    detector_path: str | None = None,
+    *,
+    workers: int = 2,
+    threads: int = 1,
+) -> Served:
+    """
+    Args:
+        source: a local folder, or a Hub id. revision: the commit of a Hub id, 40 hex digits.
+        detector_path: a local YuNet file; default: from the Hub, or else OpenCV's own detector.
+        workers: threads that run the pipeline. threads: PyTorch's, of each.
+
+    Raises:
+        SystemExit: the code of a Hub model is not pinned to a commit.
+    """
+    report, pinned = Path(source), {}
+    name = report.resolve().name
+    if not report.is_dir():
+        if not re.fullmatch(r"[0-9a-f]{40}", revision):
+            raise SystemExit(
+                f"{source} is no folder here; for a Hub id, MODEL_REVISION must be a commit of "
+                f"{source} (40 hex digits), since the model's code is run; found {revision!r}. "
+                "`push_to_hub.py space` sets it."
+            )
+        name, pinned = source, {"revision": revision}
+        report = Path(snapshot_download(source, allow_patterns=REPORT_FILES, **pinned))
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(1)
+    find = pipeline(
+        "facial-emotion",
+        model=source,
+        trust_remote_code=True,
+        detector_path=detector_path,
+        max_pixels=MAX_PHOTO_PIXELS,
+        **pinned,
+    )
+    for options in ({}, {"detector": "none", "explain": True}):  # warm
+        find(np.zeros((96, 96, 3), np.uint8), **options)
+    return Served(find, report, name, pinned.get("revision", ""), workers)
+
+
+def _answer(find: Pipeline, jobs: list[_Job]) -> None:
     try:
         answers = find([job.photo for job in jobs], **jobs[0].options)
     except Exception as error:  # whatever it is, it belongs to the one who sent that photo

@@ -20,7 +20,7 @@ PICTURE = Path(__file__).resolve().parent / "thumbnail.jpg"
 OLD = re.compile(rb'\s*<meta\s+(?:property="og:|name="twitter:)[^>]*>')
 
 
-def picture() -> Route:
+def thumbnail() -> Route:
     return Route("/thumbnail.jpg", lambda request: FileResponse(PICTURE))
 
 
@@ -51,10 +51,10 @@ class Sharing:
 
 
 def tags(scope: Scope) -> bytes:
-    """Addresses are of the Space (SPACE_HOST), or those that the visitor came by."""
+    """Their addresses are those of the Space (SPACE_HOST), or the one that the visitor used."""
     host = os.environ.get("SPACE_HOST")
     base = f"https://{host}/" if host else str(Request(scope).base_url)
-    found = {
+    contents = {
         "og:type": "website", "og:title": TITLE, "og:description": DESCRIPTION, "og:url": base,
         "og:image": f"{base}thumbnail.jpg", "og:image:width": "1200", "og:image:height": "630",
         "twitter:card": "summary_large_image",
@@ -62,6 +62,6 @@ def tags(scope: Scope) -> bytes:
     lines = [
         f'<meta {"name" if name.startswith("twitter") else "property"}="{name}" '
         f'content="{html.escape(value, quote=True)}">'
-        for name, value in found.items()
+        for name, value in contents.items()
     ] + [f'<meta name="description" content="{html.escape(DESCRIPTION, quote=True)}">']
     return "\n".join(["", *lines, ""]).encode()

@@ -7,13 +7,14 @@ and page; what a file lacks is left out, and the screen says so.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.components.plot import PlotData
-from panels import Report
+from panels import Report, read_json, read_text
 
 BLUE, ORANGE, GREY = "#3B82F6", "#D9730D", "#8A8A8A"  # a contrast of 3 on white and on black
 COLORS = (BLUE, ORANGE, "#0D9488", "#DB2777", "#8B5CF6", "#6B8E23", "#C2410C", "#0284C7")
@@ -26,6 +27,7 @@ NUMBERED = {
 }
 NAMED_CELLS = 12  # classes up to which the cells of a confusion matrix have numbers
 SHARES = [[0, "#14213D"], [0.25, "#1F4E8C"], [1, "#0A7EA4"]]  # white can be read on each
+PERCENT = {"tickformat": ".0%"}
 
 # plotly.js writes colours into the elements; the page's own follow light and dark.
 STYLE = """<style>
@@ -44,12 +46,12 @@ STYLE = """<style>
 class Screen:
     """
     Attributes:
-        words: Markdown. chart: data and layout of plotly.js, None without.
+        text: Markdown. chart: data and layout of plotly.js, None without.
         alt: what the chart shows, for those who do not see it. table: its rows, header first.
     """
 
     title: str
-    words: str
+    text: str
     chart: dict | None = None
     alt: str = ""
     table: list[Sequence[str]] = field(default_factory=list)
@@ -61,11 +63,11 @@ def story(report: Report, labels: Sequence[str], comparison: Path) -> list[Scree
         labels: of the model, in the order of ids. comparison: of benchmarks/imbalance.py.
     """
     return [
-        what_the_data_are(_read(report.folder / "data_report.json")),
-        what_a_treatment_does(_read(comparison)),
-        what_it_confuses(report.test_figures or report.figures, labels),
+        what_the_data_are(read_json(report.folder / "data_report.json")),
+        what_a_treatment_does(read_json(comparison)),
+        what_it_confuses(report.test_results or report.results, labels),
         how_sure_it_is(report),
-        how_it_holds(_read(report.folder / "robustness.json")),
+        how_it_holds(read_json(report.folder / "robustness.json")),
     ]
 
 
@@ -73,7 +75,7 @@ def show(report: Report, labels: Sequence[str], here: Path) -> None:
     """The screens and, folded, the model's card and the comparison of treatments, as Markdown."""
     for number, screen in enumerate(story(report, labels, here / "imbalance.json")):
         with gr.Column(elem_classes="story", elem_id=f"story-{number}"):
-            gr.Markdown(f"## {screen.title}\n\n{screen.words}")
+            gr.Markdown(f"## {screen.title}\n\n{screen.text}")
             if screen.chart:
                 value = PlotData(type="plotly", plot=json.dumps(screen.chart))
                 gr.Plot(value, label=screen.alt, show_label=False, container=False)
@@ -83,7 +85,7 @@ def show(report: Report, labels: Sequence[str], here: Path) -> None:
     folded = {
         "All results of this model": report.section("Results"),
         "How this model was trained, in full": report.section("Training"),
-        "All figures of the comparison of treatments": _text(here / "imbalance.md"),
+        "All results of the comparison of treatments": read_text(here / "imbalance.md"),
     }
     with gr.Column(elem_classes="story"):
         for title, text in folded.items():
@@ -98,32 +100,31 @@ def show(report: Report, labels: Sequence[str], here: Path) -> None:
                          interactive=False, elem_classes="report")  # fmt: skip
 
 
-def what_the_data_are(found: Mapping) -> Screen:
+def what_the_data_are(data: Mapping[str, Any]) -> Screen:
     title = "What it learned from"
-    counts = found.get("splits", {}).get("train", {}).get("class_counts")
+    counts = data.get("splits", {}).get("train", {}).get("class_counts")
     if not counts:
         return Screen(title, _missing("data_report.json", "how many images each class has"))
     total = sum(counts.values())
     ordered = dict(sorted(counts.items(), key=lambda item: -item[1]))
     (common, most), *_, (rare, least) = ordered.items()
-    words = f"{total:,} training images: {most:,} are labelled {common}, and {least:,} {rare}"
-    words += f", one for every {most / least:.0f}. " if least else ". "
-    words += "A network that is right on average may miss the rare ones. " + _copies(found)
-    shown = found.get("train_counts_after_sampling") or counts
-    sampled = found.get("sampling", "none") != "none"
+    text = f"{total:,} training images: {most:,} are labelled {common}, and {least:,} {rare}"
+    text += f", one for every {most / least:.0f}. " if least else ". "
+    text += "A network that is right on average may miss the rare ones. " + _copies(data)
     bars = [_bars("training images", ordered, total, BLUE)]
-    if sampled:
-        shown = {name: shown.get(name, 0) for name in ordered}
+    if data.get("sampling", "none") != "none":
+        sampled = data.get("train_counts_after_sampling") or counts
+        shown = {name: sampled.get(name, 0) for name in ordered}
         bars.append(_bars("shown after sampling", shown, sum(shown.values()), ORANGE))
     layout = {
         "height": max(300, 60 + 30 * len(counts) * len(bars)) if len(counts) < 20 else 560,
         "yaxis": {"autorange": "reversed"},
         "xaxis": {"title": {"text": "training images"}},
-        "showlegend": sampled,
+        "showlegend": len(bars) > 1,
     }
     alt = "Bars: " + ", ".join(f"{name} {count:,}" for name, count in ordered.items())
     rows = [[name, f"{n:,}", f"{n / max(total, 1):.1%}"] for name, n in ordered.items()]
-    return Screen(title, words, _chart(bars, layout), alt, [["class", "images", "share"], *rows])
+    return Screen(title, text, _chart(bars, layout), alt, [["class", "images", "share"], *rows])
 
 
 def _bars(name: str, counts: Mapping[str, int], total: int, color: str) -> dict:
@@ -139,16 +140,16 @@ def _bars(name: str, counts: Mapping[str, int], total: int, color: str) -> dict:
     }
 
 
-def _copies(found: Mapping) -> str:
+def _copies(data: Mapping[str, Any]) -> str:
     """Sentences on copies and labels, as far as the report knows of them."""
     sentences = []
-    for name, split in found.get("splits", {}).items():
+    for name, split in data.get("splits", {}).items():
         if copies := split.get("copies_of_training_images"):
             sentences.append(
                 f"{copies:,} of the {split['images']:,} {name} images are pixel for pixel in the "
                 "training split as well, so results are also given without them."
             )
-    if conflicts := found.get("images_with_conflicting_labels"):
+    if conflicts := data.get("images_with_conflicting_labels"):
         sentences.append(
             f"{conflicts:,} images have a twin with another label: people do not agree on "
             "expressions either."
@@ -156,38 +157,33 @@ def _copies(found: Mapping) -> str:
     return " ".join(sentences)
 
 
-def what_a_treatment_does(found: Mapping) -> Screen:
+def what_a_treatment_does(comparison: Mapping[str, Any]) -> Screen:
     title = "What a treatment of the imbalance does"
-    rows, shift = found.get("treatments"), found.get("prior_shift")
+    rows, shift = comparison.get("treatments"), comparison.get("prior_shift")
     if not rows or not shift:
         return Screen(title, _missing("imbalance.json", "the comparison of treatments"))
     above = [row["treatment"] for row in rows if (row["to_curve"] or 0) > 0]
-    words = (
+    text = (
         f"Plain cross-entropy and {len(rows) - 1} treatments. Higher: right more often. "
         "Further right: rare classes count as much as common ones. The line needs no training: the "
         "baseline's answers, more and more as if all classes were equally common. "
     )
-    words += (
+    text += (
         f"Better than that: {', '.join(above)}." if above else "No treatment does better than that."
     )
-    shift = [point for point in shift if point["tau"] <= 1]  # beyond it, both fall
-    line = {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "prior shift of the baseline",
-        "x": [point["balanced_accuracy"] for point in shift],
-        "y": [point["accuracy"] for point in shift],
-        "customdata": [point["tau"] for point in shift],
-        "line": {"color": GREY, "width": 3},
-        "hovertemplate": "Prior shift, tau %{customdata:.2f}<br>accuracy %{y:.3f}, "
-        "balanced %{x:.3f}<extra></extra>",
-    }
-    points = [_point(row, number) for number, row in enumerate(rows)]
+    line = _scatter(
+        "prior shift of the baseline",
+        [(point["balanced_accuracy"], point["accuracy"], point["tau"])
+         for point in shift if point["tau"] <= 1],  # beyond it, both fall
+        "Prior shift, tau %{customdata:.2f}<br>accuracy %{y:.3f}, balanced %{x:.3f}",
+        mode="lines",
+        line={"color": GREY, "width": 3},
+    )  # fmt: skip
     layout = {
         "height": 540,
         "hovermode": "closest",
-        "xaxis": {"title": {"text": "balanced accuracy"}, "tickformat": ".0%"},
-        "yaxis": {"title": {"text": "accuracy"}, "tickformat": ".0%"},
+        "xaxis": {"title": {"text": "balanced accuracy"}} | PERCENT,
+        "yaxis": {"title": {"text": "accuracy"}} | PERCENT,
         "legend": {"orientation": "h", "y": -0.2, "yanchor": "top", "font": {"size": 12}},
     }
     alt = "Points of accuracy and balanced accuracy: " + ", ".join(
@@ -195,17 +191,17 @@ def what_a_treatment_does(found: Mapping) -> Screen:
         f"{row['balanced_accuracy']['value']:.1%}"
         for row in rows
     )
-    measures = ("accuracy", "balanced_accuracy")
     table = [["treatment", "setting", "accuracy", "balanced accuracy"]]
     table += [
-        [row["treatment"], f"`{row['setting']}`", *(_with_change(row[one]) for one in measures)]
+        [row["treatment"], f"`{row['setting']}`", _with_change(row["accuracy"]),
+         _with_change(row["balanced_accuracy"])]
         for row in rows
-    ]
-    return Screen(title, words, _chart([line, *points], layout), alt, table)
+    ]  # fmt: skip
+    points = [_point(row, number) for number, row in enumerate(rows)]
+    return Screen(title, text, _chart([line, *points], layout), alt, table)
 
 
-def _point(row: Mapping, number: int) -> dict:
-    baseline = number == 0
+def _point(row: Mapping[str, Any], number: int) -> dict:
     lines = [
         f"<b>{row['treatment']}</b> {row['setting']}",
         f"accuracy {_with_change(row['accuracy'])}",
@@ -213,45 +209,38 @@ def _point(row: Mapping, number: int) -> dict:
     ]
     if row["to_curve"] is not None:
         lines.append(f"{row['to_curve']:+.3f} balanced to the line")
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": row["treatment"],
-        "x": [row["balanced_accuracy"]["value"]],
-        "y": [row["accuracy"]["value"]],
-        "marker": {
-            "size": 16 if baseline else 12,
-            "color": COLORS[number % len(COLORS)],
-            "symbol": SYMBOLS[(number + number // len(COLORS)) % len(SYMBOLS)],
-            "line": {"width": 1, "color": GREY},
-        },
-        "hovertemplate": "<br>".join(lines) + "<extra></extra>",
+    marker = {
+        "size": 12 if number else 16,  # the baseline's is larger
+        "color": COLORS[number % len(COLORS)],
+        "symbol": SYMBOLS[(number + number // len(COLORS)) % len(SYMBOLS)],
+        "line": {"width": 1, "color": GREY},
     }
+    place = row["balanced_accuracy"]["value"], row["accuracy"]["value"], None
+    return _scatter(row["treatment"], [place], "<br>".join(lines), marker=marker)
 
 
-def _with_change(one: Mapping) -> str:
-    low, high = one["ci95"]
-    return f"{one['value']:.3f} [{low:.3f}, {high:.3f}]" if not one["change"] else (
-        f"{one['value']:.3f} ({one['change']})"
-    )  # fmt: skip
+def _with_change(measure: Mapping[str, Any]) -> str:
+    if measure["change"]:
+        return f"{measure['value']:.3f} ({measure['change']})"
+    low, high = measure["ci95"]
+    return f"{measure['value']:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def what_it_confuses(figures: Mapping, labels: Sequence[str]) -> Screen:
+def what_it_confuses(results: Mapping[str, Any], labels: Sequence[str]) -> Screen:
     title = "What it confuses"
-    counts = figures.get("eval_confusion_matrix")
+    counts = results.get("eval_confusion_matrix")
     if not counts or len(counts) != len(labels):
         return Screen(title, _missing("all_results.json", "which label is taken for which"))
     totals = [max(1, sum(row)) for row in counts]
     shares = [[100 * count / total for count in row] for row, total in zip(counts, totals)]
     wrong = [(shares[t][p], t, p) for t in range(len(labels)) for p in range(len(labels)) if t != p]
     share, true, taken = max(wrong)
-    split = figures.get("eval_split", "evaluation")
-    words = (
-        f"Each row holds the {split} images of one label, and where the model puts them; the "
-        "diagonal is right. "
+    text = (
+        f"Each row holds the {results.get('eval_split', 'evaluation')} images of one label, and "
+        "where the model puts them; the diagonal is right. "
     )
     if share:
-        words += (
+        text += (
             f"The most frequent mistake: of {totals[true]:,} images labelled {labels[true]}, "
             f"{counts[true][taken]:,} ({share:.0f}%) are taken for {labels[taken]}."
         )
@@ -263,7 +252,7 @@ def what_it_confuses(figures: Mapping, labels: Sequence[str]) -> Screen:
         for name, row, total in zip(labels, counts, totals)
     ]
     few = len(labels) <= NAMED_CELLS
-    data = {
+    heatmap = {
         "type": "heatmap",
         "z": shares,
         "x": list(labels),
@@ -290,115 +279,98 @@ def what_it_confuses(figures: Mapping, labels: Sequence[str]) -> Screen:
     )
     table = [["labelled \\ taken for", *labels]]
     table += [[name, *(f"{count:,}" for count in row)] for name, row in zip(labels, counts)]
-    return Screen(title, words, _chart([data], layout), alt, table)
+    return Screen(title, text, _chart([heatmap], layout), alt, table)
 
 
 def how_sure_it_is(report: Report) -> Screen:
-    title = "How sure it is"
-    figures = next(
-        (one for one in (report.test_figures, report.figures) if one.get("eval_reliability")),
-        report.test_figures or report.figures,
-    )
-    split, words = figures.get("eval_split", "evaluation"), []
-    if (error := figures.get("eval_ece")) is not None:
-        words.append(
+    title, sources = "How sure it is", (report.test_results, report.results)
+    results = next((source for source in sources if source.get("eval_reliability")), None)
+    results = results or report.test_results or report.results
+    sentences = []
+    if (error := results.get("eval_ece")) is not None:
+        sentences.append(
             "A probability should be a promise: of the answers given with 70%, 70 in 100 should "
-            f"be right. On the {split} images the mean gap is {100 * error:.1f} points."
+            f"be right. On the {results.get('eval_split', 'evaluation')} images the mean gap is "
+            f"{100 * error:.1f} points."
         )
-    words.append(report.certainty())
-    bins = figures.get("eval_reliability")
+    sentences += [report.certainty()] * bool(report.certainty())
+    bins = results.get("eval_reliability")
     if not bins:
-        words.append(_missing("all_results.json", "the gap at each probability"))
-        return Screen(title, " ".join(filter(None, words)))
-    largest = max(one["count"] for one in bins)
-    diagonal = {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "as promised",
-        "x": [0, 1],
-        "y": [0, 1],
-        "line": {"color": GREY, "dash": "dash"},
-        "hoverinfo": "skip",
-    }
-    points = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": "this model (a larger dot: more images)",
-        "x": [one["confidence"] for one in bins],
-        "y": [one["accuracy"] for one in bins],
-        "customdata": [one["count"] for one in bins],
-        "line": {"color": BLUE},
-        "marker": {"size": [6 + 22 * (one["count"] / largest) ** 0.5 for one in bins],
-                   "color": BLUE},
-        "hovertemplate": "said %{x:.0%}, right %{y:.0%}<br>%{customdata:,} images<extra></extra>",
-    }  # fmt: skip
+        sentences.append(_missing("all_results.json", "the gap at each probability"))
+        return Screen(title, " ".join(sentences))
+    largest = max(each["count"] for each in bins)
+    sizes = [6 + 22 * (each["count"] / largest) ** 0.5 for each in bins]
+    diagonal = _scatter("as promised", [(0, 0, None), (1, 1, None)], "", mode="lines",
+                        line={"color": GREY, "dash": "dash"}, hoverinfo="skip")  # fmt: skip
+    points = _scatter(
+        "this model (a larger dot: more images)",
+        [(each["confidence"], each["accuracy"], each["count"]) for each in bins],
+        "said %{x:.0%}, right %{y:.0%}<br>%{customdata:,} images",
+        mode="lines+markers",
+        line={"color": BLUE},
+        marker={"size": sizes, "color": BLUE},
+    )
     layout = {
         "height": 430,
-        "xaxis": {"title": {"text": "probability that it gave"}, "tickformat": ".0%",
-                  "range": [0, 1.03]},
-        "yaxis": {"title": {"text": "share that was right"}, "tickformat": ".0%",
-                  "range": [0, 1.05]},
+        "xaxis": {"title": {"text": "probability that it gave"}, "range": [0, 1.03]} | PERCENT,
+        "yaxis": {"title": {"text": "share that was right"}, "range": [0, 1.05]} | PERCENT,
         "legend": {"orientation": "h", "y": -0.2, "yanchor": "top"},
-    }  # fmt: skip
+    }
     alt = "Reliability diagram: " + ", ".join(
-        f"said {one['confidence']:.0%}, right {one['accuracy']:.0%}" for one in bins
+        f"said {each['confidence']:.0%}, right {each['accuracy']:.0%}" for each in bins
     )
     table = [["mean probability", "right", "images"]]
     table += [
-        [f"{one['confidence']:.1%}", f"{one['accuracy']:.1%}", f"{one['count']:,}"] for one in bins
+        [f"{each['confidence']:.1%}", f"{each['accuracy']:.1%}", f"{each['count']:,}"]
+        for each in bins
     ]
-    return Screen(title, " ".join(filter(None, words)), _chart([diagonal, points], layout), alt,
-                  table)  # fmt: skip
+    return Screen(title, " ".join(sentences), _chart([diagonal, points], layout), alt, table)
 
 
-def how_it_holds(found: Mapping) -> Screen:
+def how_it_holds(robustness: Mapping[str, Any]) -> Screen:
     title = "How it holds under other crops and light"
-    shifts = found.get("shifts")
+    shifts = robustness.get("shifts")
     if not shifts:
         return Screen(title, _missing("robustness.json", "results under other crops and light"))
     names = {name: _shift(name) for name in shifts}
     worst = min(shifts, key=lambda name: shifts[name]["accuracy"])
-    words = (
-        f"The same {found['images']:,} {found['split']} images, cut tighter or looser, turned, "
-        "blurred or in other light: not every photo is cut as the training images were. "
+    text = (
+        f"The same {robustness['images']:,} {robustness['split']} images, cut tighter or looser, "
+        "turned, blurred or in other light: not every photo is cut as the training images were. "
     )
     if plain := shifts.get("plain"):
-        words += f"As they are, {plain['accuracy']:.1%} are right; "
-    words += f"worst ({names[worst]}) {shifts[worst]['accuracy']:.1%}"
-    mean = found.get("mean", {}).get("accuracy")
-    words += f", and {mean:.1%} on the average of all changes." if mean is not None else "."
+        text += f"As they are, {plain['accuracy']:.1%} are right; "
+    text += f"worst ({names[worst]}) {shifts[worst]['accuracy']:.1%}"
+    mean = robustness.get("mean", {}).get("accuracy")
+    text += f", and {mean:.1%} on the average of all changes." if mean is not None else "."
     data = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": words_of,
-            "x": [one[measure] for one in shifts.values()],
-            "y": list(names.values()),
-            "marker": {"size": 12, "color": color, "symbol": symbol},
-            "customdata": [one.get("title", names[name]) for name, one in shifts.items()],
-            "hovertemplate": f"%{{customdata}}: {words_of} %{{x:.1%}}<extra></extra>",
-        }
-        for measure, words_of, color, symbol in (
-            ("accuracy", "accuracy", BLUE, "circle"),
-            ("balanced_accuracy", "balanced accuracy", ORANGE, "diamond"),
+        _scatter(
+            measure.replace("_", " "),
+            [(shift[measure], names[name], shift.get("title", names[name]))
+             for name, shift in shifts.items()],
+            f"%{{customdata}}: {measure.replace('_', ' ')} %{{x:.1%}}",
+            marker={"size": 12, "color": color, "symbol": symbol},
         )
-    ]
+        for measure, color, symbol in (
+            ("accuracy", BLUE, "circle"), ("balanced_accuracy", ORANGE, "diamond"),
+        )
+    ]  # fmt: skip
     layout = {
         "height": max(320, 130 + 24 * len(shifts)),
         "hovermode": "closest",
-        "xaxis": {"tickformat": ".0%"},
+        "xaxis": PERCENT,
         "yaxis": {"autorange": "reversed"},
         "legend": {"orientation": "h", "y": -0.12, "yanchor": "top"},
     }
     alt = "Accuracy: " + ", ".join(
-        f"{names[name]} {one['accuracy']:.1%}" for name, one in shifts.items()
+        f"{names[name]} {shift['accuracy']:.1%}" for name, shift in shifts.items()
     )
     table = [["images", "accuracy", "balanced accuracy"]]
     table += [
-        [names[name], f"{one['accuracy']:.1%}", f"{one['balanced_accuracy']:.1%}"]
-        for name, one in shifts.items()
+        [names[name], f"{shift['accuracy']:.1%}", f"{shift['balanced_accuracy']:.1%}"]
+        for name, shift in shifts.items()
     ]
-    return Screen(title, words, _chart(data, layout), alt, table)
+    return Screen(title, text, _chart(data, layout), alt, table)
 
 
 def _shift(name: str) -> str:
@@ -407,6 +379,16 @@ def _shift(name: str) -> str:
     if number.isdecimal() and kind in NUMBERED:
         return NUMBERED[kind].format(number)
     return name.replace("_", " ")
+
+
+def _scatter(
+    name: str, points: Iterable[tuple], hover: str, mode: str = "markers", **more: Any
+) -> dict:
+    """points: x, y and, for `hover`, a further value each."""
+    x, y, customdata = map(list, zip(*points))
+    hovertemplate = f"{hover}<extra></extra>"
+    return {"type": "scatter", "mode": mode, "name": name, "x": x, "y": y,
+            "customdata": customdata, "hovertemplate": hovertemplate} | more  # fmt: skip
 
 
 def _chart(data: list[dict], layout: dict) -> dict:
@@ -444,11 +426,3 @@ def wide(markdown: str) -> str:
     table = r"(?m)((?:^\|.*\n?)+)"
     frame = r'<div class="wide" tabindex="0">\n\n\1\n\n</div>\n'
     return re.sub(table, frame, markdown)
-
-
-def _read(file: Path) -> dict:
-    return json.loads(file.read_text()) if file.is_file() else {}
-
-
-def _text(file: Path) -> str:
-    return file.read_text() if file.is_file() else ""

@@ -10,49 +10,33 @@ import time
 from pathlib import Path
 
 import gradio as gr
-from gradio import component_meta
 from gradio_client.utils import is_http_url_like
 
-component_meta.create_or_modify_pyi = lambda *_: None  # it would write a file beside this one
 
+def upload_only(component: gr.Image | gr.Video | gr.File) -> gr.Image | gr.Video | gr.File:
+    """The same input, which now hands on the path of an upload, or the paths of several."""
+    move, info = component.async_move_resource_to_block_cache, component.api_info()
+    multiple = getattr(component, "file_count", "single") == "multiple"
 
-class _PathOnly:
-    is_template = True  # looks like its parent in the browser
-
-    def preprocess(self, payload) -> str | list[str] | None:
+    def preprocess(payload) -> str | list[str] | None:
         if payload is None:
             return None
         files = getattr(payload, "root", payload)
         return [file.path for file in files] if isinstance(files, list) else files.path
 
-    async def async_move_resource_to_block_cache(self, url_or_file_path):
-        if url_or_file_path is not None and is_http_url_like(str(url_or_file_path)):
+    async def move_upload(path):
+        if path is not None and is_http_url_like(str(path)):
             raise gr.Error("Addresses are not fetched here: send the file.", print_exception=False)
-        return await super().async_move_resource_to_block_cache(url_or_file_path)
+        return await move(path)
 
-    def get_block_name(self) -> str:
-        return type(self).__bases__[1].__name__.lower()
-
-    def api_info(self) -> dict:
-        return super().api_info() | {"additional_description": "an upload; no address"}
-
-    def example_payload(self):
+    def example():
         file = {"path": "PATH_THAT_UPLOAD_ANSWERED", "meta": {"_type": "gradio.FileData"}}
-        return [file] if getattr(self, "file_count", "single") == "multiple" else file
+        return [file] if multiple else file
 
-    example_value = example_payload
-
-
-class PhotoInput(_PathOnly, gr.Image):
-    """A photo by upload, clipboard or webcam -> its path."""
-
-
-class VideoInput(_PathOnly, gr.Video):
-    """A video by upload or webcam -> its path."""
-
-
-class FileInput(_PathOnly, gr.File):
-    """A file or several -> path or paths."""
+    component.preprocess, component.async_move_resource_to_block_cache = preprocess, move_upload
+    component.api_info = lambda: info | {"additional_description": "an upload; no address"}
+    component.example_payload = component.example_value = example
+    return component
 
 
 class Uploads:
@@ -77,14 +61,10 @@ class Uploads:
         Raises:
             FileNotFoundError: it has been forgotten.
         """
-        with self.open(path) as file:
+        with Path(path).open("rb") as file:
+            if Path(path).is_relative_to(self.folder):  # an example stays
+                self._used[Path(path)] = time.time()
             return file.read(most + 1)
-
-    def open(self, path: str):
-        file = Path(path).open("rb")
-        if Path(path).is_relative_to(self.folder):  # an example stays
-            self._used[Path(path)] = time.time()
-        return file
 
     def forget(self, now: float) -> None:
         for path in list(self.folder.rglob("*")):

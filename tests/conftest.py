@@ -13,6 +13,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from transformers import pipeline
 
 from publishing import PublishError
 from publishing.space import check_links
@@ -71,6 +72,14 @@ def hub():
     yield server
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="session")
+def shipped():
+    """The pipeline on model/ as it ships, by its own code."""
+    return pipeline(
+        "facial-emotion", str(ROOT / "model"), trust_remote_code=True, detector="haar", device="cpu"
+    )
 
 
 @dataclass

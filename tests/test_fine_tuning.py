@@ -68,9 +68,9 @@ for folder in ("runs/stock", "runs/example"):
     loaded = AutoModelForImageClassification.from_pretrained(folder, trust_remote_code=True)
     face = "crops/calm/0.png"
     config = loaded.config
-    calibration = [config.temperature, config.uncertain_below, config.prior,
+    calibration = [config.fitted_temperature, config.uncertain_below, config.prior,
                    config.learned_distribution, config.train_distribution]
-    again = {one["label"]: one["score"] for one in classify(face)}
+    again = {entry["label"]: entry["score"] for entry in classify(face)}
     found[folder] = [find(face)[0]["scores"], again, calibration, config.label2id]
 print(json.dumps(found))
 """

@@ -18,21 +18,6 @@ from modeling import (
 )
 from training.record import predict_in_clean_process
 
-AUTO_CLASSES = """
-import json, sys
-for name in ("modeling", "training", "fer_efficientnet"):
-    sys.modules[name] = None
-from PIL import Image
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification, pipeline
-folder, face = sys.argv[1:]
-config = AutoConfig.from_pretrained(folder, trust_remote_code=True)
-processor = AutoImageProcessor.from_pretrained(folder, trust_remote_code=True)
-model = AutoModelForImageClassification.from_pretrained(folder, trust_remote_code=True).eval()
-logits = model(**processor(Image.open(face), return_tensors="pt")).logits[0].tolist()
-scores = pipeline("image-classification", model=folder, trust_remote_code=True)(face, top_k=7)
-print(json.dumps({"model_type": config.model_type, "logits": logits, "best": scores[0]}))
-"""
-
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
@@ -53,30 +38,13 @@ def saved(tmp_path_factory):
     return folder, logits
 
 
-def test_auto_classes_and_pipeline(saved, tmp_path):
-    folder, logits = saved
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", AUTO_CLASSES, str(folder), str(folder / "face.png")],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["model_type"] == "fer_efficientnet"
-    torch.testing.assert_close(torch.tensor(found["logits"]), logits)
-    best = int(logits.argmax())
-    assert found["best"]["label"] == FerEfficientNetConfig().id2label[best]
-    assert found["best"]["score"] == pytest.approx(logits.softmax(0)[best].item(), abs=1e-5)
-
-
 SAVE_AND_LOAD = """
 import json, sys
 for name in ("modeling", "training", "fer_efficientnet"):
     sys.modules[name] = None
 from pathlib import Path
-from transformers import AutoImageProcessor, AutoModelForImageClassification, Trainer
-from transformers import TrainingArguments, pipeline
+from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
+from transformers import Trainer, TrainingArguments, pipeline
 from PIL import Image
 first, by_trainer, face, target = sys.argv[1:]
 trust = {"trust_remote_code": True}
@@ -84,7 +52,7 @@ trust = {"trust_remote_code": True}
 def answers(folder):
     find = pipeline("facial-emotion", model=folder, detector="none", **trust)
     scores = pipeline("image-classification", model=folder, **trust)(face, top_k=7)
-    return find, [find(face)[0]["scores"], {one["label"]: one["score"] for one in scores}]
+    return find, [find(face)[0]["scores"], {entry["label"]: entry["score"] for entry in scores}]
 
 model = AutoModelForImageClassification.from_pretrained(first, **trust)  # and no pipeline
 processor = AutoImageProcessor.from_pretrained(first, **trust)
@@ -95,7 +63,9 @@ Trainer(model, arguments, processing_class=processor).save_model()
 answers(first)[0].save_pretrained(target + "/pipeline")
 answers(target + "/pipeline")[0].save_pretrained(target + "/again")
 folders = [first, by_trainer, *map(str, Path(target).iterdir())]
-print(json.dumps([answers(folder)[1] for folder in folders]))
+assert AutoConfig.from_pretrained(first, **trust).model_type == "fer_efficientnet"
+logits = model(**processor(Image.open(face), return_tensors="pt")).logits[0].tolist()
+print(json.dumps([logits, [answers(folder)[1] for folder in folders]]))
 """
 
 
@@ -115,7 +85,8 @@ def test_what_any_stock_call_saves_every_stock_call_loads(saved, tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    by_model, found = json.loads(done.stdout.splitlines()[-1])
+    torch.testing.assert_close(torch.tensor(by_model), logits)
     assert len(found) == 6
     expected = dict(zip(FerEfficientNetConfig().id2label.values(), logits.softmax(0).tolist()))
     for answers in found:

@@ -3,21 +3,19 @@
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from huggingface_hub import ModelCard
-from PIL import Image
 from safetensors import safe_open
-from transformers import pipeline
 
 from training.data import LABELS
-from training.data.synthetic import encode_png
 from training.recipes import read_recipe
-from training.record import predict_in_clean_process, stages_of
+from training.record import stages_of
 from training.record.run_yaml import chain_totals
 
 ROOT = Path(__file__).parents[1]
@@ -52,18 +50,41 @@ def test_it_is_small_and_holds_no_pickle():
     }
 
 
-def test_pipeline_gives_seven_shares():
-    classify = pipeline("image-classification", model=str(MODEL), trust_remote_code=True)
-    scores = classify(Image.new("L", (48, 48), 128), top_k=7)
-    assert {entry["label"] for entry in scores} == set(LABELS)
-    assert sum(entry["score"] for entry in scores) == pytest.approx(1)
-    assert classify.model.dtype == torch.float32
+CLEAN_PROCESS = """
+import json, sys
+for name in ("modeling", "training", "fer_efficientnet"):
+    sys.modules[name] = None  # importing it raises ImportError
+import skimage.data, torch
+from PIL import Image
+from transformers import pipeline
+find, classify = (
+    pipeline(task, model=sys.argv[1], trust_remote_code=True, device="cpu", **options)
+    for task, options in {
+        "facial-emotion": {}, "image-classification": {"model_kwargs": {"prior": "uniform"}}
+    }.items()
+)
+assert classify.model.config.prior == "uniform" and classify.model.dtype == torch.float32
+(face,) = find(skimage.data.astronaut(), detector="haar")
+crop = Image.fromarray(skimage.data.astronaut()[67:160, 177:270])
+print(json.dumps([face, classify(crop, top_k=7)]))
+"""
 
 
-def test_it_loads_without_this_repository_and_without_network(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    scores = predict_in_clean_process(MODEL, encode_png(np.full((48, 48), 128, np.uint8)))
-    assert set(scores) == set(LABELS)
+def test_it_loads_in_a_clean_process_without_network_and_without_a_warning(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", CLEAN_PROCESS, str(MODEL)],
+        cwd=tmp_path,
+        env={"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    face, classes = json.loads(done.stdout.splitlines()[-1])
+    assert face["label"] == "happy" and face["score"] > 0.7 and not face["uncertain"]
+    assert {entry["label"] for entry in classes} == set(LABELS) == set(face["scores"])
+    assert sum(entry["score"] for entry in classes) == pytest.approx(1)
+    messages = [line for line in done.stderr.split("\n") if line.strip() and "Loading" not in line]
+    assert not messages
 
 
 def test_figures_are_at_least_those_promised():

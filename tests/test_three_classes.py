@@ -27,8 +27,8 @@ find = pipeline("facial-emotion", "me/mine", trust_remote_code=True, detector="h
 folder = snapshot_download("me/mine")
 words = [photo, "--model", folder, "--csv", table, "--detector", "haar", "--device", "cpu"]
 assert predict.main(words) == 0
-from serving import Served
-served = Served(folder)
+from serving import load
+served = load(folder)
 (answer,) = served.faces([served.read(open(photo, "rb").read(), "photo.png")])
 print(json.dumps([served.labels, find(photo), answer]))
 """

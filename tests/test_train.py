@@ -135,8 +135,8 @@ def test_a_treated_network_has_learned_other_shares_than_the_training_sets(finis
     config = read_json(folder / "config.json")
     counts = read_json(folder / "data_report.json")["train_counts_before_sampling"]
     shares = np.array([counts[name] for name in LABELS]) / sum(counts.values())
-    assert config["train_distribution"] == pytest.approx(shares)
-    assert config["learned_distribution"] == pytest.approx([1 / 7] * 7)
+    assert config["calibration"]["train_distribution"] == pytest.approx(shares)
+    assert config["calibration"]["learned_distribution"] == pytest.approx([1 / 7] * 7)
     assert config["prior"] == "learned"
     # it was taught that all classes are equally frequent: a uniform prior changes nothing
     assert results["eval_uniform_prior_accuracy"] == results["eval_accuracy"]
@@ -371,9 +371,9 @@ def test_teachers_are_in_weights_prior_record_and_card(finished, tmp_path):
     taught, alone = run(tmp_path / "taught", *teacher), run(tmp_path / "alone")
     assert taught["eval_loss"] != alone["eval_loss"]
     folders = (finished[0], tmp_path / "taught", tmp_path / "alone")
-    configs = [read_json(folder / "config.json") for folder in folders]
-    shares = [config["learned_distribution"] for config in configs]
-    assert configs[2]["train_distribution"] == shares[2] and "eval_train_prior_ece" not in alone
+    fitted = [read_json(folder / "config.json")["calibration"] for folder in folders]
+    shares = [calibration["learned_distribution"] for calibration in fitted]
+    assert fitted[2]["train_distribution"] == shares[2] and "eval_train_prior_ece" not in alone
     assert shares[1] == pytest.approx(shares[0]) and shares[2] != pytest.approx(shares[0], abs=0.01)
     record = yaml.safe_load((tmp_path / "taught" / "run.yaml").read_text())
     taught_by = [record["stages"][name] for name in record["taught_by"]]

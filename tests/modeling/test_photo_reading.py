@@ -5,7 +5,6 @@ import io
 import struct
 import threading
 import warnings
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,25 +16,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from modeling import photo_reading
 from modeling.photo_reading import PhotoError, read_photo
+from tests.images import png_header, saved
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (30, 20, 3), dtype=np.uint8)
-
-
-def saved(image, format="PNG", **options):
-    file = io.BytesIO()
-    image.save(file, format, **options)
-    return file.getvalue()
-
-
-def test_rgb_comes_as_it_is(tmp_path):
-    (tmp_path / "a.png").write_bytes(saved(Image.fromarray(RGB)))
-    for source in (tmp_path / "a.png", str(tmp_path / "a.png"), Image.fromarray(RGB), RGB):
-        np.testing.assert_array_equal(read_photo(source), RGB)
-    np.testing.assert_array_equal(read_photo(saved(Image.fromarray(RGB))), RGB)
-    np.testing.assert_array_equal(read_photo(RGB.transpose(2, 0, 1)), RGB)
-    row = {"bytes": None, "path": str(tmp_path / "a.png")}
-    np.testing.assert_array_equal(read_photo(row), RGB)
 
 
 class Entry:
@@ -55,12 +39,15 @@ class ArrayOfAnotherLibrary:
         return RGB
 
 
-def test_files_and_buffers(tmp_path):
-    content = saved(Image.fromarray(RGB))
-    (tmp_path / "a.png").write_bytes(content)
-    with open(tmp_path / "a.png", "rb") as file:
-        sources = [file, io.BytesIO(content), bytearray(content), memoryview(content)]
-        for source in (*sources, Entry(tmp_path / "a.png"), ArrayOfAnotherLibrary()):
+def test_every_source_of_a_photo(tmp_path):
+    path, content = tmp_path / "a.png", saved(Image.fromarray(RGB))
+    path.write_bytes(content)
+    with path.open("rb") as file:
+        for source in (
+            *(path, str(path), Entry(path), {"bytes": None, "path": str(path)}),
+            *(file, io.BytesIO(content), content, bytearray(content), memoryview(content)),
+            *(Image.fromarray(RGB), RGB, RGB.transpose(2, 0, 1), ArrayOfAnotherLibrary()),
+        ):
             np.testing.assert_array_equal(read_photo(source), RGB)
     with pytest.raises(PhotoError, match="photo 3: broken or cut off .*closed file"):
         read_photo(file, "photo 3")
@@ -70,28 +57,6 @@ def test_files_and_buffers(tmp_path):
         read_photo(io.StringIO("text"), "photo 3")
     with pytest.raises(PhotoError, match="none.png: no such file"):
         read_photo(Entry(tmp_path / "none.png"))
-
-
-@pytest.mark.parametrize("mode", ["L", "1", "LA", "RGBA", "P", "CMYK", "YCbCr"])
-def test_modes_become_rgb(mode):
-    image = Image.fromarray(RGB).convert(mode)
-    np.testing.assert_array_equal(read_photo(image), np.asarray(image.convert("RGB")))
-
-
-def test_sixteen_bits_span_their_range():
-    grey = np.array([[0, 257 * 100, 65535]], dtype=np.uint16)
-    expected = np.array([[[0] * 3, [100] * 3, [255] * 3]])
-    np.testing.assert_array_equal(read_photo(saved(Image.fromarray(grey))), expected)
-    np.testing.assert_array_equal(read_photo(grey), expected)
-
-
-@pytest.mark.parametrize("kind", [np.bool_, np.uint16, np.dtype(">u2")])
-def test_tensors_and_arrays_of_a_type_are_read_alike(kind):
-    grey = np.array([[0, 1, 1]]).astype(kind) * (257 * 100 if kind is not np.bool_ else True)
-    expected = read_photo(grey.astype(kind))
-    assert expected.max() == (255 if kind is np.bool_ else 100)
-    native = np.ascontiguousarray(grey).astype(np.dtype(kind).newbyteorder("="))
-    np.testing.assert_array_equal(read_photo(torch.from_numpy(native)), expected)
 
 
 def test_exif_turns_the_picture_upright():
@@ -112,19 +77,6 @@ def test_an_animation_gives_its_first_frame():
 def test_tiny_pictures_are_not_taken_for_channels(size):
     photo = read_photo(Image.new("RGB", size, (1, 2, 3)))
     assert photo.shape == (size[1], size[0], 3) and (photo == [1, 2, 3]).all()
-
-
-def png_header(width, height):
-    """A PNG that says it is so large and holds nothing."""
-
-    def chunk(kind, data):
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + data
 
 
 @pytest.mark.parametrize(
@@ -155,15 +107,14 @@ def test_heic_without_its_package_says_what_is_missing(tmp_path, monkeypatch):
                 read_photo(source, None if isinstance(source, Path) else name)
 
 
-def test_heic_is_read_within_the_limits_where_its_package_is(monkeypatch):
+def test_heic_is_read_within_the_limits_where_its_package_is():
     pytest.importorskip("pillow_heif")
     heic = saved(Image.new("RGB", (64, 48), (200, 40, 40)), "HEIF")
     photo = read_photo(heic)
     assert photo.shape == (48, 64, 3)
     np.testing.assert_allclose(photo.mean((0, 1)), (200, 40, 40), atol=4)
-    monkeypatch.setattr(photo_reading, "MAX_PIXELS", 1000)
     with pytest.raises(PhotoError, match="64 x 48 pixels, but at most 1,000"):
-        read_photo(heic)
+        read_photo(heic, max_pixels=1000)
 
 
 def test_whatever_pillow_raises_names_the_photo(tmp_path):
@@ -176,9 +127,17 @@ def test_whatever_pillow_raises_names_the_photo(tmp_path):
         read_photo("data:image/png;base64," + "A" * 5000)
 
 
-def test_a_large_array_is_refused():
-    with pytest.raises(PhotoError, match="more than 50,000,000 pixels"):
-        read_photo(np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (10_000, 10_000, 3)))
+def test_the_limit_of_pixels_can_be_set():
+    for source in (RGB, Image.fromarray(RGB), saved(Image.fromarray(RGB))):
+        assert read_photo(source, max_pixels=600).shape == RGB.shape
+        with pytest.raises(PhotoError, match="photo 2: .*(more than|at most) 599"):
+            read_photo(source, "photo 2", max_pixels=599)
+
+
+def test_a_photo_is_a_copy_that_can_be_written_to():
+    for source in (RGB, torch.from_numpy(RGB), Image.fromarray(RGB)):
+        read_photo(source)[:] = 0
+    assert RGB.any()
 
 
 def test_broken_files_are_named(tmp_path):
@@ -191,24 +150,13 @@ def test_broken_files_are_named(tmp_path):
     for name in ("text.jpg", "empty.jpg"):
         with pytest.raises(PhotoError, match=f"{name}: not an image"):
             read_photo(tmp_path / name)
-    with pytest.raises(PhotoError, match="none.jpg: no such file"):
-        read_photo(tmp_path / "none.jpg")
-    with pytest.raises(PhotoError, match="tmp|test"):
+    with pytest.raises(PhotoError, match=f"{tmp_path.name}: no such file"):
         read_photo(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "array, words",
-    [
-        (np.zeros((5, 5, 2), np.uint8), r"found shape \(5, 5, 2\)"),
-        (np.zeros((0, 4, 3), np.uint8), "empty array"),
-        (np.full((4, 4, 3), np.nan), "values from nan"),
-        (np.full((4, 4, 3), "a"), "array of numbers"),
-    ],
-)
-def test_arrays_that_are_no_photo(array, words):
-    with pytest.raises(PhotoError, match=f"photo 7: .*{words}"):
-        read_photo(array, "photo 7")
+def test_an_array_that_is_no_photo_is_named():
+    with pytest.raises(PhotoError, match=r"photo 7: .*found shape \(5, 5, 2\)"):
+        read_photo(np.zeros((5, 5, 2), np.uint8), "photo 7")
 
 
 def test_what_can_be_no_photo():
@@ -282,7 +230,7 @@ def test_threads_leave_the_warning_filters_as_they_were(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     before = list(warnings.filters)
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(read_photo, [tmp_path / "a.png"] * 400))
+        list(threads.map(read_photo, [tmp_path / "a.png"] * 200))
     assert warnings.filters == before
 
 

@@ -1,14 +1,13 @@
 """The facial-emotion pipeline, on a small network and on model/ as it ships."""
 
 import copy
+import functools
 import io
 import json
 import pickle
-import subprocess
-import sys
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -30,7 +29,6 @@ from modeling import (
 from modeling.face_detection import Haar
 from modeling.photo_reading import PhotoError
 
-MODEL = Path(__file__).parents[2] / "model"
 DISTRIBUTION = [0.1, 0.05, 0.1, 0.35, 0.15, 0.1, 0.15]
 
 
@@ -38,12 +36,9 @@ DISTRIBUTION = [0.1, 0.05, 0.1, 0.35, 0.15, 0.1, 0.15]
 def find():
     torch.manual_seed(0)
     config = FerEfficientNetConfig(
-        backbone="test_efficientnet",
-        initializer_range=3.0,
-        train_distribution=DISTRIBUTION,
-        uncertain_below=0.5,
-        head_hidden_sizes=[],
+        backbone="test_efficientnet", initializer_range=3.0, head_hidden_sizes=[]
     )
+    config.update_calibration(train_distribution=DISTRIBUTION, uncertain_below=0.5)
     model = FerEfficientNetForImageClassification(config).eval()
     processor = FerEfficientNetImageProcessor()
     return FacialEmotionPipeline(model=model, image_processor=processor, detector="haar")
@@ -55,12 +50,18 @@ def astronaut():
 
 
 @pytest.fixture(scope="module")
+def face(astronaut):
+    """A tight face."""
+    return astronaut[67:160, 177:270]
+
+
+@pytest.fixture(scope="module")
 def photos(astronaut):
     """With 1, 0, 3, 1 and 2 faces."""
     face = astronaut[:220, 130:330]
     nothing = astronaut[300:, :200]
     dim = (face * 0.7).astype(np.uint8)
-    return [astronaut, nothing, np.concatenate([face, dim, face], 1), dim,
+    return [face, nothing, np.concatenate([face, dim, face], 1), dim,
             np.concatenate([face[:, ::-1], dim], 1)]  # fmt: skip
 
 
@@ -90,82 +91,81 @@ def test_a_face_is_described(find, astronaut):
 def test_many_photos_in_order_whatever_the_batch(find, photos):
     alone = [find(photo) for photo in photos]
     assert [len(faces) for faces in alone] == [1, 0, 3, 1, 2]
-    for batch_size in (1, 2, 4, 32):
+    for batch_size in (1, 2, 32):
         assert_same_faces(find(photos, batch_size=batch_size), alone)
 
 
-def test_every_kind_of_input(find, photos, tmp_path):
-    expected = [find(photo) for photo in photos]
-    images = [Image.fromarray(photo) for photo in photos]
-    paths = [tmp_path / f"{number}.png" for number in range(len(photos))]
-    for image, path in zip(images, paths):
-        image.save(path)
-    assert_same_faces(find(images), expected)
-    assert_same_faces(find(paths), expected)
-    assert_same_faces([find(str(paths[0]))], expected[:1])
-    stream = find(photo for photo in photos)
-    assert not isinstance(stream, list)
-    assert_same_faces(list(stream), expected)
-    column = Dataset.from_dict(
-        {"image": [str(path) for path in paths]}, Features({"image": ImageFeature()})
-    )["image"]
-    assert_same_faces(list(find(column)), expected)
+def test_single_photos_of_every_kind(find, face, tmp_path):
+    expected, path = find(face, detector="none"), tmp_path / "a.png"
+    Image.fromarray(face).save(path)
+    content = path.read_bytes()
+    row = {"bytes": content, "path": None}
+    kinds = [path, str(path), content, bytearray(content), memoryview(content), row]
+    kinds += [io.BytesIO(content), Image.fromarray(face), torch.from_numpy(face.copy())]
+    for kind in kinds:
+        assert_same_faces([find(kind, detector="none")], [expected])
+    with path.open("rb") as file:
+        assert_same_faces([find(file, detector="none")], [expected])
+
+
+def test_iterables_of_photos(find, face, tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for number, path in enumerate(paths):
+        Image.fromarray(np.rot90(face, number)).save(path)
+    expected = find(paths, detector="none")
+    names = [str(path) for path in paths]
+    column = Dataset.from_dict({"image": names}, Features({"image": ImageFeature()}))["image"]
+    for photos in (np.array(names), column, (path for path in paths)):
+        stream = find(photos, detector="none")
+        assert not isinstance(stream, list)
+        assert_same_faces(list(stream), expected)
     assert find([]) == []
-    assert_same_faces(list(find(np.array([str(path) for path in paths]))), expected)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [bytes, bytearray, memoryview, io.BytesIO, lambda content: {"bytes": content, "path": None}],
-)
-def test_one_file_or_buffer_is_one_photo(find, astronaut, kind):
-    file, expected = io.BytesIO(), find(astronaut)
-    Image.fromarray(astronaut).save(file, "PNG")
-    assert_same_faces([find(kind(file.getvalue()))], [expected])
-    assert_same_faces(find([kind(file.getvalue()) for _ in range(2)]), [expected] * 2)
+def test_a_photo_is_read_as_a_call_reads_it(find, astronaut):
+    limited = copy.copy(find)
+    limited._preprocess_params = {"max_pixels": astronaut.shape[0] ** 2 - 1}
+    np.testing.assert_array_equal(find.read(Image.fromarray(astronaut)), astronaut)
+    for call in (lambda: limited.read(astronaut, "a.png"), lambda: find(astronaut, max_pixels=9)):
+        with pytest.raises(FacialEmotionPipeline.PhotoError, match="more than .* pixels"):
+            call()
 
 
-def test_an_open_file_is_one_photo(find, astronaut, tmp_path):
-    Image.fromarray(astronaut).save(tmp_path / "a.png")
-    with open(tmp_path / "a.png", "rb") as file:
-        assert_same_faces([find(file)], [find(astronaut)])
+def test_photo_and_faces_are_a_pair_if_asked_for(find, face):
+    photo, faces = find(Image.fromarray(face), photo=True, detector="none")
+    np.testing.assert_array_equal(photo, face)
+    assert_same_faces([faces], [find(face, detector="none")])
+    pairs = find([face, None, face[:, ::-1]], photo=True, detector="none", on_error="skip")
+    assert pairs[1] == (None, None) and len(pairs) == 3
+    np.testing.assert_array_equal(pairs[2][0], face[:, ::-1])
 
 
-def test_what_is_missing_is_a_photo_that_cannot_be_read(find, astronaut):
-    found = find([astronaut, None, float("nan"), astronaut], on_error="skip")
+def test_what_is_missing_is_a_photo_that_cannot_be_read(find, face):
+    found = find([face, None, float("nan"), face], on_error="skip", detector="none")
     assert [faces and len(faces) for faces in found] == [1, None, None, 1]
     assert find(None, on_error="skip") is None
     with pytest.raises(PhotoError, match="photo 1: missing"):
-        find([astronaut, None])
+        find([face, None], detector="none")
     with pytest.raises(TypeError, match="photo 0: expected a path, .* but found int"):
         find(3)
 
 
-def test_rounding_beyond_the_range_finds_the_same_face(find, astronaut):
-    for scale in (1 / 255, 1.002 / 255, 1.002):
-        (face,) = find((astronaut * scale).astype(np.float32))
-        assert face["box"] == pytest.approx(find(astronaut)[0]["box"], abs=3)
-    with pytest.raises(PhotoError, match="photo 0: .*largest is 1.5.* may mean either"):
-        find(astronaut / 255 * 1.5)
-
-
-def test_a_generator_is_read_a_batch_at_a_time(find, astronaut):
+def test_a_generator_is_read_a_batch_at_a_time(find, photos):
     asked = 0
 
     def endless():
         nonlocal asked
         while True:
             asked += 1
-            yield astronaut[300:, :200] if asked % 3 else astronaut
+            yield photos[1] if asked % 3 else photos[0]
 
     results = find(endless(), batch_size=4)
-    counts = [len(next(results)) for _ in range(9)]
-    assert counts == [0, 0, 1] * 3
+    assert [len(next(results)) for _ in range(9)] == [0, 0, 1] * 3
     assert asked <= 12
 
 
-def test_without_a_detector_an_image_is_one_tight_face(find, astronaut):
-    crop = astronaut[67:160, 177:270]
+def test_without_a_detector_an_image_is_one_tight_face(find, face):
+    crop = face
     (face,) = find(crop, detector="none")
     assert face["box"] == {"xmin": 0, "ymin": 0, "xmax": 93, "ymax": 93}
     classify = pipeline(
@@ -181,42 +181,71 @@ def test_uncertain_is_below_the_configs_threshold(find, photos):
     faces = [face for faces in find(photos) for face in faces]
     assert all(face["uncertain"] == (face["score"] < 0.5) for face in faces)
     middle = sorted(face["score"] for face in faces)[len(faces) // 2]
-    find.model.config.uncertain_below = middle
+    find.model.config.update_calibration(uncertain_below=middle)
     try:
         again = [face["uncertain"] for faces in find(photos) for face in faces]
         assert True in again and False in again
     finally:
-        find.model.config.uncertain_below = 0.5
+        find.model.config.update_calibration(uncertain_below=0.5)
 
 
-def test_a_prior_moves_the_probabilities_by_bayes(find, astronaut):
-    (trained,), (uniform,) = find(astronaut, prior="train"), find(astronaut, prior="uniform")
+def test_a_prior_moves_the_probabilities_by_bayes(find, face):
+    ask = functools.partial(find, face, detector="none")
+    (trained,), (uniform,) = ask(prior="train"), ask(prior="uniform")
     posterior = np.array(list(trained["scores"].values())) / DISTRIBUTION
     expected = posterior / posterior.sum()
     np.testing.assert_allclose(list(uniform["scores"].values()), expected, rtol=1e-4)
-    (same,) = find(astronaut, prior=DISTRIBUTION)
+    (same,) = ask(prior=DISTRIBUTION)
     assert same["scores"] == pytest.approx(trained["scores"], rel=1e-4)
-    (only,) = find(astronaut, prior=[0, 0, 0, 0, 0, 0, 5])
+    (only,) = ask(prior=[0, 0, 0, 0, 0, 0, 5])
     assert only["label"] == "neutral" and only["score"] == pytest.approx(1)
 
 
-def test_a_prior_of_the_config_is_not_applied_twice(find, astronaut):
-    expected = find(astronaut, prior="uniform")
+def test_a_prior_of_the_config_is_not_applied_twice(find, face):
+    ask = functools.partial(find, face, detector="none")
+    expected = ask(prior="uniform")
     find.model.config.prior = "uniform"
     try:
-        assert_same_faces([find(astronaut)], [expected])
-        assert_same_faces([find(astronaut, prior="uniform")], [expected])
-        trained = find(astronaut, prior="train")
+        assert_same_faces([ask(), ask(prior="uniform")], [expected, expected])
+        trained = ask(prior="train")
     finally:
         find.model.config.prior = "train"
-    assert_same_faces([trained], [find(astronaut)])
+    assert_same_faces([trained], [ask()])
 
 
-def test_fields_of_the_config_that_every_model_has(find, photos):
-    expected, config = find(photos, explain=True), find.model.config
+@pytest.mark.parametrize("agree", [False, True])
+def test_several_priors_cost_a_single_pass(find, photos, monkeypatch, agree):
+    """Detector and network are asked once a photo; Grad-CAM goes back once where labels agree."""
+    priors = ["train", "learned"] if agree else ["train", "uniform"]
+    alone = [find(photos[2], prior=prior, explain=True) for prior in priors]
+    assert agree == all(a["label"] == b["label"] for a, b in zip(*alone))
+    calls = Counter()
+    search, back = Haar.__call__, torch.autograd.grad
+    monkeypatch.setattr(
+        Haar, "__call__", lambda *args: (calls.update(["searches"]), search(*args))[1]
+    )
+    monkeypatch.setattr(
+        torch.autograd, "grad", lambda *a, **k: (calls.update(["backward"]), back(*a, **k))[1]
+    )
+    hook = find.model.register_forward_hook(lambda *_: calls.update(["forward"]))
+    try:
+        faces = find(photos[2], prior=priors, explain=True)
+    finally:
+        hook.remove()
+    assert calls == {"searches": 1, "forward": 1, "backward": 1 if agree else 2}
+    for prior, expected in zip(priors, alone):
+        assert len(faces) == len(expected) == 3
+        for face, other in zip(faces, expected):
+            np.testing.assert_array_equal(face["by_prior"][prior]["heatmap"], other["heatmap"])
+            assert bare(face["by_prior"][prior]).items() < bare(other).items()
+
+
+def test_fields_of_the_config_that_every_model_has(find, face):
+    ask, config = functools.partial(find, face, detector="none", explain=True), find.model.config
+    expected = ask()
     config.return_dict, config.output_hidden_states = False, True
     try:
-        assert_same_faces(find(photos, explain=True), expected)
+        assert_same_faces([ask(), ask(explain=False)], [expected, expected])
     finally:
         config.return_dict, config.output_hidden_states = True, False
 
@@ -236,14 +265,12 @@ def test_a_model_without_one_label_out_of_several_is_refused(fields):
         FacialEmotionPipeline(model=model, image_processor=FerEfficientNetImageProcessor())
 
 
-def test_tta_averages_the_mirrored_face(find, astronaut):
-    crop = astronaut[67:160, 177:270]
-    options = {"detector": "none"}
-    (one,), (other,) = find(crop, **options), find(crop[:, ::-1], **options)
-    (both,) = find(crop, tta=True, **options)
-    mean = {name: (one["scores"][name] + other["scores"][name]) / 2 for name in one["scores"]}
+def test_tta_averages_the_mirrored_face(find, face):
+    ask = functools.partial(find, detector="none")
+    (plain,), (mirrored,), (both,) = ask(face), ask(face[:, ::-1]), ask(face, tta=True)
+    mean = {name: (share + mirrored["scores"][name]) / 2 for name, share in plain["scores"].items()}
     assert both["scores"] == pytest.approx(mean, abs=1e-5)
-    assert one["scores"] != pytest.approx(mean, abs=1e-3)
+    assert plain["scores"] != pytest.approx(mean, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -256,25 +283,30 @@ def test_tta_averages_the_mirrored_face(find, astronaut):
         ({"allow_private_urls": "no"}, "allow_private_urls must be True or False"),
         ({"prior": "balanced"}, "prior must be 'learned', 'train', 'uniform', or 7 numbers"),
         ({"prior": [1, 2]}, "prior must be"),
+        ({"max_pixels": 0}, "max_pixels must be 1 to "),
+        ({"tiles": "no"}, "tiles must be True or False"),
+        ({"explain": "x"}, "explain must be True or False"),
+        ({"tta": 1}, "tta must be True or False"),
+        ({"photo": None}, "photo must be True or False"),
+        ({"detection_threshold": None}, "detection_threshold must be"),
+        ({"min_face_size": "a"}, "min_face_size must be"),
         ({"top_k": 3}, "Unknown option top_k; known are detector"),
     ],
 )
-def test_wrong_options_are_refused(find, astronaut, options, words):
+def test_wrong_options_are_refused(find, face, options, words):
     with pytest.raises(ValueError, match=words):
-        find(astronaut, **options)
+        find(face, **options)
 
 
-def test_a_bad_photo_is_named_or_left_out(find, astronaut, tmp_path, monkeypatch):
+def test_a_bad_photo_is_named_or_left_out(find, face, tmp_path, caplog):
     (tmp_path / "text.jpg").write_text("no picture")
-    photos = [astronaut, str(tmp_path / "text.jpg"), np.full((4, 4), np.nan), astronaut]
+    photos = [face, str(tmp_path / "text.jpg"), np.full((4, 4), np.nan), face]
     with pytest.raises(PhotoError, match="text.jpg: not an image"):
         find(photos)
-    said = []
-    module = sys.modules[FacialEmotionPipeline.__module__]
-    monkeypatch.setattr(module.logger, "warning", said.append)
     found = find(photos, on_error="skip")
     assert [faces and len(faces) for faces in found] == [1, None, None, 1]
-    assert len(said) == 2 and "text.jpg" in said[0] and "photo 2" in said[1]
+    bad, worse = caplog.messages
+    assert bad.startswith("Skipped: ") and "text.jpg" in bad and "photo 2" in worse
 
 
 def test_tiles_are_an_option(find, astronaut):
@@ -285,7 +317,7 @@ def test_tiles_are_an_option(find, astronaut):
     assert face["box"]["xmin"] == pytest.approx(700 + 177 / 2, abs=5)
 
 
-def test_a_detector_that_fails_costs_one_photo(find, astronaut, monkeypatch):
+def test_a_detector_that_fails_costs_one_photo(find, photos, monkeypatch):
     real = Haar.__call__
 
     def failing(self, photo):
@@ -294,7 +326,8 @@ def test_a_detector_that_fails_costs_one_photo(find, astronaut, monkeypatch):
         return real(self, photo)
 
     monkeypatch.setattr(Haar, "__call__", failing)
-    photos = [astronaut, np.zeros((300, 400, 3), np.uint8), astronaut]
+    face, black = photos[0], np.zeros((300, 400, 3), np.uint8)
+    photos = [face, black, face]
     found = find(photos, on_error="skip")
     assert [faces and len(faces) for faces in found] == [1, None, 1]
     with pytest.raises(PhotoError, match="photo 1: the face detector Haar fails on it"):
@@ -303,20 +336,9 @@ def test_a_detector_that_fails_costs_one_photo(find, astronaut, monkeypatch):
 
 def test_private_urls_can_be_refused(find):
     words = "127.0.0.1, which is no public address"
-    for one in ("http://127.0.0.1:1/a.png", ["http://127.0.0.1:1/a.png"]):
+    for inputs in ("http://127.0.0.1:1/a.png", ["http://127.0.0.1:1/a.png"]):
         with pytest.raises(PhotoError, match=words):
-            find(one, allow_private_urls=False)
-
-
-def test_fifty_faces(find, astronaut):
-    face = astronaut[60:170, 170:280]
-    crowd = np.concatenate([np.concatenate([face] * 10, 1)] * 5, 0)
-    assert len(find(crowd, batch_size=8)) == 50
-
-
-def test_a_face_at_the_border(find, astronaut):
-    (face,) = find(astronaut[75:200, 175:300])
-    assert min(face["box"].values()) >= 0
+            find(inputs, allow_private_urls=False)
 
 
 def test_a_heat_map_shows_what_spoke_for_the_class(find, photos):
@@ -324,45 +346,14 @@ def test_a_heat_map_shows_what_spoke_for_the_class(find, photos):
     plain = [face for faces in find(photos) for face in faces]
     for face, other in zip(faces, plain):
         assert bare(face)["scores"] == pytest.approx(other["scores"], abs=1e-5)
-        assert (
-            face["heatmap"].shape == face["crop"].shape[:2] and face["heatmap"].dtype == "float32"
-        )
+        heatmap = face["heatmap"]
+        assert heatmap.shape == face["crop"].shape[:2] and heatmap.dtype == "float32"
         assert 0 <= face["heatmap"].min() and face["heatmap"].max() <= 1
     assert all(parameter.grad is None for parameter in find.model.parameters())
 
 
-SHIPPED = """
-import json, sys
-for name in ("modeling", "training", "fer_efficientnet"):
-    sys.modules[name] = None  # importing it raises ImportError
-from transformers import pipeline
-import skimage.data
-find = pipeline("facial-emotion", model=sys.argv[1], trust_remote_code=True, device="cpu")
-classify = pipeline("image-classification", model=sys.argv[1], trust_remote_code=True,
-                    device="cpu", model_kwargs={"prior": "uniform"})
-print(json.dumps([find(skimage.data.astronaut(), detector="haar"), classify.model.config.prior]))
-"""
-
-
-def test_model_in_a_clean_process_without_network_and_without_a_warning(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", SHIPPED, str(MODEL)],
-        cwd=tmp_path,
-        env={"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    (face,), prior = json.loads(done.stdout.splitlines()[-1])
-    assert face["label"] == "happy" and face["score"] > 0.7 and not face["uncertain"]
-    assert prior == "uniform"
-    said = [line for line in done.stderr.split("\n") if line.strip() and "Loading" not in line]
-    assert not said, said
-
-
-def test_hiding_what_the_heat_map_marks_costs_more_than_hiding_the_rest(astronaut):
+def test_hiding_what_the_heat_map_marks_costs_more_than_hiding_the_rest(shipped, astronaut):
     """Deletion test: blank the most marked or the least marked third, or half, of the crop."""
-    shipped = pipeline("facial-emotion", str(MODEL), trust_remote_code=True, detector="haar")
     (face,) = shipped(astronaut, explain=True)
     order = np.argsort(face["heatmap"], axis=None)
     for hidden, less in ((order.size // 3, 0.0), (order.size // 2, 0.3)):
@@ -379,9 +370,9 @@ def test_hiding_what_the_heat_map_marks_costs_more_than_hiding_the_rest(astronau
 def test_threads_get_the_answers_of_serial_calls(find, photos, options):
     expected = [find(photo, **options) for photo in photos]
     with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(lambda photo: find(photo, **options), photos * 4))
-    assert_same_faces(found, expected * 4)
-    for faces, others in zip(found, expected * 4):
+        found = list(threads.map(lambda photo: find(photo, **options), photos * 2))
+    assert_same_faces(found, expected * 2)
+    for faces, others in zip(found, expected * 2):
         for face, other in zip(faces, others):
             for name in set(face) - set(bare(face)):
                 np.testing.assert_allclose(face[name], other[name], atol=1e-5)
@@ -416,31 +407,20 @@ def test_threads_search_at_the_same_time_and_no_two_with_one_detector(find, astr
 
 
 def test_copied_and_pickled_after_a_call_it_is_the_same(find, photos):
-    expected = find(photos)
+    expected = find(photos[2])
     for again in (copy.copy(find), copy.deepcopy(find), pickle.loads(pickle.dumps(find))):
-        assert_same_faces(again(photos), expected)
-        assert again._detectors is not find._detectors
+        assert_same_faces([again(photos[2])], [expected])
+        assert again.detector == find.detector == "Haar"
+        assert again._detectors is not find._detectors  # OpenCV's serve a single thread
 
 
 @pytest.mark.parametrize(
     "state", [torch.inference_mode, torch.no_grad, lambda: torch.autocast("cpu")]
 )
-def test_the_callers_mode_of_autograd_does_not_matter(find, photos, state):
-    expected = find(photos, explain=True, tta=True, prior="uniform")
+def test_the_callers_mode_of_autograd_does_not_matter(find, face, state):
+    ask = functools.partial(find, face, detector="none", explain=True, tta=True, prior="uniform")
+    (expected,) = ask()
     with state():
-        found = find(photos, explain=True, tta=True, prior="uniform")
-    assert [len(faces) for faces in found] == [len(faces) for faces in expected]
-    for faces, others in zip(found, expected):
-        for face, other in zip(faces, others):
-            assert face["scores"] == pytest.approx(other["scores"], abs=0.05)
-            assert face["heatmap"].max() == pytest.approx(other["heatmap"].max(), abs=0.05)
-
-
-@pytest.mark.parametrize(
-    "option, value",
-    [("tiles", "no"), ("explain", "x"), ("tta", 1), ("detection_threshold", None),
-     ("min_face_size", "a")],
-)  # fmt: skip
-def test_an_option_of_another_kind_is_named(find, astronaut, option, value):
-    with pytest.raises(ValueError, match=f"{option} must be "):
-        find(astronaut, **{option: value})
+        (found,) = ask()
+    assert found["scores"] == pytest.approx(expected["scores"], abs=0.05)
+    assert found["heatmap"].max() == pytest.approx(expected["heatmap"].max(), abs=0.05)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from modeling import (
+    EXPRESSIONS,
     FacialEmotionPipeline,
     FerEfficientNetConfig,
     FerEfficientNetForImageClassification,
@@ -18,15 +19,17 @@ COUNTS = [3995, 436, 4097, 7215, 4830, 3171, 4965]
 SAME = [COUNTS, tuple(COUNTS), np.array(COUNTS), torch.tensor(COUNTS), [*np.float32(COUNTS)]]
 WRONG = [
     *("balanced", "", 5, None, True, {}, b"train"),
-    *([], [1, 2], [1] * 8, [[1] * 7], np.ones((7, 1)), np.float32(1)),
+    *([], [1, 2], [1] * 8, np.ones((7, 1)), np.float32(1), [[1] * 6]),
     *([-1] + [1] * 6, [0] * 7, [0.0] * 7, [True] * 7, ["1"] * 7, [None] * 7),
     *([np.nan] * 7, [np.inf] + [1] * 6, torch.full((7,), torch.nan), [1e308] * 7),
 ]
+HEAD = {"backbone": "test_efficientnet", "cosine_scale": None, "head_hidden_sizes": []}
 
 
-def settings(**changed):
-    known = {"learned_distribution": LEARNED, "train_distribution": TRAIN}
-    return {"backbone": "test_efficientnet", "image_size": 32} | known | changed
+def settings(prior="learned", **fitted):
+    fitted = fitted or {"learned_distribution": LEARNED, "train_distribution": TRAIN}
+    calibration = {"classes": [*EXPRESSIONS], "head": HEAD} | fitted
+    return HEAD | {"image_size": 32, "calibration": calibration, "prior": prior}
 
 
 def build(**changed):
@@ -57,13 +60,14 @@ def ways(saved):
     model, face = build(), np.zeros((32, 32), np.uint8)
     ready = find(model)
 
-    def of_config(config):
-        return FerEfficientNetForImageClassification(config).eval()(torch.zeros(1, 1, 32, 32))
+    def by_config(config):
+        model = FerEfficientNetForImageClassification(config).eval()
+        return model(torch.zeros(1, 1, 32, 32)).logits[0]
 
     def by_setting(prior):
         config = FerEfficientNetConfig(**settings())
         config.prior = prior
-        return of_config(config).logits[0]
+        return by_config(config)
 
     def by_call(prior):
         (answer,) = ready(face, prior=prior)
@@ -74,12 +78,10 @@ def ways(saved):
         return torch.tensor([*answer["scores"].values()]).log()
 
     return {
-        "config": lambda prior: of_config(FerEfficientNetConfig(**settings(prior=prior))).logits[0],
+        "config": lambda prior: by_config(FerEfficientNetConfig(**settings(prior))),
         "set later": by_setting,
-        "loading": lambda prior: (
-            FerEfficientNetForImageClassification.from_pretrained(saved, prior=prior)
-            .eval()(torch.zeros(1, 1, 32, 32))
-            .logits[0]
+        "loading": lambda prior: by_config(
+            FerEfficientNetConfig.from_pretrained(saved, prior=prior)
         ),
         "model": model.prior_shift,
         "pipeline": by_construction,
@@ -99,7 +101,7 @@ def test_every_way_takes_the_same_priors_and_refuses_the_same(saved, way):
     for prior in WRONG:
         if prior is None and way in ("call", "pipeline"):
             continue  # the config's
-        with pytest.raises(ValueError, match="^prior must be 'learned', .*7 numbers.*but it is"):
+        with pytest.raises(ValueError, match="^prior must be 'learned', .* numbers.*but it is"):
             shift_by(prior)
             pytest.fail(f"{prior!r} was taken")
 
@@ -112,30 +114,30 @@ def test_any_scale_will_do():
         torch.testing.assert_close(found, expected)
 
 
-def test_a_config_is_refused_when_it_is_made_and_says_the_prior_as_a_list():
-    config = FerEfficientNetConfig(**settings(prior=torch.tensor(COUNTS)))
+def test_a_config_holds_shares_as_a_list_and_is_refused_when_it_is_made():
+    config = FerEfficientNetConfig(**settings(torch.tensor(COUNTS)))
     assert config.prior == COUNTS and type(config.prior) is list
-    assert all(type(one) is float for one in config.prior)
+    assert all(type(share) is float for share in config.prior)
     three = {"num_labels": 3, "id2label": None}
     with pytest.raises(ValueError, match="prior must be .*3 numbers"):
         FerEfficientNetConfig(backbone="test_efficientnet", prior=[1] * 7, **three)
-    assert FerEfficientNetConfig(train_distribution=COUNTS, prior=[1] * 7).prior == [1.0] * 7
     for name in ("learned_distribution", "train_distribution"):
         with pytest.raises(ValueError, match=f"^{name} must be 7 numbers .*but it is 'train'"):
-            FerEfficientNetConfig(**{name: "train"})
-    for prior, lacking in (("uniform", "learned"), (COUNTS, "learned")):
-        with pytest.raises(Exception, match=f"prior .* needs the config's {lacking}_distribution"):
+            FerEfficientNetConfig(**settings(**{name: "train"}))
+    for prior in ("uniform", COUNTS):
+        with pytest.raises(Exception, match="prior .* needs the config's learned_distribution"):
             FerEfficientNetConfig(prior=prior)
     with pytest.raises(Exception, match="prior 'train' needs the config's train_distribution"):
-        FerEfficientNetConfig(prior="train", learned_distribution=LEARNED)
+        FerEfficientNetConfig(**settings("train", learned_distribution=LEARNED))
 
 
-def test_a_model_saved_without_what_a_prior_needs_is_refused_when_it_is_loaded(tmp_path):
-    build(learned_distribution=None, train_distribution=None).save_pretrained(tmp_path)
-    load = FerEfficientNetForImageClassification.from_pretrained
-    assert load(tmp_path, prior="train").config.prior == "train"  # nothing else was learned
-    with pytest.raises(ValueError, match="needs the config's learned_distribution"):
-        load(tmp_path, prior="uniform")
+def test_a_network_without_a_learned_distribution_has_learned_the_training_sets():
+    plain = build(train_distribution=TRAIN, prior="train")
+    for prior in ("train", "learned"):
+        assert not plain.prior_shift(prior).any()
+    expected = (torch.full((7,), 1 / 7) / torch.tensor(TRAIN)).log()
+    shift = plain.prior_shift("uniform")
+    torch.testing.assert_close(shift - shift[0], expected - expected[0])
 
 
 def test_a_number_of_classes_that_is_not_known_yet():
@@ -144,14 +146,20 @@ def test_a_number_of_classes_that_is_not_known_yet():
         checked_prior([1, -2], None)
 
 
-def test_a_config_of_before_means_what_it_did():
-    """It has no learned distribution, and calls "train" what the network has learned."""
-    before = build(learned_distribution=None, prior="train")
-    for prior in ("train", "learned"):
-        assert not before.prior_shift(prior).any()
-    expected = (torch.full((7,), 1 / 7) / torch.tensor(TRAIN)).log()
-    shift = before.prior_shift("uniform")
-    torch.testing.assert_close(shift - shift[0], expected - expected[0])
+def test_several_priors_are_answered_by_name():
+    ask, face = find(build()), np.zeros((32, 32), np.uint8)
+    (answer,) = ask(face, prior=["train", "uniform", "train"])
+    alone = {prior: ask(face, prior=prior)[0] for prior in ("train", "uniform")}
+    assert [*answer["by_prior"]] == ["train", "uniform"]
+    for prior, expected in alone.items():
+        assert answer["by_prior"][prior].items() < expected.items()  # but for box and face_score
+        assert "by_prior" not in expected
+    assert answer["scores"] == alone["train"]["scores"]
+    (answer,) = ask(face, prior=[COUNTS, "uniform"])
+    assert answer["scores"] == ask(face, prior=COUNTS)[0]["scores"]
+    assert [*answer["by_prior"]] == ["uniform"]
+    with pytest.raises(ValueError, match="only the first may be shares"):
+        ask(face, prior=["uniform", COUNTS])
 
 
 @pytest.mark.parametrize("prior", ["learned", "train", COUNTS])

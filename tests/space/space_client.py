@@ -1,7 +1,6 @@
 """The Space's API by plain HTTP, as its documentation shows."""
 
 import base64
-import io
 import json
 from collections.abc import Iterator
 
@@ -10,17 +9,11 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
+from tests.images import saved
+
 
 def astronaut() -> np.ndarray:
     return skimage.data.astronaut()
-
-
-def saved(photo, format: str = "PNG", **options) -> bytes:
-    """photo: an array, or an image of PIL."""
-    file = io.BytesIO()
-    image = photo if isinstance(photo, Image.Image) else Image.fromarray(photo)
-    image.save(file, format, **options)
-    return file.getvalue()
 
 
 def file_data(path: str) -> dict:

@@ -1,13 +1,10 @@
 """space/: what its folder holds, and its API by gradio_client and by plain HTTP."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,8 +15,9 @@ import numpy as np
 import pytest
 import skimage.data
 import yaml
-from space_client import astronaut, call, predict, saved, upload
-from transformers import pipeline
+from space_client import astronaut, call, predict, upload
+
+from tests.images import saved
 
 ROOT = Path(__file__).parents[2]
 RESULTS, TEST = (
@@ -28,18 +26,11 @@ RESULTS, TEST = (
 
 
 @pytest.fixture(scope="module")
-def find():
-    return pipeline(
-        "facial-emotion", str(ROOT / "model"), trust_remote_code=True, detector="haar", device="cpu"
-    )
-
-
-@pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """With one face, three and none."""
     face = astronaut()[:220, 130:330]
     dim = (face * 0.7).astype(np.uint8)
-    photos = {"one": astronaut(), "three": np.concatenate([face, dim, face[:, ::-1]], 1),
+    photos = {"one": face, "three": np.concatenate([face, dim, face[:, ::-1]], 1),
               "none": skimage.data.chelsea()}  # fmt: skip
     folder = tmp_path_factory.mktemp("photos")
     for name, photo in photos.items():
@@ -50,13 +41,6 @@ def files(tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(space):
     return gradio_client.Client(space.url, verbose=False)
-
-
-@pytest.fixture
-def modules(monkeypatch):
-    """Imports of space/'s own modules."""
-    monkeypatch.syspath_prepend(str(ROOT / "space"))
-    return __import__
 
 
 def assert_same(found, expected):
@@ -70,19 +54,18 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize("prior", ["train", "uniform"])
-def test_predict_is_the_pipelines_own_answer(client, find, files, prior):
+def test_predict_is_the_pipelines_own_answer(client, shipped, files, prior):
     for path in files.values():
         found = client.predict(gradio_client.handle_file(path), prior, api_name="/predict")
-        assert_same(found, find(path, prior=prior))
-    assert len(find(files["three"])) == 3 and find(files["none"]) == []
+        assert_same(found, shipped(path, prior=prior))
 
 
-def test_predict_batch_is_the_pipelines_own_answer(client, find, files):
+def test_predict_batch_is_the_pipelines_own_answer(client, shipped, files):
     paths = list(files.values())
     images = [gradio_client.handle_file(path) for path in paths]
     found = client.predict(images, api_name="/predict_batch")
-    expected = find(paths)
-    assert len(found) == len(expected) == 3
+    expected = shipped(paths)
+    assert [len(faces) for faces in found] == [len(faces) for faces in expected] == [1, 3, 0]
     for faces, others in zip(found, expected):
         assert_same(faces, others)
 
@@ -90,11 +73,11 @@ def test_predict_batch_is_the_pipelines_own_answer(client, find, files):
 def test_info_is_the_report(client):
     about = client.predict(api_name="/info")
     assert about["model_id"] == "model" and about["revision"] is None
-    assert about["figures"] == RESULTS and about["test_figures"] == TEST
+    assert about["results"] == RESULTS and about["test_results"] == TEST
     assert about["detector"] == "Haar" and about["limits"]["photos"] == 50
 
 
-def test_what_is_certain_is_told_of_the_test_split_if_the_card_quotes_it(modules, tmp_path):
+def test_certainty_is_that_of_the_test_split_if_the_card_quotes_it(modules, tmp_path):
     panels = modules("panels")
     for name in ("README.md", "all_results.json", "test_results.json"):
         shutil.copyfile(ROOT / "model" / name, tmp_path / name)
@@ -104,9 +87,9 @@ def test_what_is_certain_is_told_of_the_test_split_if_the_card_quotes_it(modules
     assert "80% were right on the validation" in panels.Report(tmp_path).certainty()
 
 
-def test_plain_http(space, find, files):
+def test_plain_http(space, shipped, files):
     content = Path(files["one"]).read_bytes()
-    assert_same(predict(space.url, content), find(files["one"]))
+    assert_same(predict(space.url, content), shipped(files["one"]))
     images = [upload(space.url, Path(path).read_bytes()) for path in files.values()]
     event, (found,) = call(space.url, "predict_batch", images, "train")
     assert event == "complete" and [len(faces) for faces in found] == [1, 3, 0]
@@ -124,68 +107,14 @@ def test_the_api_is_documented_and_typed(client):
     assert set(faces["type"]["items"]["properties"]) >= {"box", "label", "scores", "uncertain"}
 
 
-def test_every_client_gets_its_own_answer(space, find):
+def test_every_client_gets_its_own_answer(space, shipped):
     """Many at once, so that batches are formed; each photo has its face elsewhere."""
-    photos = [np.roll(astronaut()[:256], 8 * number, axis=1) for number in range(-12, 12)]
+    photos = [np.roll(astronaut()[:256], 16 * number, axis=1) for number in range(-6, 6)]
     contents = [saved(photo) for photo in photos]
     with ThreadPoolExecutor(len(contents)) as clients:
         found = list(clients.map(lambda content: predict(space.url, content), contents))
-    for faces, expected in zip(found, find(contents)):
+    for faces, expected in zip(found, shipped(contents)):
         assert_same(faces, expected)
-
-
-def test_a_photo_that_breaks_the_model_spoils_no_other(modules):
-    serving = modules("serving")
-
-    def find(photos):
-        if any(photo.sum() == 13 for photo in photos):
-            raise RuntimeError("unlucky")
-        return [int(photo.sum()) for photo in photos]
-
-    jobs = [serving._Job(np.array([number]), {}) for number in (3, 13, 5)]
-    serving._answer(find, jobs)
-    assert jobs[0].answer.result() == 3 and jobs[2].answer.result() == 5
-    with pytest.raises(RuntimeError, match="unlucky"):
-        jobs[1].answer.result()
-
-
-def test_photos_with_other_options_between_wait_for_their_turn(modules):
-    serving = modules("serving")
-    served = object.__new__(serving.Served)
-    served.workers, served._changed = 1, threading.Condition()
-    priors = ("train", "uniform", "train")
-    jobs = [serving._Job(np.zeros((4, 4, 3)), {"prior": prior}) for prior in priors]
-    served._jobs = deque(jobs)
-    assert served._take() == [jobs[0], jobs[2]]
-    assert served._take() == [jobs[1]]
-
-
-def test_a_detector_that_fails_is_told_to_the_visitor(modules):
-    serving = modules("serving")
-    served = object.__new__(serving.Served)
-    served._jobs, served._changed = deque(), threading.Condition()
-    served._photo_error = KeyError
-
-    def find(photos, on_error="raise"):
-        if on_error == "raise":
-            raise KeyError("photo 0: the face detector fails on it.")
-        return [None] * len(photos)
-
-    def work():
-        with served._changed:
-            served._changed.wait_for(lambda: served._jobs)
-            job = served._jobs.popleft()
-        serving._answer(find, [job])
-
-    for options in ({}, {"on_error": "skip"}):
-        worker = threading.Thread(target=work)
-        worker.start()
-        if options:
-            assert served.faces([np.zeros((4, 4, 3), np.uint8)], **options) == [None]
-        else:
-            with pytest.raises(serving.InputRefused, match="detector fails"):
-                served.faces([np.zeros((4, 4, 3), np.uint8)])
-        worker.join()
 
 
 def test_a_clip_plays_by_the_times_of_the_video_and_says_what_is_missing(modules, tmp_path):
@@ -217,17 +146,10 @@ def test_a_clip_plays_by_the_times_of_the_video_and_says_what_is_missing(modules
     assert "The file is cut short: " in made("cut")[3]
 
 
-def test_the_largest_faces_are_kept_in_order(modules):
-    serving = modules("serving")
-    faces = [{"box": {"xmin": 0, "xmax": 10 + number}} for number in range(60)]
-    assert serving._largest(faces) == faces[10:]
-
-
 def test_a_request_holds_few_photos_at_a_time(modules):
-    app = modules("app")
     page = SimpleNamespace(photo=lambda side: np.zeros((side, side, 3), np.uint8))
     sides = [10] * 20 + [4000] * 3
-    held = [len(photos) for photos in app.Page.a_few_at_a_time(page, sides)]
+    held = [len(photos) for photos in modules("page").Page.a_few_at_a_time(page, sides)]
     assert held == [8, 8, 5, 1, 1]
 
 
@@ -249,23 +171,12 @@ def test_uploads_are_deleted_after_use_and_by_age(modules, tmp_path):
     assert list(folder.rglob("*")) == [] and example.exists()
 
 
-def test_the_code_of_a_hub_model_is_run_at_a_commit_only(modules):
-    refusal = "MODEL_REVISION must be a commit of me/faces"
-    for revision in ("", "v1", "0123abc"):
-        with pytest.raises(SystemExit, match=refusal):
-            modules("serving").Served("me/faces", revision)
-    done = subprocess.run(
-        [sys.executable, ROOT / "space" / "app.py"],
-        env=os.environ | {"MODEL_ID": "me/faces", "MODEL_REVISION": "main", "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1 and refusal in done.stderr.splitlines()[-1]
-
-
-def test_what_a_hub_model_is_loaded_from(modules, monkeypatch, tmp_path):
-    """Report and code at the commit, and at no other."""
+def test_the_code_of_a_hub_model_is_run_at_a_commit_only(modules, monkeypatch, tmp_path):
+    """Report and code are those of the commit, and of no other."""
     serving, asked = modules("serving"), []
+    for revision in ("", "v1", "0123abc"):
+        with pytest.raises(SystemExit, match="MODEL_REVISION must be a commit of me/faces"):
+            serving.load("me/faces", revision)
 
     def download(source, **options):
         asked.append((source, options["revision"]))
@@ -277,9 +188,8 @@ def test_what_a_hub_model_is_loaded_from(modules, monkeypatch, tmp_path):
 
     monkeypatch.setattr(serving, "snapshot_download", download)
     monkeypatch.setattr(serving, "pipeline", load)
-    monkeypatch.setattr(serving, "torch", SimpleNamespace(set_num_threads=lambda count: None))
     with pytest.raises(InterruptedError):
-        serving.Served("me/faces", "c" * 40)
+        serving.load("me/faces", "c" * 40)
     assert asked == [("me/faces", "c" * 40)] * 2
 
 

@@ -1,32 +1,19 @@
-"""The tab Live: in Chromium with a camera that plays a drawn face, and by what it streams."""
+"""The tab Live: in Chromium with a camera that plays a face, and by what it streams."""
 
 import base64
 import json
-import os
 import re
-import shutil
-import time
-from collections import deque
-from pathlib import Path
 from types import SimpleNamespace
 
 import gradio
 import httpx
 import numpy as np
 import pytest
-from drawn_face import drawn_face, write_camera
-from playwright.sync_api import expect, sync_playwright
+from camera import WALL, a_face
+from page_sizes import DESKTOP, PHONE, show_tab
+from playwright.sync_api import expect
 from space_client import LiveVisitor, frame_of
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-]
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 REMEMBER_TRACKS = """
     window.tracks = [];
     const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
@@ -36,72 +23,17 @@ REMEMBER_TRACKS = """
         return stream;
     };
 """
-WALL = np.full((360, 480, 3), (120, 140, 150), np.uint8)
-SPACE = Path(__file__).parents[2] / "space"
 
 
 @pytest.fixture
-def modules(monkeypatch):
-    """Imports of space/'s own modules."""
-    monkeypatch.syspath_prepend(str(SPACE))
-    return __import__
+def open_live(open_page):
+    """viewport, colour scheme -> the page with the tab open."""
 
+    def open(viewport, scheme="light"):
+        options = {"tab": "Live", "script": REMEMBER_TRACKS, "permissions": ["camera"]}
+        return open_page(viewport, scheme, **options)
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if not CHROMIUM:
-        pytest.skip("needs Chromium: apt-get install chromium, or Google's Chrome")
-    camera = write_camera(tmp_path_factory.mktemp("camera") / "face.mjpeg")
-    flags = [*FLAGS, f"--use-file-for-fake-video-capture={camera}"]
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def open_live(browser, space):
-    """viewport, colour scheme -> the page with the tab open; at the end no script has failed."""
-    contexts, failures = [], []
-
-    def open(viewport, scheme="light", permissions=("camera",)):
-        context = browser.new_context(
-            viewport=viewport, color_scheme=scheme, permissions=permissions
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(30_000)
-        expect.set_options(timeout=30_000)
-        page.on("pageerror", lambda error: failures.append(str(error)))
-        page.add_init_script(REMEMBER_TRACKS)
-        page.goto(space.url)
-        show_tab(page, "Live")
-        return page
-
-    yield open
-    for context in contexts:
-        context.close()
-    assert failures == []
-
-
-def show_tab(page, name):
-    page.wait_for_function(CLICK_TAB, arg=name, polling=200)
-
-
-CLICK_TAB = """name => {
-    const seen = [...document.querySelectorAll("[role=tab], .overflow-dropdown button")]
-        .filter(tab => tab.checkVisibility({visibilityProperty: true}))
-        .find(tab => tab.textContent.trim() === name);
-    if (!seen) document.querySelector("[aria-label='More tabs']")?.click();
-    seen?.click();
-    return Boolean(seen);
-}"""  # tabs that have no room are behind a button
-
-
-@pytest.fixture
-def screenshot(tmp_path):
-    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
-    return lambda page, name: page.screenshot(path=folder / f"space_{name}.png")
+    return open
 
 
 STRIP = """picture => {
@@ -151,8 +83,9 @@ def test_a_camera_that_is_refused_is_a_sentence(open_live):
 
 
 def test_places_are_limited_and_of_waiting_frames_the_newest_counts(space, open_live):
-    face, wall = WALL.copy(), frame_of(WALL)
-    face[60:300, 100:340] = drawn_face()
+    face = np.full((360, 480, 3), WALL, np.uint8)
+    wall = frame_of(face)
+    face[60:300, 100:340] = a_face()
     seated = [LiveVisitor(space.url, f"seated {number}") for number in range(4)]
     for visitor in seated:
         visitor.send(frame_of(face))
@@ -183,7 +116,7 @@ def test_nothing_of_a_stream_is_kept(space):
 
     before, visitor = files(), LiveVisitor(space.url, "nobody")
     for _ in range(3):
-        visitor.send(frame_of(drawn_face()))
+        visitor.send(frame_of(a_face()))
         visitor.answer()
     visitor.leave()
     assert files() <= before
@@ -258,17 +191,3 @@ def test_what_is_no_frame_is_refused(modules, served, frame, words):
     with pytest.raises(gradio.Error, match=words):
         live.look(served, frame, None, 0.0)
     assert served.asked == []
-
-
-def test_photos_go_before_live_frames_that_have_not_waited_long(modules):
-    serving = modules("serving")
-    served = object.__new__(serving.Served)
-    now = time.monotonic()
-    frame, photo = (serving._Job(None, {}, live, since=now + 9) for live in (True, False))
-    served._jobs = deque([frame, photo])
-    assert served._next() == [photo]
-    served._jobs.remove(photo)
-    assert served._next() == [frame]
-    frame.since = now - 2 * serving.LIVE_WAITS
-    served._jobs.append(photo)
-    assert served._next() == [frame]

@@ -5,21 +5,18 @@ import re
 from pathlib import Path
 
 import pytest
-import test_space_page
+from page_sizes import DESKTOP, PHONE
 from playwright.sync_api import expect
 
 ROOT = Path(__file__).parents[2]
 SPACE, MODEL = ROOT / "space", ROOT / "model"
 LABELS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
-browser, open_page = test_space_page.browser, test_space_page.open_page
 
 
 @pytest.fixture
-def made(monkeypatch, tmp_path):
+def made(modules, tmp_path):
     """labels, files of a model -> the screens of its story."""
-    monkeypatch.syspath_prepend(str(SPACE))
-    import panels
-    import story
+    panels, story = modules("panels"), modules("story")
 
     def make(labels, comparison=None, **files):
         for name, content in files.items():
@@ -46,7 +43,7 @@ def test_a_model_without_files_is_told_so_on_each_screen(made):
     assert [screen.chart for screen in screens] == [None] * 5
     for screen, file in zip(screens, ("data_report", "imbalance", "all_results", "all_results",
                                       "robustness")):  # fmt: skip
-        assert f"cannot be shown: {file}.json of this model does not say it." in screen.words
+        assert f"cannot be shown: {file}.json of this model does not say it." in screen.text
 
 
 @pytest.mark.parametrize("number", [2, 64])
@@ -59,20 +56,17 @@ def test_any_number_of_classes(made, number):
     )
     (bars,) = data.chart["data"]
     assert bars["y"] == labels[::-1] and bars["x"] == [10 * n for n in range(number, 0, -1)]
-    assert f"one for every {number}" in data.words
+    assert f"one for every {number}" in data.text
     (matrix,) = confused.chart["data"]
     assert matrix["x"] == matrix["y"] == labels and matrix["z"][0][:2] == [90, 10]
     assert matrix["text"][0][1] == "labelled class 0, taken for class 1: 1 of 10"
-    assert "of 10 images labelled class 0, 1 (10%) are taken for class 1" in confused.words
+    assert "of 10 images labelled class 0, 1 (10%) are taken for class 1" in confused.text
     assert all(screen.chart["layout"]["height"] <= 720 for screen in (data, confused))
     assert confused.table[1][:3] == ["class 0", "9", "1"]
 
 
-def test_a_name_with_a_bar_is_one_cell(monkeypatch):
-    monkeypatch.syspath_prepend(str(SPACE))
-    import story
-
-    assert story._markdown([["class"], ["a|b"]]) == "| class |\n| --- |\n| a\\|b |"
+def test_a_name_with_a_bar_is_one_cell(modules):
+    assert modules("story")._markdown([["class"], ["a|b"]]) == "| class |\n| --- |\n| a\\|b |"
 
 
 def test_a_confusion_matrix_of_other_classes_is_left_out(made):
@@ -91,8 +85,8 @@ def test_copies_labels_and_sampling_are_said(made):
         "train_counts_after_sampling": {"no": 100, "yes": 100},
     }
     data = made(["no", "yes"], data_report=report)[0]
-    assert "7 of the 50 validation images are pixel for pixel in the training" in data.words
-    assert "12 images have a twin with another label" in data.words
+    assert "7 of the 50 validation images are pixel for pixel in the training" in data.text
+    assert "12 images have a twin with another label" in data.text
     before, after = data.chart["data"]
     assert before["x"] == [300, 100] and after["x"] == [100, 100]
     assert data.alt == "Bars: no 300, yes 100"
@@ -107,7 +101,7 @@ def test_the_bins_of_the_training_are_shown_where_the_test_split_has_none(made):
     _, points = sure.chart["data"]
     assert points["x"] == [0.4, 0.9] and points["y"] == [0.5, 0.8]
     assert points["marker"]["size"][0] < points["marker"]["size"][1]
-    assert "On the validation images the mean gap is 9.9 points" in sure.words
+    assert "On the validation images the mean gap is 9.9 points" in sure.text
     assert sure.table[2] == ["90.0%", "80.0%", "1,000"]
 
 
@@ -123,8 +117,8 @@ def test_the_worst_of_other_crops_is_named(made):
     }
     found["shifts"]["lower_contrast"]["title"] = "contrast times 0.4"
     holds = made(LABELS, robustness=found)[4]
-    assert "As they are, 70.0% are right; worst (crop 8% tighter) 60.0%" in holds.words
-    assert "62.5% on the average" in holds.words
+    assert "As they are, 70.0% are right; worst (crop 8% tighter) 60.0%" in holds.text
+    assert "62.5% on the average" in holds.text
     accuracy, balanced = holds.chart["data"]
     assert accuracy["y"] == ["plain", "crop 8% tighter", "lower contrast"]
     assert balanced["x"] == pytest.approx([0.6, 0.5, 0.55])
@@ -141,31 +135,25 @@ def test_the_comparison_that_ships_is_shown_with_its_line(made):
     assert line["customdata"][0] == 0 and line["customdata"][-1] == 1
     looks = {(point["marker"]["color"], point["marker"]["symbol"]) for point in points}
     assert len(looks) == len(points)
-    assert "No treatment does better" in does.words
+    assert "No treatment does better" in does.text
     found["treatments"][3]["to_curve"] = 0.02
     assert f"Better than that: {found['treatments'][3]['treatment']}." in (
-        made(LABELS, comparison=found)[1].words
+        made(LABELS, comparison=found)[1].text
     )
 
 
-def open_tab(page):
-    """By keyboard where a phone hides it behind '...'."""
-    page.get_by_role("tab", name="One photo").wait_for()
-    tab = page.get_by_role("tab", name="How it was trained")
-    if not tab.is_visible():
-        page.locator(".overflow-menu > button").click()
-        tab = page.locator(".overflow-dropdown").get_by_text("How it was trained")
-    tab.click()
-    page.locator("#story-2 .main-svg").first.wait_for()
+@pytest.fixture
+def open_story(open_page):
+    def open(*sizes):
+        page = open_page(*sizes, tab="How it was trained")
+        page.locator("#story-2 .main-svg").first.wait_for()
+        return page
+
+    return open
 
 
-needs_chromium = test_space_page.pytestmark
-
-
-@needs_chromium
-def test_hovering_says_the_numbers_and_tables_fold(open_page):
-    page = open_page()
-    open_tab(page)
+def test_hovering_says_the_numbers_and_tables_fold(open_story):
+    page = open_story()
     results = json.loads((MODEL / "test_results.json").read_text())
     screen = page.locator("#story-2")
     cell = screen.locator(".heatmaplayer")
@@ -185,13 +173,12 @@ def test_hovering_says_the_numbers_and_tables_fold(open_page):
     expect(page.get_by_role("cell", name=figure)).to_be_visible()
 
 
-@needs_chromium
 @pytest.mark.parametrize(
-    "width, height, scheme", [(1280, 800, "light"), (390, 844, "dark")], ids=["desktop", "phone"]
+    "size, scheme", [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"]
 )
-def test_a_screen_each_that_can_be_read(open_page, width, height, scheme):
-    page = open_page({"width": width, "height": height}, scheme)
-    open_tab(page)
+def test_a_screen_each_that_can_be_read(open_story, size, scheme):
+    page = open_story(size, scheme)
+    width, height = size.values()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     for number in range(5):
         assert page.locator(f"#story-{number}").bounding_box()["height"] <= height

@@ -31,7 +31,8 @@ def make(names=BEFORE, **config):
 
 @pytest.fixture
 def saved(tmp_path):
-    network = make(temperature=1.5, uncertain_below=0.4, train_distribution=[0.2, 0.3, 0.5])
+    network = make()
+    network.config.update_calibration(temperature=1.5, train_distribution=[0.2, 0.3, 0.5])
     network.save_pretrained(tmp_path / "saved")
     FerEfficientNetImageProcessor(size=32).save_pretrained(tmp_path / "saved")
     return str(tmp_path / "saved")
@@ -99,7 +100,7 @@ def test_training_changes_the_classes_says_so_and_forgets_the_calibration(saved,
     network, _ = build_network(arguments, names)
     assert tuple(network.config.id2label.values()) == names
     config = network.config
-    assert config.uncertain_below is config.train_distribution is None and config.temperature == 1
+    assert config.calibration is None
     build_network(arguments, BEFORE)  # nothing to say of the same classes
     (message,) = caplog.messages
     assert message.startswith(f"{saved}: a new last layer, since its classes are angry, calm, hap")

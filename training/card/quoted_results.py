@@ -34,7 +34,7 @@ def quoted_results(folder: Path) -> dict[str, dict]:
         "it is not of a test split": test.get("eval_split") != "test",
         "it does not name these weights": test.get("weights_sha256") != sha256,
         "their calibration has changed": test.get("uncertain_below")
-        != config.get("uncertain_below"),
+        != (config.get("calibration") or {}).get("uncertain_below"),
         "the training was evaluated on a test split of its own": trained["eval_split"] == "test",
     }
     if why := [reason for reason, applies in reasons.items() if applies]:

@@ -68,7 +68,7 @@ def calibrate(
     occur. The threshold is for the predictions that the model makes by default.
 
     Args:
-        config: of the model, whose temperature must be 1.
+        config: of the model, which has no temperature yet.
         logits: (N, C) of the model in eval mode. labels: (N,).
         shift: (C,), the model's `prior_shift("train")`.
 
@@ -79,7 +79,7 @@ def calibrate(
     temperature = fit_temperature(logits, labels, shift)
     logits = logits / np.float32(temperature)  # as forward does, to the last digit
     certain = certainty_threshold(softmax(logits, axis=1), labels)
-    config.temperature, config.uncertain_below = temperature, certain  # both or neither
+    config.update_calibration(temperature=temperature, uncertain_below=certain)  # both or neither
     return logits, {"temperature": temperature, "eval_ece_before_temperature": before}
 
 

@@ -96,10 +96,12 @@ def evaluate(trainer: "FerTrainer", data: RunData, failures: Failures) -> dict:
 
 def _note_distributions(trainer: "FerTrainer", data: RunData) -> None:
     config, shares = trainer.model.config, trainer.targets.shares(data.seen_counts)
-    config.learned_distribution = trainer.criterion.presented_distribution(shares).tolist()
     counts = torch.tensor(data.counts_before, dtype=torch.float32)
-    # normalised twice, as the learned one is: without a treatment both are the same to the last bit
-    config.train_distribution = normalised(normalised(counts)).tolist()
+    config.update_calibration(
+        learned_distribution=trainer.criterion.presented_distribution(shares).tolist(),
+        # normalised twice, as the learned one is: equal to the last bit without a treatment
+        train_distribution=normalised(normalised(counts)).tolist(),
+    )
 
 
 def _calibrated(
@@ -111,7 +113,7 @@ def _calibrated(
         held_out = trainer.predict(data.development)
         _, fitted = calibrate(config, held_out.predictions, held_out.label_ids, shift)
         fitted["calibrated_on"] = "development"
-        return logits / np.float32(config.temperature), fitted
+        return logits / np.float32(config.fitted_temperature), fitted
     if data.eval_split == "validation":
         return calibrate(config, logits, labels, shift)
     logger.info(f"Not calibrated: that takes held-out images, not the {data.eval_split} split.")
@@ -128,7 +130,7 @@ def _other_priors(
     if model.config.assumed_by("learned") is None:
         return results
     for prior in ("train", "uniform"):
-        shift = (model.prior_shift(prior) - model.prior_shift(model.config.prior)).numpy()
+        shift = (model.prior_shift(prior) - model.prior_shift(model.config.prior_in_use)).numpy()
         if prior == "uniform" or shift.any():
             results |= prior_results(prior, logits + shift, labels, label_names)
     return results

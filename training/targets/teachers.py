@@ -58,7 +58,7 @@ class Teachers:
     def shares(self, shares: torch.Tensor) -> torch.Tensor:
         """The teachers add the class distribution that they assume. Not known: unchanged."""
         configs = [network.config for network, _ in self.teachers]
-        assumed = [config.assumed_by(config.prior) for config in configs]
+        assumed = [config.assumed_by(config.prior_in_use) for config in configs]
         if None in assumed:
             return shares
         rows = torch.tensor(assumed, dtype=shares.dtype, device=shares.device)  # (teachers, C)

@@ -1,7 +1,5 @@
 """Temperature, certainty and prior, on logits whose truth is known."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -56,11 +54,15 @@ def test_a_threshold_counts_all_predictions_of_its_score():
 
 def test_calibrate_writes_into_the_config():
     logits, labels = calibrated_scores()
-    config = SimpleNamespace(temperature=1.0, uncertain_below=None)
+    config = FerEfficientNetConfig()
     calibrated, figures = calibrate(config, 3 * logits, labels, np.zeros(7))
-    np.testing.assert_allclose(calibrated, 3 * logits / config.temperature)
-    assert config.temperature == fit_temperature(3 * logits, labels)  # no shift: to the last digit
-    assert config.temperature == pytest.approx(3, rel=0.03) and 0 < config.uncertain_below < 1
+    np.testing.assert_allclose(calibrated, 3 * logits / config.fitted_temperature)
+    assert config.fitted_temperature == fit_temperature(
+        3 * logits, labels
+    )  # no shift: to the last digit
+    assert (
+        config.fitted_temperature == pytest.approx(3, rel=0.03) and 0 < config.uncertain_below < 1
+    )
     assert figures["eval_ece_before_temperature"] > 0.1
 
 
@@ -68,9 +70,9 @@ def test_the_temperature_of_a_network_that_expects_other_classes_is_fitted_under
     logits, labels = calibrated_scores()
     shift = np.log(np.array([0.3, 0.02, 0.1, 0.28, 0.1, 0.1, 0.1]))
     treated = 3 * (logits - shift)  # as if it had seen all classes alike
-    config = SimpleNamespace(temperature=1.0, uncertain_below=None)
+    config = FerEfficientNetConfig()
     calibrated, figures = calibrate(config, treated, labels, shift)
-    assert config.temperature == pytest.approx(3, rel=0.03)
+    assert config.fitted_temperature == pytest.approx(3, rel=0.03)
     assert fit_temperature(treated, labels) > 4  # which would flatten what is right
     probabilities = softmax(calibrated + shift, axis=1)
     assert expected_calibration_error(probabilities, labels) < 0.02
@@ -149,16 +151,17 @@ def test_the_model_applies_it_in_eval_mode_only():
         plain = model(images).logits
         training = model.train()(images).logits
         model.eval()
-        config.temperature = 2.0
+        config.update_calibration(temperature=2.0)
         torch.testing.assert_close(model(images).logits, plain / 2)
         with pytest.raises(ValueError, match="needs the config's learned_distribution"):
             model.prior_shift("uniform")
-        config.train_distribution, config.prior = [0.4] + [0.1] * 6, "uniform"
+        config.update_calibration(train_distribution=[0.4] + [0.1] * 6)
+        config.prior = "uniform"
         shift = -torch.tensor(config.train_distribution).log() - torch.tensor(7.0).log()
         torch.testing.assert_close(model(images).logits, plain / 2 + shift)
         config.prior = "train"  # as models say that were saved without a learned distribution
         assert torch.equal(model(images).logits, plain / 2)
-        config.learned_distribution = [0.1] * 6 + [0.4]
+        config.update_calibration(learned_distribution=[0.1] * 6 + [0.4])
         shift = torch.tensor(config.train_distribution).log()
         shift -= torch.tensor(config.learned_distribution).log()
         torch.testing.assert_close(model(images).logits, plain / 2 + shift)

@@ -45,9 +45,8 @@ def make_run(sampling):
 def teacher(monkeypatch):
     """One that says of any image what it expects: its final layer's weights are zero."""
     expected = torch.tensor([0.3, 0.05, 0.15, 0.2, 0.1, 0.1, 0.1])
-    config = FerEfficientNetConfig(
-        backbone="test_efficientnet", image_size=32, train_distribution=expected.tolist()
-    )
+    config = FerEfficientNetConfig(backbone="test_efficientnet", image_size=32)
+    config.update_calibration(train_distribution=expected.tolist())
     network = FerEfficientNetForImageClassification(config)
     with torch.no_grad():
         network.head[-1].bias.copy_(expected.log())

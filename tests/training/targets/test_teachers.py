@@ -65,11 +65,12 @@ def test_teachers_compute_in_bfloat16_if_asked(images):
 
 def test_shares_are_those_of_label_and_teachers():
     shares = [0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]
-    teacher = a_teacher(1, train_distribution=shares)
+    teacher, treated = a_teacher(1), a_teacher(1)
+    teacher[0].config.update_calibration(train_distribution=shares)
+    treated[0].config.update_calibration(learned_distribution=[1] * 7, train_distribution=shares)
     teachers = Teachers([teacher, teacher], 0.5, CPU)
     presented = teachers.shares(torch.tensor([0.5, 0, 0, 0, 0, 0, 0.5]))
     torch.testing.assert_close(presented, torch.tensor([0.45, *[0.05] * 5, 0.3]))
-    treated = a_teacher(1, learned_distribution=[1] * 7, train_distribution=shares)
     presented = Teachers([treated, teacher], 1.0, CPU).shares(torch.ones(7) / 7)
     torch.testing.assert_close(presented, (torch.ones(7) / 7 + torch.tensor(shares)) / 2)
     unknown = torch.tensor([3.0, 1, 1, 1, 1, 1, 1])

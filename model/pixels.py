@@ -1,0 +1,1 @@
+../modeling/pixels.py

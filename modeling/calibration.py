@@ -1,0 +1,122 @@
+"""What is fitted after a training, and the class distributions that it knows. No torch."""
+
+import math
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+PRIORS = ("learned", "train", "uniform")
+DISTRIBUTIONS = ("learned_distribution", "train_distribution")
+
+
+def checked_prior(
+    prior: Any, num_labels: int | None, *, name: str = "prior", names: Sequence[str] = PRIORS
+) -> str | list[float]:
+    """
+    The one check of a class distribution, whoever gives it.
+
+    Args:
+        prior: one of `names`, or a share for each class in any scale: a list, tuple, array or
+            tensor of numbers.
+        num_labels: the number of classes; None where it is not known yet.
+        name: of what is checked, for the message.
+
+    Returns:
+        The name, or the shares as a list of floats.
+
+    Raises:
+        ValueError: neither such a name nor such shares.
+    """
+    if isinstance(prior, str) and prior in names:
+        return prior
+    given = prior.tolist() if hasattr(prior, "tolist") else prior
+    are_numbers = isinstance(given, (list, tuple)) and all(
+        isinstance(share, Real) and not isinstance(share, bool) for share in given
+    )
+    shares = [float(share) for share in given] if are_numbers else []
+    right_length = num_labels in (None, len(shares))
+    if not (right_length and 0 < sum(shares) < math.inf and min(shares) >= 0):
+        known = "".join(f"{known!r}, " for known in names) + ("or " if names else "")
+        count = "as many numbers as classes" if num_labels is None else f"{num_labels} numbers"
+        raise ValueError(
+            f"{name} must be {known}{count} (finite, at least 0, not all 0), but it is {given!r}."
+        )
+    return shares
+
+
+def are_several(prior: Any) -> bool:
+    """Whether it is a list of priors, and not the shares of one."""
+    return isinstance(prior, (list, tuple)) and any(
+        isinstance(each, (str, list, tuple)) or getattr(each, "ndim", 0) for each in prior
+    )
+
+
+def checked_priors(prior: Any, num_labels: int) -> list[str | list[float]]:
+    """
+    Args:
+        prior: as of `checked_prior`, or a list of such, of which only the first may be shares: it
+            is for the others' names that one asks for several.
+
+    Raises:
+        ValueError: something else.
+    """
+    if not are_several(prior):
+        return [checked_prior(prior, num_labels)]
+    priors = [checked_prior(each, num_labels) for each in prior]
+    if unnamed := [each for each in priors[1:] if not isinstance(each, str)]:
+        raise ValueError(
+            "Of several priors, only the first may be shares, as answers under the others are "
+            f"found by name ({', '.join(PRIORS)}), but there is {unnamed[0]!r}."
+        )
+    return priors
+
+
+def checked_calibration(record: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Args:
+        record: `classes` (names in the order of ids) and `head`, for which it was fitted, and what
+            was fitted: `temperature`, `uncertain_below`, `learned_distribution` and
+            `train_distribution`, each only if it was.
+
+    Returns:
+        The record, with distributions as lists of floats.
+
+    Raises:
+        ValueError: it names no classes or no head, or a number is out of range.
+    """
+    if missing := {"classes", "head"} - set(record):
+        raise ValueError(
+            f"calibration must name the classes and the head that it was fitted for, but "
+            f"{' and '.join(sorted(missing))} is missing: {dict(record)}."
+        )
+    temperature, threshold = record.get("temperature", 1.0), record.get("uncertain_below")
+    if not (isinstance(temperature, Real) and 0 < temperature < math.inf):
+        raise ValueError(f"temperature must be a positive number, but it is {temperature!r}.")
+    if not (threshold is None or isinstance(threshold, Real) and 0 <= threshold <= 1):
+        raise ValueError(f"uncertain_below must be None or in [0, 1], but it is {threshold!r}.")
+    distributions = {
+        name: checked_prior(record[name], len(record["classes"]), name=name, names=())
+        for name in DISTRIBUTIONS
+        if record.get(name) is not None
+    }
+    return dict(record) | distributions
+
+
+def assumed_shares(
+    prior: str | list[float], fitted: Mapping[str, Any], num_labels: int
+) -> list[float] | None:
+    """
+    The class shares, in any scale, that a checked prior stands for; None where they are not known.
+
+    Args:
+        fitted: of the calibration. A network without a `learned_distribution` has learned the
+            training set's.
+    """
+    if isinstance(prior, list):
+        return [share / max(prior) for share in prior]  # float32 holds these
+    train = fitted.get("train_distribution")
+    return {
+        "learned": fitted.get("learned_distribution") or train,
+        "train": train,
+        "uniform": [1.0] * num_labels,
+    }[prior]
