@@ -24,6 +24,7 @@ import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from publishing import PublishError
 from publishing.secrets import check_no_secret, masked
@@ -72,7 +73,7 @@ class Parser(argparse.ArgumentParser):
         layout = argparse.RawDescriptionHelpFormatter
         super().__init__(formatter_class=layout, allow_abbrev=False, **options)
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         super().error(masked(message))
 
 
@@ -85,24 +86,24 @@ def make_parser() -> argparse.ArgumentParser:
     add_common(add)
     add("--private", action="store_true", help="make a new repository private")
     add("--no_onnx", action="store_true", help="publish without onnx/")
-    words = "faces for ONNX's 8-bit ranges and its parity (default: the run's data)"
-    add("--dataset_for_onnx", metavar="SOURCE", help=words)
+    text = "faces for ONNX's 8-bit ranges and its parity (default: the run's data)"
+    add("--dataset_for_onnx", metavar="SOURCE", help=text)
 
     add = kinds.add_parser("dataset", description=DATASET, help="publish FER-2013").add_argument
     add("source", metavar="SOURCE", help="as train.py --dataset takes it")
     add_common(add)
     add("--ferplus_csv", metavar="FILE", help="FER+ votes to join: fer2013new.csv")
     add("--label_names", nargs="+", metavar="NAME", help="of integer labels, in their order")
-    words = "any: the data's own, with --dataset_name (default: fer2013)"
-    add("--classes", choices=("fer2013", "any"), default="fer2013", help=words)
+    text = "any: the data's own, with --dataset_name (default: fer2013)"
+    add("--classes", choices=("fer2013", "any"), default="fer2013", help=text)
     add("--dataset_name", default="", metavar="NAME", help="what the card calls other data")
     add("--public", action="store_true", help="make a new repository public")
-    words = "on what right you publish it, in your words; goes into the card"
-    add("--right_to_publish", default="", metavar="STATEMENT", help=words)
+    text = "on what right you publish it, in your words; goes into the card"
+    add("--right_to_publish", default="", metavar="STATEMENT", help=text)
 
     add = kinds.add_parser("space", description=SPACE, help="publish the Space").add_argument
-    words = "its folder (default: space)"
-    add("source", type=Path, nargs="?", default=Path("space"), metavar="DIR", help=words)
+    text = "its folder (default: space)"
+    add("source", type=Path, nargs="?", default=Path("space"), metavar="DIR", help=text)
     add_common(add)
     add("--model_id", required=True, metavar="USER/MODEL", help="the model it runs")
     add("--private", action="store_true", help="make a new repository private")
