@@ -1,14 +1,14 @@
 """
 Publish to the Hugging Face Hub: a trained model, the data entry, the Space.
 
-  look first: the same files in a folder, no network
-    python push_to_hub.py model runs/1_scratch --repo_id USER/NAME --dry_run look
   a model, as one commit with a tag
     python push_to_hub.py model runs/1_scratch --repo_id USER/NAME --private --tag v1
   the data entry, private
     python push_to_hub.py dataset fer2013.csv --repo_id USER/fer2013
   the Space, pinned to the model's newest commit
     python push_to_hub.py space --repo_id USER/NAME --model_id USER/MODEL
+  look first: the same files in a folder, no network
+    the same command and --dry_run look
 
 `push_to_hub.py model --help` has the flags of a model, and so on. The token comes from HF_TOKEN or
 `hf auth login`. Publishing the same again makes no new commit, and a commit that somebody else made
@@ -22,7 +22,9 @@ import shutil
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from publishing import PublishError
 from publishing.secrets import check_no_secret, masked
@@ -48,26 +50,21 @@ again only if the model, the data or versions change.
 """
 DATASET = """
 Publish FER-2013, from any source that train.py reads except a packed file, as parquet with its
-flaws marked.
+flaws marked. The repository is private unless --public is given with --right_to_publish.
 
   look first: the same files in a folder, no network
     python push_to_hub.py dataset fer2013.csv --repo_id USER/fer2013 --dry_run look
   private, with FER+'s votes
     python push_to_hub.py dataset fer2013.csv --repo_id USER/fer2013 --ferplus_csv fer2013new.csv
-
-The repository is private unless --public is given with --right_to_publish.
 """
 SPACE = """
-Publish the Space: its folder, and which model it runs.
+Publish the Space: its folder, and which model it runs. It runs the model's code, and so is pinned
+to the model's newest commit.
 
   look first: the same files in a folder, no network
     python push_to_hub.py space --repo_id USER/NAME --model_id USER/MODEL --dry_run look
-  the Space of this repository
-    python push_to_hub.py space --repo_id USER/NAME --model_id USER/MODEL
-  another folder
+  another folder than space/
     python push_to_hub.py space my_space --repo_id USER/NAME --model_id USER/MODEL
-
-It runs the model's code, and so is pinned to the model's newest commit.
 """
 
 
@@ -76,7 +73,7 @@ class Parser(argparse.ArgumentParser):
         layout = argparse.RawDescriptionHelpFormatter
         super().__init__(formatter_class=layout, allow_abbrev=False, **options)
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         super().error(masked(message))
 
 
@@ -84,59 +81,39 @@ def make_parser() -> argparse.ArgumentParser:
     parser = Parser(description=__doc__)
     kinds = parser.add_subparsers(dest="kind", metavar="model | dataset | space", required=True)
 
-    model = kinds.add_parser("model", description=MODEL, help="publish a finished run")
-    model.add_argument("source", type=Path, metavar="RUN_DIR", help="output folder of train.py")
-    add_common(model)
-    model.add_argument("--private", action="store_true", help="make a new repository private")
-    model.add_argument("--no_onnx", action="store_true", help="publish without onnx/")
-    model.add_argument(
-        "--dataset_for_onnx",
-        metavar="SOURCE",
-        help="faces for ONNX's 8-bit ranges and its parity (default: the run's data)",
-    )
+    add = kinds.add_parser("model", description=MODEL, help="publish a finished run").add_argument
+    add("source", type=Path, metavar="RUN_DIR", help="output folder of train.py")
+    add_common(add)
+    add("--private", action="store_true", help="make a new repository private")
+    add("--no_onnx", action="store_true", help="publish without onnx/")
+    text = "faces for ONNX's 8-bit ranges and its parity (default: the run's data)"
+    add("--dataset_for_onnx", metavar="SOURCE", help=text)
 
-    dataset = kinds.add_parser("dataset", description=DATASET, help="publish FER-2013")
-    dataset.add_argument("source", metavar="SOURCE", help="as train.py --dataset takes it")
-    add_common(dataset)
-    dataset.add_argument("--ferplus_csv", metavar="FILE", help="FER+ votes to join: fer2013new.csv")
-    dataset.add_argument(
-        "--label_names", nargs="+", metavar="NAME", help="of integer labels, in their order"
-    )
-    dataset.add_argument(
-        "--classes",
-        choices=("fer2013", "any"),
-        default="fer2013",
-        help="any: the data's own, with --dataset_name (default: fer2013)",
-    )
-    dataset.add_argument(
-        "--dataset_name", default="", metavar="NAME", help="what the card calls other data"
-    )
-    dataset.add_argument("--public", action="store_true", help="make a new repository public")
-    dataset.add_argument(
-        "--right_to_publish",
-        default="",
-        metavar="STATEMENT",
-        help="on what right you publish it, in your words; goes into the card",
-    )
+    add = kinds.add_parser("dataset", description=DATASET, help="publish FER-2013").add_argument
+    add("source", metavar="SOURCE", help="as train.py --dataset takes it")
+    add_common(add)
+    add("--ferplus_csv", metavar="FILE", help="FER+ votes to join: fer2013new.csv")
+    add("--label_names", nargs="+", metavar="NAME", help="of integer labels, in their order")
+    text = "any: the data's own, with --dataset_name (default: fer2013)"
+    add("--classes", choices=("fer2013", "any"), default="fer2013", help=text)
+    add("--dataset_name", default="", metavar="NAME", help="what the card calls other data")
+    add("--public", action="store_true", help="make a new repository public")
+    text = "on what right you publish it, in your words; goes into the card"
+    add("--right_to_publish", default="", metavar="STATEMENT", help=text)
 
-    space = kinds.add_parser("space", description=SPACE, help="publish the Space")
-    space.add_argument(
-        "source",
-        type=Path,
-        nargs="?",
-        default=Path("space"),
-        metavar="DIR",
-        help="its folder (default: space)",
-    )
-    add_common(space)
-    space.add_argument("--model_id", required=True, metavar="USER/MODEL", help="the model it runs")
-    space.add_argument("--private", action="store_true", help="make a new repository private")
+    add = kinds.add_parser("space", description=SPACE, help="publish the Space").add_argument
+    text = "its folder (default: space)"
+    add("source", type=Path, nargs="?", default=Path("space"), metavar="DIR", help=text)
+    add_common(add)
+    add("--model_id", required=True, metavar="USER/MODEL", help="the model it runs")
+    add("--private", action="store_true", help="make a new repository private")
+    for of_kind in kinds.choices.values():
+        of_kind.set_defaults(error=of_kind.error)
     return parser
 
 
-def add_common(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(parser=parser)
-    add = parser.add_argument
+def add_common(add: Callable) -> None:
+    """add: a parser's `add_argument`."""
     add("--repo_id", required=True, metavar="USER/NAME", help="the repository to publish to")
     add("--dry_run", type=Path, metavar="DIR", help="write the files to DIR; no network")
     add("--tag", help="tag the commit; a model's card then names the tag in its snippets")
@@ -148,7 +125,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The flags, checked. Exits with one message if they are wrong."""
     args = make_parser().parse_args(argv)
-    error = args.parser.error
+    error = args.error
     if args.dry_run:
         os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
     from huggingface_hub.errors import HFValidationError
@@ -200,37 +177,24 @@ def check_paths(args: argparse.Namespace) -> None:
 
 def stage(args: argparse.Namespace, folder: Path) -> str:
     """Writes what is to be published to `folder`; returns the commit's message."""
-    if args.kind == "dataset":
-        from publishing.dataset_entry import stage_dataset
+    if args.kind == "model":
+        from publishing.model import stage_model
 
-        summary = stage_dataset(
-            args.source,
-            folder,
-            repo_id=args.repo_id,
-            ferplus_csv=args.ferplus_csv,
-            label_names=args.label_names,
-            classes=args.classes,
-            dataset_name=args.dataset_name,
-            statement=args.right_to_publish,
-        )
-        print(summary)
-        return f"{args.dataset_name or 'FER-2013'} with its flaws marked"
+        revision = args.tag or args.revision
+        options = {"dataset": args.dataset_for_onnx, "onnx": not args.no_onnx}
+        stage_model(args.source, folder, repo_id=args.repo_id, revision=revision, **options)
+        return f"Publish {args.tag or 'model'}"
     if args.kind == "space":
         from publishing.space import stage_space
 
         stage_space(args.source, folder, repo_id=args.repo_id, model_id=args.model_id)
         return "The Space"
-    from publishing.model import stage_model
+    from publishing.dataset_entry import stage_dataset
 
-    stage_model(
-        args.source,
-        folder,
-        repo_id=args.repo_id,
-        revision=args.tag or args.revision,
-        dataset=args.dataset_for_onnx,
-        onnx=not args.no_onnx,
-    )
-    return f"Publish {args.tag or 'model'}"
+    names = ("repo_id", "ferplus_csv", "label_names", "classes", "dataset_name")
+    options = {name: getattr(args, name) for name in names}
+    print(stage_dataset(args.source, folder, **options, statement=args.right_to_publish))
+    return f"{args.dataset_name or 'FER-2013'} with its flaws marked"
 
 
 def show(folder: Path) -> None:

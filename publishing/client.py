@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import httpx2
 from huggingface_hub import HfApi, constants, get_token
@@ -72,7 +73,7 @@ class Client:
     def branch(self) -> str:
         return self.target.revision or constants.DEFAULT_REVISION
 
-    def ask(self, call: Callable, absent: type[Exception] | None = None):
+    def ask(self, call: Callable[[], Any], absent: type[Exception] | None = None) -> Any:
         """
         The result of `call`, which is repeated while the Hub is only busy; None for an error of the
         kind `absent`. Other errors become a PublishError.

@@ -2,11 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from datasets import Dataset, Features, Image, Value
-from huggingface_hub import DatasetCardData
 
 from modeling import FerEfficientNetImageProcessor
 from training.data import (
@@ -26,10 +25,6 @@ from training.markdown import render
 
 from . import PublishError
 
-KAGGLE = (
-    "https://www.kaggle.com/c/"
-    "challenges-in-representation-learning-facial-expression-recognition-challenge"
-)
 AUDIT_FEATURES = {
     "group": Value("int32"),
     "copy_of_training": Value("bool"),
@@ -87,8 +82,17 @@ def stage_dataset(
             "blank": [row in blank for row in range(len(split))],
         }
         _with_marks(split, marks).to_parquet(folder / "data" / f"{name}.parquet")
-    votes = any(faces.votes is not None for faces in decoded.values())
-    card = _card(report, names, repo_id, statement, votes, dataset_name)
+    voted = any(faces.votes is not None for faces in decoded.values())
+    card = render(
+        TEMPLATE,
+        audit=report,
+        label_names=names,
+        size=_size_category(sum(split["images"] for split in report["splits"].values())),
+        votes=COLUMNS if voted else (),
+        repo_id=repo_id,
+        dataset_name=dataset_name,
+        statement=statement,
+    )
     (folder / "README.md").write_text(card, encoding="utf-8")
     (folder / "data_report.json").write_text(json.dumps(report, indent=1) + "\n")
     return summary_line(report)
@@ -121,48 +125,3 @@ def _size_category(images: int) -> str:
         if images < limit:
             return name
     return "100K<n<1M"
-
-
-def _card(
-    report: dict,
-    label_names: Sequence[str],
-    repo_id: str,
-    statement: str,
-    votes: bool,
-    dataset_name: str,
-) -> str:
-    fer2013 = not dataset_name
-    title = f"{dataset_name or 'FER-2013'} with its flaws marked"
-    licence = {"license_name": "fer2013-kaggle", "license_link": KAGGLE} if fer2013 else {}
-    metadata = DatasetCardData(
-        license="other",
-        **licence,
-        task_categories=["image-classification"],
-        size_categories=[_size_category(sum(s["images"] for s in report["splits"].values()))],
-        tags=[
-            "facial-expression-recognition",
-            *(["fer2013"] if fer2013 else []),
-            "class-imbalance",
-        ],
-        pretty_name=title,
-        configs=[
-            {
-                "config_name": "default",
-                "data_files": [
-                    {"split": name, "path": f"data/{name}.parquet"} for name in report["splits"]
-                ],
-            }
-        ],
-    )
-    return render(
-        TEMPLATE,
-        metadata=metadata.to_yaml(),
-        title=title,
-        fer2013=fer2013,
-        label_names=label_names,
-        labels=", ".join(f"{i} {label}" for i, label in enumerate(label_names)),
-        audit=report,
-        votes=COLUMNS if votes else (),
-        repo_id=repo_id,
-        statement=statement,
-    )

@@ -5,8 +5,9 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, constants
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, GitRefs, constants
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.utils.sha import git_hash
 
@@ -116,8 +117,8 @@ class Hub(Client):
             if error.response.status_code != 409:  # it exists: an answer was lost
                 raise
 
-    def info(self, absent: type[Exception] | None = None, **options):
-        """`HfApi.repo_info`."""
+    def info(self, absent: type[Exception] | None = None, **options: Any) -> Any:
+        """`HfApi.repo_info`; None for an error of the kind `absent`."""
         return self.ask(lambda: self.api.repo_info(**self.where, **options), absent)
 
     def set_variable(self, key: str, value: str) -> None:
@@ -220,7 +221,7 @@ class Hub(Client):
     def _tags(self) -> dict[str, str]:
         return {ref.name: ref.target_commit for ref in self._refs().tags}
 
-    def _refs(self, **options):
+    def _refs(self, **options: Any) -> GitRefs:
         return self.ask(lambda: self.api.list_repo_refs(**self.where, **options))
 
     def _place(self, branch: str | None = None) -> str:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,7 +82,7 @@ def stage_model(
     _check_predictions(run, folder)
 
 
-def _without_folders(value):
+def _without_folders(value: Any) -> Any:
     """Content of run.yaml, in which the names remain of absolute paths, spaces in them or not."""
     if isinstance(value, dict):
         cleaned = {key: _without_folders(item) for key, item in value.items()}

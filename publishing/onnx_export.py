@@ -135,7 +135,7 @@ def _shuffled(faces: Sized) -> np.ndarray:
     return np.random.default_rng(0).permutation(len(faces))
 
 
-def _probabilities(network, pixel_values: torch.Tensor) -> np.ndarray:
+def _probabilities(network: nn.Module, pixel_values: torch.Tensor) -> np.ndarray:
     """(N, C, H, W) -> (N, classes)"""
     # channels_last is faster on CPUs; smaller batches would be slow where others use the cores
     pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
@@ -145,15 +145,15 @@ def _probabilities(network, pixel_values: torch.Tensor) -> np.ndarray:
 
 
 class _Logits(nn.Module):
-    def __init__(self, network):
+    def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, pixel_values):  # (N, C, H, W) -> (N, classes)
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:  # (N, C, H, W) -> (N, classes)
         return self.network(pixel_values=pixel_values).logits
 
 
-def export_onnx(network, file: Path) -> None:
+def export_onnx(network: FerEfficientNetForImageClassification, file: Path) -> None:
     """`pixel_values` float32 (N, C, H, W), N free -> `logits` (N, classes)."""
     config = network.config
     example = torch.zeros(2, config.num_channels, config.image_size, config.image_size)

@@ -6,6 +6,7 @@ Neither finds a secret of no known form, such as a password in prose.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from . import PublishError
@@ -60,7 +61,7 @@ def check_no_secret(folder: Path, token: str | None = None) -> None:
         )
 
 
-def _detected(files: list[Path]):
+def _detected(files: list[Path]) -> Iterator[tuple[Path, int, str]]:
     """What detect-secrets finds: file, line, kind. It asks nobody whether a key is valid."""
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
     from detect_secrets.core.scan import scan_file

@@ -4,6 +4,10 @@ import functools
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import jinja2
 
 
 def markdown_table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
@@ -16,9 +20,9 @@ def _cell(content: object) -> str:
     return str(content).replace("|", "\\|")
 
 
-def escaped(words: str) -> str:
+def escaped(text: str) -> str:
     """Somebody's own words, shown as they are where Markdown or HTML would read something else."""
-    return re.sub(r"[\\`*<&|\[\]]", r"\\\g<0>", words)
+    return re.sub(r"[\\`*<&|\[\]]", r"\\\g<0>", text)
 
 
 def listed(words: Iterable[object]) -> str:
@@ -52,7 +56,7 @@ def render(template: Path, **facts: object) -> str:
 
 
 @functools.cache
-def _environment(folder: Path):
+def _environment(folder: Path) -> "jinja2.Environment":
     import jinja2
 
     environment = jinja2.Environment(

@@ -14,8 +14,6 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from huggingface_hub.utils.sha import git_hash
 
 LFS_SUFFIXES = (".safetensors", ".onnx", ".parquet", ".png")
-KIND = "(models|datasets|spaces)"
-NAME = r"([\w.-]+/[\w.-]+)"
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -112,34 +110,34 @@ class Handler(BaseHTTPRequestHandler):
         if fault == "cut":
             self.rfile.read(min(1000, int(self.headers.get("Content-Length") or 1)))
             return self._drop()
-        self.body = self._read_body()
+        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         with self.server.lock:
             self.server.requests.append(f"{method} {path}")
         if isinstance(fault, (int, tuple)):
             status, headers = fault if isinstance(fault, tuple) else (fault, {})
             return self._json({"error": f"fault {status}"}, status, headers)
         self.lost = fault == "lost"
-        for pattern, handle in ROUTES:
-            if found := re.fullmatch(pattern, f"{method} {path}"):
+        for pattern, handle, writes in ROUTES:
+            if match := re.fullmatch(pattern, f"{method} {path}"):
                 with self.server.lock:
-                    return handle(self, *found.groups())
+                    return self._handle(handle, writes, **match.groupdict())
         self._json({"error": f"no such page: {path}"}, 404)
+
+    def _handle(self, handle, writes: bool, name=None, kind="models", **groups) -> None:
+        """Calls `handle` with the repository that the path names, if it may be read or written."""
+        if name is not None:
+            repository = self._repository((kind or "models").strip("/"), name)
+            if repository is None or (writes and not self._may_write(name)):
+                return
+            groups["repository"] = repository
+            self.name = name
+        handle(self, **groups)
 
     def _next_fault(self, path: str):
         for part, answers in self.server.faults.items():
             if part in path and answers:
                 return answers.pop(0)
         return None
-
-    def _read_body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        body = b""
-        while size := int(self.rfile.readline(), 16):
-            body += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return body
 
     def _drop(self) -> None:
         self.close_connection = True
@@ -170,15 +168,14 @@ class Handler(BaseHTTPRequestHandler):
         return True
 
     def _repository(self, kind: str, name: str) -> Repository | None:
-        found = self.server.repositories.get(f"{kind}/{name}")
+        """Answers 404 where there is none, or none that the token may see."""
+        repository = self.server.repositories.get(f"{kind}/{name}")
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        hidden = (
-            found and found.private and name.split("/")[0] not in self.server.tokens.get(token, ())
-        )
-        if found is None or hidden:
+        owns = name.split("/")[0] in self.server.tokens.get(token, ())
+        if repository is None or (repository.private and not owns):
             self._json({"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"})
             return None
-        return found
+        return repository
 
     # What the client asks for
 
@@ -187,130 +184,79 @@ class Handler(BaseHTTPRequestHandler):
         name = f"{wanted['organization']}/{wanted['name']}"
         if not self._may_write(name):
             return
-        kind = f"{wanted.get('type') or 'model'}s"
-        key, url = f"{kind}/{name}", f"{self.server.url}/{name}"
+        key = f"{wanted.get('type') or 'model'}s/{name}"
         if key in self.server.repositories:
-            return self._json({"error": "You already created this repo", "url": url}, 409)
+            return self._json({"error": "You already created this repo"}, 409)
         private = wanted.get("private") or wanted.get("visibility") == "private"
         self.server.repositories[key] = Repository(bool(private))
         self.server.repositories[key].add({".gitattributes": b"*.onnx filter=lfs\n"}, "initial")
-        self._json({"url": url, "name": name})
+        self._json({"url": f"{self.server.url}/{name}", "name": name})
 
-    def info(self, kind: str, name: str, revision: str | None = None) -> None:
-        repository = self._repository(kind, name)
-        if repository is None:
-            return
-        commit = repository.resolve(revision or "main")
+    def info(self, repository: Repository, revision: str = "main") -> None:
+        commit = repository.resolve(revision)
         if commit is None:
-            return self._json(
-                {"error": "Invalid rev id"}, 404, {"X-Error-Code": "RevisionNotFound"}
-            )
+            headers = {"X-Error-Code": "RevisionNotFound"}
+            return self._json({"error": "Invalid rev id"}, 404, headers)
         siblings = []
         for path, content in sorted(repository.commits[commit].items()):
-            entry = {"rfilename": path}
-            if "blobs" in self.query:
-                entry |= {"blobId": git_hash(content), "size": len(content)}
-                if path.endswith(LFS_SUFFIXES):
-                    sha256 = hashlib.sha256(content).hexdigest()
-                    entry["lfs"] = {"sha256": sha256, "size": len(content), "pointerSize": 134}
+            entry = {"rfilename": path, "blobId": git_hash(content), "size": len(content)}
+            if path.endswith(LFS_SUFFIXES):
+                entry["lfs"] = _lfs(content, "sha256")
             siblings.append(entry)
-        self._json({"id": name, "sha": commit, "private": repository.private, "siblings": siblings})
+        answer = {"id": self.name, "sha": commit, "private": repository.private}
+        self._json(answer | {"siblings": siblings})
 
-    def tree(self, kind: str, name: str, revision: str, under: str = "") -> None:
-        repository = self._repository(kind, name)
-        if repository is None:
-            return
-        found = repository.commits[repository.resolve(revision)]
-        found = {path: content for path, content in found.items() if path.startswith(under)}
-        self._json([_tree_entry(path, content) for path, content in sorted(found.items())])
+    def tree(self, repository: Repository, revision: str, under: str) -> None:
+        files = repository.commits[repository.resolve(revision)]
+        entries = []
+        for path, content in sorted(files.items()):
+            if path.startswith(under):
+                entry = {"type": "file", "path": path, "size": len(content)}
+                lfs = {"lfs": _lfs(content, "oid")} if path.endswith(LFS_SUFFIXES) else {}
+                entries.append(entry | {"oid": git_hash(content)} | lfs)
+        self._json(entries)
 
-    def paths_info(self, kind: str, name: str, revision: str) -> None:
-        repository = self._repository(kind, name)
-        if repository is None:
-            return
-        if "json" in self.headers.get("Content-Type", ""):
-            wanted = json.loads(self.body)["paths"]
-        else:
-            wanted = parse_qs(self.body.decode())["paths"]
-        found = repository.commits[repository.resolve(revision)]
-        folders = {path.rsplit("/", 1)[0] for path in found if "/" in path}
-        self._json(
-            [_tree_entry(path, found[path]) for path in wanted if path in found]
-            + [
-                {"type": "directory", "path": path, "oid": "0" * 40}
-                for path in wanted
-                if path in folders
+    def refs(self, repository: Repository) -> None:
+        def shown(names: dict[str, str], folder: str) -> list[dict]:
+            return [
+                {"name": name, "ref": f"{folder}{name}", "targetCommit": commit}
+                for name, commit in names.items()
             ]
+
+        proposed = {name: of for name, of in repository.branches.items() if "refs/pr/" in name}
+        branches = {name: of for name, of in repository.branches.items() if name not in proposed}
+        self._json(
+            {
+                "branches": shown(branches, "refs/heads/"),
+                "tags": shown(repository.tags, "refs/tags/"),
+                "converts": [],
+                "pullRequests": shown(proposed, ""),
+            }
         )
 
-    def refs(self, kind: str, name: str) -> None:
-        repository = self._repository(kind, name)
-        if repository is None:
-            return
-        branches = {
-            name: commit
-            for name, commit in repository.branches.items()
-            if not name.startswith("refs/pr/")
-        }
-        proposed = [
-            {"name": ref, "ref": ref, "targetCommit": commit}
-            for ref, commit in repository.branches.items()
-            if ref not in branches
-        ]
-        shown = {
-            place: [
-                {"name": ref, "ref": f"refs/{folder}/{ref}", "targetCommit": commit}
-                for ref, commit in names.items()
-            ]
-            for place, folder, names in (
-                ("branches", "heads", branches),
-                ("tags", "tags", repository.tags),
-            )
-        }
-        self._json(shown | {"converts": [], "pullRequests": proposed})
-
-    def branch(self, kind: str, name: str, branch: str) -> None:
-        repository = self._repository(kind, name)
-        if repository is None or not self._may_write(name):
-            return
-        if branch in repository.branches:
-            return self._json({"error": "Reference already exists"}, 409)
+    def branch(self, repository: Repository, branch: str) -> None:
         repository.branches[branch] = repository.branches["main"]
         self._json({})
 
-    def tag(self, kind: str, name: str, revision: str) -> None:
-        repository = self._repository(kind, name)
-        if repository is None or not self._may_write(name):
-            return
-        tag = json.loads(self.body)["tag"]
-        if tag in repository.tags:
-            return self._json({"error": "Tag reference exists already"}, 409)
-        repository.tags[tag] = repository.resolve(revision)
+    def tag(self, repository: Repository, revision: str) -> None:
+        repository.tags[json.loads(self.body)["tag"]] = repository.resolve(revision)
         self._json({})
 
     def validate(self) -> None:
         content = json.loads(self.body)["content"]
         good = content.startswith("---\n") and "\n---\n" in content
-        errors = [] if good else [{"message": "no metadata"}]
-        self._json({"errors": errors, "warnings": []}, 200 if good else 400)
+        self._json({"errors": [], "warnings": []}, 200 if good else 400)
 
-    def preupload(self, kind: str, name: str, revision: str) -> None:
-        repository = self._repository(kind, name)
-        if repository is None or not self._may_write(name):
-            return
-        files = [
-            {
-                "path": file["path"],
-                "uploadMode": "lfs" if file["path"].endswith(LFS_SUFFIXES) else "regular",
-                "shouldIgnore": False,
-            }
-            for file in json.loads(self.body)["files"]
-        ]
+    def preupload(self, repository: Repository) -> None:
+        files = []
+        for file in json.loads(self.body)["files"]:
+            mode = "lfs" if file["path"].endswith(LFS_SUFFIXES) else "regular"
+            files.append({"path": file["path"], "uploadMode": mode, "shouldIgnore": False})
         self._json({"files": files})
 
-    def lfs_batch(self, kind: str | None, name: str) -> None:
+    def lfs_batch(self, repository: Repository) -> None:
         self.query["create_pr"] = ["1"]  # whether the files may be committed is asked later
-        if not self._may_write(name):
+        if not self._may_write(self.name):
             return
         objects = []
         for wanted in json.loads(self.body)["objects"]:
@@ -321,17 +267,14 @@ class Handler(BaseHTTPRequestHandler):
         self._json({"transfer": "basic", "objects": objects})
 
     def lfs_put(self, oid: str) -> None:
-        if hashlib.sha256(self.body).hexdigest() != oid:
-            return self._json({"error": "checksum"}, 400)
-        self.server.lfs[oid] = self.body
-        self._json({})
+        whole = hashlib.sha256(self.body).hexdigest() == oid
+        if whole:
+            self.server.lfs[oid] = self.body
+        self._json({}, 200 if whole else 400)
 
-    def commit(self, kind: str, name: str, revision: str) -> None:
-        repository = self._repository(kind, name)
-        if repository is None or not self._may_write(name):
-            return
-        number = 1 + sum(name.startswith("refs/pr/") for name in repository.branches)
-        branch = f"refs/pr/{number}" if "create_pr" in self.query else revision
+    def commit(self, repository: Repository, revision: str) -> None:
+        proposed = "create_pr" in self.query
+        number = 1 + sum("refs/pr/" in name for name in repository.branches)
         header, tree = {}, dict(repository.commits[repository.resolve(revision)])
         for line in self.body.splitlines():
             entry = json.loads(line)
@@ -344,71 +287,57 @@ class Handler(BaseHTTPRequestHandler):
                 tree[value["path"]] = self.server.lfs[value["oid"]]
             elif entry["key"] == "deletedFile":
                 del tree[value["path"]]
-        parent = header.get("parentCommit")
-        if parent and parent != repository.resolve(revision):
+        if header.get("parentCommit") not in (None, repository.resolve(revision)):
             return self._json({"error": "A commit has happened since. Please refresh."}, 412)
-        oid = repository.add(tree, header["summary"], branch)
-        url = f"{self.server.url}/{name}/commit/{oid}"
-        self._json({"success": True, "commitOid": oid, "commitUrl": url, "hookOutput": ""} | (
-            {"pullRequestUrl": f"{self.server.url}/{name}/discussions/{number}"}
-            if "create_pr" in self.query else {}
-        ))  # fmt: skip
+        branch = f"refs/pr/{number}" if proposed else revision
+        oid, url = repository.add(tree, header["summary"], branch), f"{self.server.url}/{self.name}"
+        answer = {"success": True, "commitOid": oid, "commitUrl": f"{url}/commit/{oid}"}
+        opened = {"pullRequestUrl": f"{url}/discussions/{number}"} if proposed else {}
+        self._json(answer | {"hookOutput": ""} | opened)
 
-    def variable(self, name: str) -> None:
-        repository = self._repository("spaces", name)
-        if repository is None or not self._may_write(name):
-            return
+    def variable(self, repository: Repository) -> None:
         wanted = json.loads(self.body)
         repository.variables[wanted["key"]] = wanted["value"]
         self._json({wanted["key"]: {"key": wanted["key"], "value": wanted["value"]}})
 
-    def resolve(self, kind: str | None, name: str, revision: str, path: str) -> None:
-        repository = self._repository((kind or "models").strip("/"), name)
-        if repository is None:
-            return
+    def resolve(self, repository: Repository, revision: str, path: str) -> None:
         commit = repository.resolve(revision)
         content = repository.commits.get(commit, {}).get(path)
         if content is None:
-            return self._json(
-                {"error": "Entry not found"},
-                404,
-                {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit or ""},
-            )
+            headers = {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit or ""}
+            return self._json({"error": "Entry not found"}, 404, headers)
         is_lfs = path.endswith(LFS_SUFFIXES)
         etag = hashlib.sha256(content).hexdigest() if is_lfs else git_hash(content)
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": commit}
-        if found := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
-            start, end = int(found[1]), int(found[2] or len(content) - 1)
+        if match := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
+            start, end = int(match[1]), int(match[2] or len(content) - 1)
             headers["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
             return self._send(content[start : end + 1], 206, headers)
         self._send(content, 200, headers)
 
 
-def _tree_entry(path: str, content: bytes) -> dict:
-    entry = {"type": "file", "path": path, "size": len(content), "oid": git_hash(content)}
-    if path.endswith(LFS_SUFFIXES):
-        entry["lfs"] = {
-            "oid": hashlib.sha256(content).hexdigest(),
-            "size": len(content),
-            "pointerSize": 134,
-        }
-    return entry
+def _lfs(content: bytes, key: str) -> dict:
+    digest = hashlib.sha256(content).hexdigest()
+    return {key: digest, "size": len(content), "pointerSize": 134}
 
 
-ROUTES = [
-    (r"POST /api/repos/create", Handler.create),
-    (r"POST /api/validate-yaml", Handler.validate),
-    (rf"POST /api/spaces/{NAME}/variables", Handler.variable),
-    (rf"GET /api/{KIND}/{NAME}", Handler.info),
-    (rf"GET /api/{KIND}/{NAME}/revision/(.+)", Handler.info),
-    (rf"GET /api/{KIND}/{NAME}/tree/([^/]+)/?(.*)", Handler.tree),
-    (rf"POST /api/{KIND}/{NAME}/paths-info/(.+)", Handler.paths_info),
-    (rf"GET /api/{KIND}/{NAME}/refs", Handler.refs),
-    (rf"POST /api/{KIND}/{NAME}/branch/(.+)", Handler.branch),
-    (rf"POST /api/{KIND}/{NAME}/tag/(.+)", Handler.tag),
-    (rf"POST /api/{KIND}/{NAME}/preupload/(.+)", Handler.preupload),
-    (rf"POST /api/{KIND}/{NAME}/commit/(.+)", Handler.commit),
-    (rf"POST /(?:{KIND}/)?{NAME}\.git/info/lfs/objects/batch", Handler.lfs_batch),
-    (r"PUT /lfs/(\w+)", Handler.lfs_put),
-    (rf"(?:GET|HEAD) /(datasets/|spaces/)?{NAME}/resolve/([^/]+)/(.+)", Handler.resolve),
+KIND = "(?P<kind>models|datasets|spaces)"
+NAME = r"(?P<name>[\w.-]+/[\w.-]+)"
+API = f"/api/{KIND}/{NAME}"
+FILE = rf"{NAME}/resolve/(?P<revision>[^/]+)/(?P<path>.+)"
+ROUTES = [  # method and path, what answers, whether it writes to the repository
+    (r"POST /api/repos/create", Handler.create, False),
+    (r"POST /api/validate-yaml", Handler.validate, False),
+    (rf"POST {API}/variables", Handler.variable, True),
+    (rf"GET {API}", Handler.info, False),
+    (rf"GET {API}/revision/(?P<revision>.+)", Handler.info, False),
+    (rf"GET {API}/tree/(?P<revision>[^/]+)/?(?P<under>.*)", Handler.tree, False),
+    (rf"GET {API}/refs", Handler.refs, False),
+    (rf"POST {API}/branch/(?P<branch>.+)", Handler.branch, True),
+    (rf"POST {API}/tag/(?P<revision>.+)", Handler.tag, True),
+    (rf"POST {API}/preupload/.+", Handler.preupload, True),
+    (rf"POST {API}/commit/(?P<revision>.+)", Handler.commit, True),
+    (rf"POST /(?:{KIND}/)?{NAME}\.git/info/lfs/objects/batch", Handler.lfs_batch, False),
+    (r"PUT /lfs/(?P<oid>\w+)", Handler.lfs_put, False),
+    (rf"(?:GET|HEAD) /(?P<kind>datasets/|spaces/)?{FILE}", Handler.resolve, False),
 ]

@@ -5,6 +5,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
+from huggingface_hub import DatasetCard
 
 from publishing import PublishError
 from tests.publishing.conftest import push
@@ -41,7 +42,10 @@ def test_data_entry_goes_up_private_and_comes_back(at_hub, hub, tmp_path):
         *(".gitattributes", "README.md", "data_report.json"),
         *("data/train.parquet", "data/validation.parquet", "data/test.parquet"),
     }
-    assert "copies of training images" in (tmp_path / "dry" / "README.md").read_text()
+    card = DatasetCard.load(tmp_path / "dry" / "README.md")
+    assert card.data.license_name == "fer2013-kaggle" and "Goodfellow" in card.text
+    files = [file["path"] for file in card.data.configs[0]["data_files"]]
+    assert files == [f"data/{name}.parquet" for name in ("train", "validation", "test")]
     entry = datasets.load_dataset(
         "parquet",
         data_files=str(tmp_path / "dry" / "data" / "validation.parquet"),
@@ -74,6 +78,7 @@ def test_a_data_entry_of_other_classes_is_named_and_has_no_word_of_fer2013(tmp_p
     )
     assert stored.features["label"].names == ["<b>|calm", "sad"] and stored["label"][:] == [0, 1, 1]
     card = (look / "README.md").read_text()
+    assert DatasetCard(card).data.pretty_name == "Moods with its flaws marked"
     assert "# Moods with its flaws marked" in card and "FER" not in card and "fer2013" not in card
     assert r"| `label` | 0 \<b>\|calm, 1 sad |" in card and r"| split | \<b>\|calm | sad |" in card
     rows = [line.replace(r"\|", "") for line in card.splitlines() if line.startswith("| ")]

@@ -7,26 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
+from publishing.hub import PublishError, Target
+from publishing.hub import publish as publish_folder
 from tests.publishing.hub_server import files_of
+from training.console import show_messages
 
 ROOT = Path(__file__).parents[2]
-PUBLISH = """
-import json, sys, time
-waited = []
-time.sleep = waited.append  # the client's own waits, too
-from publishing.hub import PublishError, Target, publish
-from training.console import show_messages
-show_messages()
-folder, options = sys.argv[1], json.loads(sys.argv[2])
-from pathlib import Path
-try:
-    target = Target(**({"repo_id": "me/faces"} | options))
-    print("commit", publish(Path(folder), target, "Publish", variables=json.loads(sys.argv[3])))
-except PublishError as error:
-    print("PublishError", error)
-print("waited", waited)
-"""
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx2")
 
 
 @pytest.fixture
@@ -41,29 +30,31 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def publish(hub, folder, tmp_path):
-    def run(token="hf_writer", home="home", variables=(), more=(), **options):
-        environment = {name: value for name, value in os.environ.items() if name[:3] != "HF_"}
-        environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / home)}
-        environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", **dict(more)}
-        if token:
-            environment["HF_TOKEN"] = token
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                PUBLISH,
-                str(folder),
-                *map(json.dumps, (options, dict(variables))),
-            ],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert not token or token not in done.stdout + done.stderr
-        assert "Traceback" not in done.stderr, done.stderr
-        return done.stdout
+def publish(hub, folder, tmp_path, monkeypatch, capsys):
+    """Publishes `folder`; returns what was said, ending with the commit or the error."""
+    waited = []
+    monkeypatch.setattr("time.sleep", waited.append)  # the client's own waits, too
+    for name, value in {
+        "ENDPOINT": hub.url,
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_DISABLE_XET": True,
+        "HF_TOKEN_PATH": str(tmp_path / "no_token"),
+    }.items():
+        monkeypatch.setattr(constants, name, value)
+    show_messages()
+
+    def run(token="hf_writer", home="home", variables=None, **options):
+        monkeypatch.setenv("HF_TOKEN", token or "")
+        monkeypatch.setattr(constants, "HF_HOME", str(tmp_path / home))
+        target = Target(**{"repo_id": "me/faces"} | options)
+        waited.clear()
+        try:
+            end = f"commit {publish_folder(folder, target, 'Publish', variables=variables)}"
+        except PublishError as error:
+            end = f"PublishError {error}"
+        said = capsys.readouterr()
+        assert not token or token not in said.out + said.err + end
+        return f"{said.out}{end}\nwaited {waited}"
 
     return run
 
@@ -251,8 +242,19 @@ def test_a_token_that_no_header_can_hold_is_not_shown(hub, publish, character):
     assert not hub.requests
 
 
-def test_debug_output_holds_no_token(hub, folder, publish):
-    publish(more={"HF_DEBUG": "1"})
+def test_debug_output_holds_no_token(hub, folder, tmp_path):
+    code = "import sys; from pathlib import Path; from publishing.hub import Target, publish\n"
+    code += "publish(Path(sys.argv[1]), Target('me/faces'), 'Publish')"
+    environment = {name: value for name, value in os.environ.items() if name[:3] != "HF_"}
+    environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_TOKEN": "hf_writer"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        cwd=ROOT,
+        env=environment | {"HF_HUB_DISABLE_XET": "1", "HF_DEBUG": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and "hf_writer" not in done.stdout + done.stderr
     assert is_whole(hub, folder)
 
 

@@ -60,28 +60,21 @@ class Confusion(NamedTuple):
     share: float
 
 
-@dataclass(frozen=True)
-class Split:
-    """A split's results. file: where they stand. priors: the default first."""
+class Split(NamedTuple):
+    """
+    file: where the results stand. copies: images that are known to be copies of earlier splits'.
+    priors: the default first.
+    """
 
+    name: str
     file: str
     results: Mapping
+    copies: int
     classes: list[ClassResults]
     priors: list[PriorResults]
 
-    @property
-    def name(self) -> str:
-        return self.results["eval_split"]
 
-    @property
-    def copies(self) -> int:
-        """How many images are known to be copies of images of earlier splits."""
-        images = self.results["eval_samples"]
-        return images - self.results.get("eval_samples_without_copies", images)
-
-
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """
     One training of the chain. Other stages are named by their numbers, models outside the chain by
     their names. imagenet_weights: "timm", or the name of a file.
@@ -151,10 +144,10 @@ class CardFacts:
 
     @property
     def results(self) -> Mapping:
-        """Results of the training, which its calibration is about."""
+        """The training's results, which its calibration is about."""
         return self.quoted[TRAINING]
 
-    @property
+    @cached_property
     def label_names(self) -> list[str]:
         return [self.config["id2label"][str(i)] for i in range(len(self.config["id2label"]))]
 
@@ -180,8 +173,6 @@ class CardFacts:
     def earlier_data_differ(self) -> bool:
         return len(on_same_data(self.chain)) < len(self.chain)
 
-    # ---- treatment
-
     @property
     def treatments(self) -> list[str]:
         """Titles of sampling and loss, where they treat the imbalance."""
@@ -205,13 +196,19 @@ class CardFacts:
             if name in names and value is not None
         }
 
-    # ---- results
-
     @cached_property
     def splits(self) -> list[Split]:
         """The quoted ones, in order."""
         return [
-            Split(file, results, self._classes(results), self._priors(results))
+            Split(
+                results["eval_split"],
+                file,
+                results,
+                results["eval_samples"]
+                - results.get("eval_samples_without_copies", results["eval_samples"]),
+                self._classes(results),
+                self._priors(results),
+            )
             for file, results in self.quoted.items()
         ]
 
@@ -278,7 +275,7 @@ class CardFacts:
 
     @property
     def chosen_on(self) -> str:
-        """Name of the split."""
+        """The split's name."""
         return "development" if self.options["development_share"] else self.results["eval_split"]
 
     @property
@@ -289,49 +286,40 @@ class CardFacts:
 
     @property
     def confusions(self) -> list[Confusion]:
-        """The largest, of the first split."""
+        """The largest of the first split."""
         counts = np.array(self.splits[0].results["eval_confusion_matrix"], dtype=float)
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         np.fill_diagonal(share, 0)
-        cells = [np.unravel_index(i, share.shape) for i in np.argsort(-share, axis=None)]
+        cells = np.argsort(-share, axis=None)[:CONFUSIONS]
+        pairs = [np.unravel_index(cell, share.shape) for cell in cells]
         names = self.label_names
-        return [
-            Confusion(names[a], names[b], float(share[a, b]))
-            for a, b in cells[:CONFUSIONS]
-            if share[a, b]
-        ]
-
-    # ---- stages
+        return [Confusion(names[a], names[b], float(share[a, b])) for a, b in pairs if share[a, b]]
 
     @cached_property
     def stages(self) -> list[Stage]:
         numbers = {name: number for number, name in enumerate(self.chain, 1)}
-        stages = []
-        for (name, stage), command in zip(self.chain.items(), commands(self.chain)):
-            pretrained = stage.get("pretrained")
-            others = stage.get("averaged_with", ())
-            stages.append(
-                Stage(
-                    number=numbers[name],
-                    command=command,
-                    epochs=stage["epoch"],
-                    minutes=stage["train_runtime"] / 60,
-                    started_from=numbers.get(stage.get("started_from")),
-                    fine_tuned_from=stage.get("model_name_or_path"),
-                    imagenet_weights=pretrained
-                    and (pretrained if is_weights_file(pretrained) else "timm"),
-                    averaged_with=[numbers.get(name, name.removeprefix("./")) for name in others],
-                    average_weight=stage.get("average_weight"),
-                    taught_by=[
-                        numbers[name] for name in stage.get("taught_by", ()) if name in numbers
-                    ],
-                )
+        return [
+            Stage(
+                numbers[name],
+                command,
+                stage["epoch"],
+                stage["train_runtime"] / 60,
+                numbers.get(stage.get("started_from")),
+                stage.get("model_name_or_path"),
+                _imagenet_weights(stage.get("pretrained")),
+                [
+                    numbers.get(name, name.removeprefix("./"))
+                    for name in stage.get("averaged_with", ())
+                ],
+                stage.get("average_weight"),
+                [numbers[name] for name in stage.get("taught_by", ()) if name in numbers],
             )
-        return stages
+            for (name, stage), command in zip(self.chain.items(), commands(self.chain))
+        ]
 
     @property
     def minutes(self) -> float:
-        """Of training in all stages."""
+        """The training of all stages."""
         return sum(stage.minutes for stage in self.stages)
 
     @property
@@ -354,7 +342,12 @@ class CardFacts:
         if source := stage.get("model_name_or_path"):
             return source if "/" in source else None  # or the folder of a machine
         pretrained = stage.get("pretrained")
-        if not pretrained or is_weights_file(pretrained):
+        if _imagenet_weights(pretrained) != "timm":
             return None
         name = stage["backbone"] if pretrained == "imagenet" else pretrained
         return timm.get_pretrained_cfg(name).hf_hub_id
+
+
+def _imagenet_weights(pretrained: str | None) -> str | None:
+    """--pretrained -> "timm", or the name of a file."""
+    return "timm" if pretrained and not is_weights_file(pretrained) else pretrained

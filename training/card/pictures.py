@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-matplotlib.use("Agg")
+from ..data import RunData
+
+matplotlib.use("Agg")  # needs no display
 matplotlib.rcParams["svg.hashsalt"] = "fer-efficientnet"  # the same figure gives the same file
 matplotlib.rcParams["text.parse_math"] = False  # $ in somebody's names is a dollar
-import matplotlib.pyplot as plt  # noqa: E402  (the backend is chosen first: no display is needed)
-from matplotlib.ticker import MaxNLocator  # noqa: E402
-
-from ..data import RunData  # noqa: E402
 
 # Okabe & Ito: safe for colour-blind readers
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
@@ -64,7 +65,7 @@ def _tick_size(number: int) -> float:
 def plot_class_distribution(
     path: Path, data: RunData, label_names: Sequence[str], model_name: str
 ) -> None:
-    """Training images per class before and after sampling, and the evaluation split."""
+    """The images of each class: training before and after sampling, and the evaluation split."""
     bars = {
         f"evaluation ({data.eval_split})": (
             np.bincount(data.eval.labels, minlength=len(label_names)),
@@ -85,12 +86,11 @@ def plot_class_distribution(
     figure, axes = plt.subplots(figsize=(max(8, number / 4), 4.5), layout="constrained")
     width = 0.85 / len(bars)
     for i, (name, (counts, color)) in enumerate(bars.items()):
-        drawn = axes.bar(
-            np.arange(number) + (i - (len(bars) - 1) / 2) * width, counts, width, color=color
-        )
-        drawn.set_label(f"{name}: {int(np.sum(counts)):,} images")
+        left = np.arange(number) + (i - (len(bars) - 1) / 2) * width
+        container = axes.bar(left, counts, width, color=color)
+        container.set_label(f"{name}: {int(np.sum(counts)):,} images")
         if number * len(bars) <= BARS_WITH_COUNTS:
-            axes.bar_label(drawn, fmt="{:,.0f}", fontsize=7, rotation=90, padding=3)
+            axes.bar_label(container, fmt="{:,.0f}", fontsize=7, rotation=90, padding=3)
     if number <= 12:  # some 90 letters fit in a line
         names = [textwrap.fill(name, max(6, 90 // number)) for name in label_names]
     else:
@@ -143,7 +143,7 @@ def plot_training_curves(path: Path, history: Sequence[Mapping], model_name: str
     _save(figure, path)
 
 
-def _save(figure, path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=200)
     figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
     plt.close(figure)

@@ -155,5 +155,5 @@ def write_yaml(path: Path, content: Mapping) -> None:
 
 
 class _PlainDumper(yaml.SafeDumper):
-    def ignore_aliases(self, data) -> bool:
+    def ignore_aliases(self, data: object) -> bool:
         return True

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+from transformers import Trainer
 
 from ..data import RunData, encode_png
 
@@ -55,7 +56,7 @@ def predict_in_clean_process(folder: Path, png: bytes) -> dict[str, float]:
 
 
 @torch.no_grad()
-def load_back(folder: Path, data: RunData, trainer) -> str:
+def load_back(folder: Path, data: RunData, trainer: Trainer) -> str:
     """
     Lets the saved folder predict an evaluation image in a clean process, and returns a sentence on
     the outcome.

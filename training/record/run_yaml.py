@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 import yaml
+from transformers import PretrainedConfig, TrainingArguments
 
 from ..arguments import Arguments
 from .files import write_yaml
@@ -37,7 +38,7 @@ def write_run(
     path: Path,
     args: Arguments,
     *,
-    config,
+    config: PretrainedConfig,
     argv: Sequence[str],
     data_fingerprint: str,
     changed_settings: Sequence[str] = (),
@@ -91,7 +92,7 @@ def _links(options: Mapping) -> tuple[dict, dict[str, dict]]:
     return links, stages
 
 
-def _device_name(training) -> str:
+def _device_name(training: TrainingArguments) -> str:
     if training.device.type == "cuda":
         return f"{training.world_size} x {torch.cuda.get_device_name()}"
     return f"{training.device.type} ({torch.get_num_threads()} threads)"

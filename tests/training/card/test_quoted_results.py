@@ -38,7 +38,7 @@ def test_the_test_split_comes_first(folder):
         ("test_results", {"weights_sha256": "0" * 64}, "it does not name these weights"),
         ("test_results", {"weights_sha256": None}, "it does not name these weights"),
         ("test_results", {"eval_split": "train"}, "it is not of a test split"),
-        ("config", {"uncertain_below": 0.6}, "their calibration has changed"),
+        ("config", dict.fromkeys(("uncertain_below", "calibration")), "calibration has changed"),
         ("all_results", {"eval_split": "test"}, "evaluated on a test split of its own"),
         ("robustness", {"weights_sha256": "0" * 64}, "it does not name these weights"),
     ],
