@@ -1,52 +1,15 @@
 """Configuration of an EfficientNet that classifies facial expressions."""
 
-import math
-from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-PRIORS = ("learned", "train", "uniform")
+from .calibration import checked_prior
+from .names import EXPRESSIONS
+
 DISTRIBUTIONS = ("learned_distribution", "train_distribution")
 HEAD_FIELDS = ("id2label", "backbone", "head_hidden_sizes", "cosine_scale")
-
-
-def checked_prior(
-    prior: Any, num_labels: int | None, *, name: str = "prior", names: Sequence[str] = PRIORS
-) -> str | list[float]:
-    """
-    The one check of a class distribution, whoever gives it.
-
-    Args:
-        prior: one of `names`, or a share for each class in any scale: a list, tuple, array or
-            tensor of numbers.
-        num_labels: the number of classes; None where it is not known yet.
-        name: of what is checked, for the message.
-
-    Returns:
-        The name, or the shares as a list of floats.
-
-    Raises:
-        ValueError: neither such a name nor such shares.
-    """
-    if isinstance(prior, str) and prior in names:
-        return prior
-    given = prior.tolist() if hasattr(prior, "tolist") else prior
-    numbers = isinstance(given, (list, tuple)) and all(
-        isinstance(one, Real) and not isinstance(one, bool) for one in given
-    )
-    shares = [float(one) for one in given] if numbers else []
-    right_length = num_labels in (None, len(shares))
-    if not (right_length and 0 < sum(shares) < math.inf and min(shares) >= 0):
-        known = "".join(f"{one!r}, " for one in names) + ("or " if names else "")
-        count = "as many numbers as classes" if num_labels is None else f"{num_labels} numbers"
-        raise ValueError(
-            f"{name} must be {known}{count} (finite, at least 0, not all 0), but it is {given!r}."
-        )
-    return shares
 
 
 @strict
@@ -236,4 +199,4 @@ class FerEfficientNetConfig(PreTrainedConfig):
 
 FerEfficientNetConfig.register_for_auto_class()
 
-__all__ = ["EXPRESSIONS", "PRIORS", "FerEfficientNetConfig", "checked_prior"]
+__all__ = ["FerEfficientNetConfig"]

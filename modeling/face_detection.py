@@ -25,7 +25,6 @@ except ImportError:  # detector="none" works without it
 
 logger = logging.get_logger(__name__)
 
-DETECTORS = ("auto", "yunet", "haar", "none")
 YUNET = {
     "repo_id": "opencv/face_detection_yunet",
     "filename": "face_detection_yunet_2023mar.onnx",
@@ -153,7 +152,7 @@ class Haar:
 
 def make_detector(name: str, path: str | Path | None, threshold: float):
     """
-    The detector called `name`, one of `DETECTORS`; None for "none". "auto" is YuNet where its
+    The detector called `name`, one of `names.DETECTORS`; None for "none". "auto" is YuNet where its
     weights can be had, and Haar otherwise, which a warning tells.
 
     Raises:

@@ -21,6 +21,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .image_processing_fer_efficientnet import FerEfficientNetImageProcessor
+from .names import PHOTO_FORMATS
 
 try:
     import pillow_heif
@@ -34,9 +35,8 @@ NAT64 = ipaddress.ip_network("64:ff9b::/96")  # IPv6 that stands for any IPv4 ad
 Image.init()
 if pillow_heif is not None:
     pillow_heif.register_heif_opener()
-FORMATS = tuple(  # others of Pillow's unpack before their size is known, or start Ghostscript
-    {"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "HEIF"} & {*Image.OPEN}
-)
+# others of Pillow's unpack before their size is known, or start Ghostscript
+FORMATS = tuple(name for name in PHOTO_FORMATS if name in Image.OPEN)
 
 _quiet = threading.Lock()  # what catch_warnings changes and puts back belongs to all threads
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")

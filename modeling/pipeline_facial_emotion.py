@@ -15,8 +15,9 @@ from transformers import AutoModelForImageClassification, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.utils import logging
 
-from .face_detection import DETECTORS, DetectionError, Detectors, Face, crop_face, find_faces
+from .face_detection import DetectionError, Detectors, Face, crop_face, find_faces
 from .grad_cam import grad_cam
+from .names import DETECTORS
 from .photo_reading import PhotoError, is_array, read_photo
 
 logger = logging.get_logger(__name__)
