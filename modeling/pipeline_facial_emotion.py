@@ -23,6 +23,7 @@ from .photo_reading import PhotoError, is_array, read_photo
 logger = logging.get_logger(__name__)
 _making = threading.Lock()  # one thread fetches a detector's weights, and warns
 
+MAX_HELD = 2**28  # bytes of photos that wait for their faces, where photos are asked for
 DEFAULTS = {
     "detector": "auto",
     "detector_path": None,
@@ -33,6 +34,7 @@ DEFAULTS = {
     "tta": False,
     "explain": False,
     "crop": False,
+    "photo": False,
     "on_error": "raise",
     "allow_private_urls": True,
 }
@@ -43,6 +45,7 @@ class _Photo:
     """A photo on its way through the network: what is kept of it is small."""
 
     failed: bool = False
+    array: np.ndarray | None = None  # (H, W, 3), only where asked for
     faces: list[dict] = field(default_factory=list)
     crops: list[np.ndarray] = field(default_factory=list)  # only where asked for
     pixels: list[torch.Tensor] = field(default_factory=list)  # (1, C, H, W) each
@@ -77,6 +80,7 @@ class FacialEmotionPipeline(Pipeline):
         tta (`bool`, defaults to `False`): average the probabilities with the mirrored face's.
         explain (`bool`, defaults to `False`): add `heatmap` and `crop`.
         crop (`bool`, defaults to `False`): add `crop`.
+        photo (`bool`, defaults to `False`): give pairs of the photo, as it was read, and its faces.
         on_error (`str`, defaults to `"raise"`): `"skip"` gives None for a photo that cannot be
             read or on which the detector fails, with a warning that names it.
         allow_private_urls (`bool`, defaults to `True`): whether the URL of a photo may lead to an
@@ -125,6 +129,9 @@ class FacialEmotionPipeline(Pipeline):
               the photo's resolution; to explain, with `heatmap`: float32 (side, side) in [0, 1],
               Grad-CAM of `label`
 
+            With `photo=True`, in place of each list a pair: the upright photo, uint8 (H, W, 3), and
+            the list.
+
         Raises:
             PhotoError: a photo cannot be read or searched; the message names it.
             ValueError: an option is unknown or out of range.
@@ -149,7 +156,7 @@ class FacialEmotionPipeline(Pipeline):
             "min_face_size": (_within(given["min_face_size"], 0, math.inf), "at least 0"),
             "on_error": (given["on_error"] in ("raise", "skip"), "raise or skip"),
         }
-        for name in ("tiles", "tta", "explain", "crop", "allow_private_urls"):
+        for name in ("tiles", "tta", "explain", "crop", "photo", "allow_private_urls"):
             checks[name] = (isinstance(given[name], (bool, np.bool_)), "True or False")
         for name, (valid, what) in checks.items():
             if not valid:
@@ -162,7 +169,9 @@ class FacialEmotionPipeline(Pipeline):
         waiting: list[_Photo] = []
         for number, source in enumerate(inputs):
             waiting.append(self._read(source, number, options))
-            if max(len(waiting), sum(len(photo.pixels) for photo in waiting)) >= batch_size:
+            held = sum(photo.array.nbytes for photo in waiting if photo.array is not None)
+            faces = sum(len(photo.pixels) for photo in waiting)
+            if max(len(waiting), faces) >= batch_size or held >= MAX_HELD:
                 yield from self._finish(waiting, batch_size, options)
                 waiting = []
         yield from self._finish(waiting, batch_size, options)
@@ -181,7 +190,7 @@ class FacialEmotionPipeline(Pipeline):
         options = DEFAULTS | options
         name = None if isinstance(source, (str, os.PathLike)) else f"photo {number}"
         array = read_photo(source, name, options["allow_private_urls"])  # (H, W, 3)
-        photo = _Photo()
+        photo = _Photo(array=array if options["photo"] else None)
         try:
             faces = self._find(array, options)
         except DetectionError as error:
@@ -214,7 +223,8 @@ class FacialEmotionPipeline(Pipeline):
             outputs += zip(*self.forward({"pixels": batch}, **options).values())
         outputs = iter(outputs)
         for photo in photos:
-            yield None if photo.failed else self.postprocess(photo, outputs)
+            faces = None if photo.failed else self.postprocess(photo, outputs)
+            yield (photo.array, faces) if options["photo"] else faces
 
     def _forward(self, model_inputs: dict, **options) -> dict[str, torch.Tensor]:
         """pixels (N, C, H, W) in [0, 255] -> probabilities (N, classes), heat maps (N, H, W)."""
