@@ -13,14 +13,9 @@ from panels import fit  # noqa: E402
 from serving import InputRefused, Served  # noqa: E402
 
 from prediction.annotation import annotate  # noqa: E402
-from prediction.video import (  # noqa: E402
-    Follower,
-    Frame,
-    Timeline,
-    Video,
-    VideoError,
-    VideoFile,
-)
+from prediction.following import Follower  # noqa: E402
+from prediction.timeline import Timeline  # noqa: E402
+from prediction.video import Frame, Video, VideoError, VideoFile  # noqa: E402
 
 MAX_VIDEO_BYTES = 50 * 2**20
 MAX_SECONDS = 30
