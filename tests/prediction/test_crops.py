@@ -8,15 +8,10 @@ import skimage.data
 import torch
 from PIL import Image
 
-import predict
 from modeling import FacialEmotionPipeline, FerEfficientNetImageProcessor
 from training.data import load_fer2013
 
 ASTRONAUT = skimage.data.astronaut()
-
-
-def run(*words):
-    return predict.main([*map(str, words), "--detector", "haar", "--device", "cpu"])
 
 
 @pytest.fixture
@@ -37,27 +32,21 @@ def files(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_crops_keep_class_folder_name_and_number(photos, tmp_path, capsys):
+def test_crops_keep_class_folder_name_and_number(photos, tmp_path, run, capsys):
     (photos / "tense" / "z.jpg").touch()  # unreadable: counted as that, not as without a face
     table = tmp_path / "faces.csv"
     assert run(photos, "--crops", tmp_path / "crops", "--csv", table) == 1
     expected = ["calm/x.png_1.png", "calm/x.tif_1.png", "calm/x.tif_2.png", "tense/y_1.png"]
     assert files(tmp_path / "crops") == expected
-    said = capsys.readouterr()
-    assert "1 photos gave no face; 1 gave several" in said.err
-    assert str(tmp_path / "crops") in said.out.splitlines()[-1]
+    printed = capsys.readouterr()
+    assert "1 photos gave no face; 1 gave several" in printed.err
+    assert str(tmp_path / "crops") in printed.out.splitlines()[-1]
     faces = [(row["file"][-5:], row["face"]) for row in csv.DictReader(table.open())]
-    assert faces == [
-        ("x.png", "1"),
-        ("x.tif", "1"),
-        ("x.tif", "2"),
-        ("z.png", "0"),
-        ("y.png", "1"),
-        ("z.jpg", ""),
-    ]
+    assert faces[:3] == [("x.png", "1"), ("x.tif", "1"), ("x.tif", "2")]
+    assert faces[3:] == [("z.png", "0"), ("y.png", "1"), ("z.jpg", "")]
 
 
-def test_training_reads_what_the_model_was_given(photos, tmp_path, monkeypatch, own_cache):
+def test_training_reads_what_the_model_was_given(photos, tmp_path, run, monkeypatch, own_cache):
     given = []
     forward = FacialEmotionPipeline._forward
     monkeypatch.setattr(
@@ -79,7 +68,7 @@ def test_training_reads_what_the_model_was_given(photos, tmp_path, monkeypatch, 
     assert torch.equal(read, given[0]["pixels"])
 
 
-def test_crops_are_of_photos_and_into_an_empty_folder(photos, tmp_path, capsys):
+def test_crops_are_of_photos_and_into_an_empty_folder(photos, tmp_path, run, capsys):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a.png").touch()
     assert run(photos, "--crops", tmp_path / "full") == 2
@@ -90,5 +79,3 @@ def test_crops_are_of_photos_and_into_an_empty_folder(photos, tmp_path, capsys):
     assert run(photos, "--crops", tmp_path / "crops", "--timeline", tmp_path / "lines") == 0
     assert f"passed over: {photos / 'clip.mp4'}" in capsys.readouterr().err
     assert not (tmp_path / "lines").exists()
-    with pytest.raises(SystemExit):
-        run("--webcam", "0", "--crops", tmp_path / "crops")
