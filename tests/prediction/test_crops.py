@@ -34,12 +34,14 @@ def files(folder):
 
 def test_crops_keep_class_folder_name_and_number(photos, tmp_path, run, capsys):
     (photos / "tense" / "z.jpg").touch()  # unreadable: counted as that, not as without a face
+    (photos / "clip.mp4").touch()
     table = tmp_path / "faces.csv"
     assert run(photos, "--crops", tmp_path / "crops", "--csv", table) == 1
     expected = ["calm/x.png_1.png", "calm/x.tif_1.png", "calm/x.tif_2.png", "tense/y_1.png"]
     assert files(tmp_path / "crops") == expected
     printed = capsys.readouterr()
     assert "1 photos gave no face; 1 gave several" in printed.err
+    assert f"--crops is of photos; passed over: {photos / 'clip.mp4'}" in printed.err
     assert str(tmp_path / "crops") in printed.out.splitlines()[-1]
     faces = [(row["file"][-5:], row["face"]) for row in csv.DictReader(table.open())]
     assert faces[:3] == [("x.png", "1"), ("x.tif", "1"), ("x.tif", "2")]
@@ -69,13 +71,8 @@ def test_training_reads_what_the_model_was_given(photos, tmp_path, run, monkeypa
 
 
 def test_crops_are_of_photos_and_into_an_empty_folder(photos, tmp_path, run, capsys):
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "a.png").touch()
-    assert run(photos, "--crops", tmp_path / "full") == 2
+    (tmp_path / "clip.mp4").touch()
+    assert run(photos, "--crops", photos) == 2
     assert "expected a new or an empty folder" in capsys.readouterr().err
-    (photos / "clip.mp4").touch()
-    assert run(photos / "clip.mp4", "--crops", tmp_path / "crops") == 2
+    assert run(tmp_path / "clip.mp4", "--crops", tmp_path / "crops") == 2
     assert "--crops is of photos, and there is none." in capsys.readouterr().err
-    assert run(photos, "--crops", tmp_path / "crops", "--timeline", tmp_path / "lines") == 0
-    assert f"passed over: {photos / 'clip.mp4'}" in capsys.readouterr().err
-    assert not (tmp_path / "lines").exists()

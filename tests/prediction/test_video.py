@@ -110,17 +110,13 @@ def test_a_stream_that_is_lost_is_a_failed_input(fake, tmp_path, run, capsys):
     assert "door_timeline.csv" in printed.out
 
 
-def test_a_cut_file_says_how_much_was_read(clip, tmp_path, run, capsys):
+def test_a_cut_file_says_how_much_was_read(clip, tmp_path):
     whole = clip.read_bytes()
-    cut = tmp_path / "cut.avi"
-    cut.write_bytes(whole[: len(whole) // 2])
-    read = Video(str(cut), 1)
-    frames = len(list(read))
+    (tmp_path / "cut.avi").write_bytes(whole[: len(whole) // 2])
+    cut = Video(str(tmp_path / "cut.avi"), 1)
+    frames = len(list(cut))
     assert 3 < frames < 20
-    assert read.problem == f"The file is cut short: {frames} of 20 frames could be read."
-    assert run(cut, "--timeline", tmp_path, "--every", "5") == 1
-    printed = capsys.readouterr()
-    assert f"Incomplete: {cut}: {read.problem}" in printed.err and "cut_timeline.csv" in printed.out
+    assert cut.problem == f"The file is cut short: {frames} of 20 frames could be read."
 
 
 @pytest.mark.parametrize("suffix, codec", [(".avi", "MJPG"), (".mp4", "mp4v"), (".webm", "VP80")])
