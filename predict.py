@@ -9,11 +9,11 @@ Facial expressions in photos and videos, from the shell; installed, its name is 
   python predict.py rtsp://camera/stream              a stream; tried again when it drops
   python predict.py --webcam 0                        until Ctrl-C; no picture is kept
   python predict.py face.png --detector none          the picture is one tight face
-  python predict.py photos/ --crops crops/            faces cut out, to train on: docs/own_data.md
+  python predict.py photos/ --crops crops/            cropped faces to train on: docs/own_data.md
 
 The labels are the model's: words that people put on pictures of faces. They describe an
-expression, not what a person feels. Status: 0; 1 if a file could not be read (the others are done);
-2 for a wrong command.
+expression, not what a person feels. The exit status is 0, 1 if a file could not be read (the others
+are done), or 2 if the command is wrong.
 """
 
 import os
@@ -32,7 +32,7 @@ else:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: as above; 130 after Ctrl-C, 141 if the reader of the output is gone."""
+    """The exit status as above; 130 after Ctrl-C, 141 if the reader of the output is gone."""
     show_messages(stream="stderr")  # stdout is for what is asked for
     sys.stdout.reconfigure(errors="backslashreplace")  # names may hold what no encoding has
     before = None

@@ -31,10 +31,10 @@ def overlap(box: dict, other: dict) -> float:
 @dataclass
 class Follower:
     """
-    Gives each face the id of the person whose box it overlaps most, or a new one.
+    Gives each face the id of the person whose box it overlaps most, or a new id.
 
-    (Greedy matching by overlap: trackers with motion models are for people who cross; faces in
-    front of a camera seldom do, and no further package is needed.)
+    Matching is greedy. Trackers with a model of motion are for people who cross, which faces in
+    front of a camera seldom do, and they would need another package.
 
     Args:
         uncertain_below: the config's, applied to smoothed scores; None: no face is uncertain.

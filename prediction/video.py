@@ -40,17 +40,17 @@ class Frame:
 
 class Video:
     """
-    Every `every`-th frame of a video file, or of a live source: a webcam by its number or device
-    file, or a stream. Files may come through a pipe or from the web.
+    Every `every`-th frame of a video file or of a live source, which is a stream or a webcam by its
+    number or device file. Files may come through a pipe or from the web.
 
     A live source that drops is opened again, up to `RETRIES` times in a row, with a warning.
 
     Attributes:
-        name: the source without passwords and tokens. stem: the same, short, for file names.
-        live: whether frames are dated by the clock; else they have the file's own timestamps.
-        rate: frames a second, those passed over included; 30 where the file's is unbelievable, as
-            that of a browser's recording.
-        length: frames that are looked at, as far as the file tells; None where it does not.
+        name: the source without passwords and tokens. stem: a short name for files.
+        live: whether frames are dated by the clock; otherwise they have the file's timestamps.
+        rate: frames per second, skipped ones included; 30 where the file's rate is unbelievable, as
+            in a browser's recording.
+        length: how many frames will come; None if the file does not say.
         problem: after the last frame, why there are no more although there should be; or None.
 
     Raises:
@@ -70,12 +70,12 @@ class Video:
         self.rate = rate if 1 <= rate <= 480 else 30.0
         self.frames = max(0, int(self.capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         self.length = -(-self.frames // every) if self.frames else None
-        # A recording of a browser has an end although it does not tell its number of frames.
+        # a browser's recording does not say how many frames it has, yet it ends
         endless = is_url(source) and not self.frames and not is_recording(source)
         self.live = is_stream(source) or endless
 
     def _open(self) -> bool:
-        with _quiet():  # VideoError says it, in one line
+        with _quiet():  # VideoError says it in one line
             self.capture = cv2.VideoCapture(self.source)
         return self.capture.isOpened()
 
@@ -86,9 +86,9 @@ class Video:
                 if self.live:
                     seconds = time.monotonic() - started
                 else:
-                    told = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-                    # bare streams of pictures have no timestamps: told stays 0
-                    seconds = told if told > seconds else seconds + 1 / self.rate
+                    timestamp = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                    # it stays 0 in bare streams of pictures
+                    seconds = timestamp if timestamp > seconds else seconds + 1 / self.rate
                 if number % self.every == 0:
                     good, picture = self.capture.retrieve()
                     if good:
@@ -120,6 +120,7 @@ class Video:
 
 
 def _names(source: str | int) -> tuple[str, str]:
+    """`Video.name` and `Video.stem`."""
     if isinstance(source, int):
         return f"webcam {source}", "webcam"
     if not is_url(source):
@@ -131,7 +132,7 @@ def _names(source: str | int) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """OpenCV warns of codecs from C, past Python's stderr: nothing reaches the screen meanwhile."""
+    """Nothing reaches the screen: OpenCV's C code warns about codecs past Python's stderr."""
     with _ONE_AT_A_TIME, open(os.devnull, "wb") as nowhere:
         before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         stderr = os.dup(2)
@@ -145,9 +146,9 @@ def _quiet() -> Iterator[None]:
 
 
 class VideoFile:
-    """A video that frames are written into; opened at the first one, whose size it takes."""
+    """A video that is written frame by frame; it has the size of the first one."""
 
-    CODECS = {".webm": "VP80"}  # what browsers play, of what OpenCV's wheels write
+    CODECS = {".webm": "VP80"}  # browsers play it, and OpenCV's wheels can write it
 
     def __init__(self, path: Path, rate: float):
         self.path, self.rate, self.frames = path, rate, 0
@@ -157,8 +158,8 @@ class VideoFile:
         """
         Args:
             picture: uint8 (H, W, 3) RGB.
-            seconds: when it is to be seen. The picture before it is repeated up to then; a second
-                picture of the same moment, as of this file's rate, is left out.
+            seconds: when it is shown. The picture before it is repeated until then; at this file's
+                rate, a second picture for the same moment is left out.
 
         Raises:
             VideoError: the file cannot be written.
