@@ -46,7 +46,10 @@ def test_output_that_is_stopped_is_whole_up_to_there(
 
 def test_each_line_is_on_the_disk_once_it_is_written(photos, tmp_path, fake_pipeline, run):
     seen = []
-    read = lambda: seen.extend((tmp_path / kind).read_text() for kind in KINDS)  # noqa: E731
+
+    def read():
+        seen.extend((tmp_path / kind).read_text() for kind in KINDS)
+
     fake_pipeline(read, 2)
     run(tmp_path, *(f"--{kind}={tmp_path / kind}" for kind in KINDS))
     assert len(seen) == 3 and all(photos[0] in text for text in seen)

@@ -143,7 +143,7 @@ def test_wrong_commands(argv, message, capsys):
     assert ended.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_wrong_values_are_one_line(album, clip, tmp_path, run, capsys):
+def test_wrong_values_are_one_line(album, clip, tmp_path, run, own_cache, capsys):
     (tmp_path / "vit").mkdir()
     (tmp_path / "vit" / "config.json").write_text('{"model_type": "vit"}')
     broken = shutil.copytree(ROOT / "model", tmp_path / "broken", symlinks=True)
@@ -157,6 +157,7 @@ def test_wrong_values_are_one_line(album, clip, tmp_path, run, capsys):
         ([photo, "--model", album], "config.json"),
         ([photo, "--model", tmp_path / "vit"], "expected a model of type fer_efficientnet, but"),
         ([photo, "--model", tmp_path / "no"], "no: no such folder, and no such model"),
+        ([photo, "--model", "me/none"], "me/none: no such folder, and no such model"),
         ([photo, "--model", broken], "model.safetensors is broken"),
         ([photo, "--csv", photo / "x.csv"], "cannot write there: "),
         ([photo, "--annotate", album / "notes.txt"], "cannot write there: "),
@@ -181,6 +182,13 @@ def test_what_is_not_there_is_one_line(album, tmp_path, monkeypatch, capsys):
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("predict.py: ") and message in line
         assert not table.exists()
+
+
+def test_a_missing_package_is_one_line(album, run, monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "prediction.label_photos", raising=False)
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert run(album / "a.png") == 2
+    assert capsys.readouterr().err.endswith(". It needs pip install '.[photos]'.\n")
 
 
 @pytest.mark.parametrize("argv, bars", [([], True), (["--disable_tqdm", "true"], False)])
