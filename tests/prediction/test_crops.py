@@ -8,7 +8,7 @@ import skimage.data
 import torch
 from PIL import Image
 
-from modeling import FacialEmotionPipeline, FerEfficientNetImageProcessor
+from modeling import FerEfficientNetForImageClassification, FerEfficientNetImageProcessor
 from training.data import load_fer2013
 
 ASTRONAUT = skimage.data.astronaut()
@@ -49,13 +49,13 @@ def test_crops_keep_class_folder_name_and_number(photos, tmp_path, run, capsys):
 
 
 def test_training_reads_what_the_model_was_given(photos, tmp_path, run, monkeypatch, own_cache):
-    given = []
-    forward = FacialEmotionPipeline._forward
-    monkeypatch.setattr(
-        FacialEmotionPipeline,
-        "_forward",
-        lambda self, inputs, **options: (given.append(inputs), forward(self, inputs, **options))[1],
-    )
+    given, forward = [], FerEfficientNetForImageClassification.forward
+
+    def noted(self, pixel_values, **options):
+        given.append(pixel_values)
+        return forward(self, pixel_values, **options)
+
+    monkeypatch.setattr(FerEfficientNetForImageClassification, "forward", noted)
     assert run(photos / "tense" / "y.png", "--crops", tmp_path / "crops" / "tense") == 0
     (path,) = (tmp_path / "crops").rglob("*.png")
     assert path.name == "y_1.png"
@@ -64,10 +64,9 @@ def test_training_reads_what_the_model_was_given(photos, tmp_path, run, monkeypa
     assert run(photos / "calm" / "*.png", "--crops", tmp_path / "crops" / "calm") == 0
     splits = load_fer2013(str(tmp_path / "crops"), classes="any")
     assert splits["train"].features["label"].names == ["calm", "tense"]
-    processor = FerEfficientNetImageProcessor()
     (tense,) = splits["train"].filter(lambda row: row["label"] == 1)["image"]
-    read = processor.resize_batch(processor.to_uint8(tense)[None])
-    assert torch.equal(read, given[0]["pixels"])
+    read = FerEfficientNetImageProcessor()(tense, return_tensors="pt")["pixel_values"]
+    assert torch.equal(read, given[0])
 
 
 def test_crops_are_of_photos_and_into_an_empty_folder(photos, tmp_path, run, capsys):
