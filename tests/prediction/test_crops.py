@@ -67,11 +67,3 @@ def test_training_reads_what_the_model_was_given(photos, tmp_path, run, monkeypa
     (tense,) = splits["train"].filter(lambda row: row["label"] == 1)["image"]
     read = FerEfficientNetImageProcessor()(tense, return_tensors="pt")["pixel_values"]
     assert torch.equal(read, given[0])
-
-
-def test_crops_are_of_photos_and_into_an_empty_folder(photos, tmp_path, run, capsys):
-    (tmp_path / "clip.mp4").touch()
-    assert run(photos, "--crops", photos) == 2
-    assert "expected a new or an empty folder" in capsys.readouterr().err
-    assert run(tmp_path / "clip.mp4", "--crops", tmp_path / "crops") == 2
-    assert "--crops is of photos, and there is none." in capsys.readouterr().err

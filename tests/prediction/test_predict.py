@@ -82,14 +82,6 @@ def test_a_table_and_files_and_pictures(album, tmp_path, run, capsys):
     assert np.ptp(np.asarray(Image.open(heat)).astype(int), axis=-1).max() > 50  # coloured
 
 
-def test_json_on_the_screen_is_json(album, fake_pipeline, run, capsys):
-    fake_pipeline()
-    run(album / "a.png", "--json", "-")
-    printed = capsys.readouterr()
-    assert json.loads(printed.out)[0]["faces"][0]["label"] == "happy"
-    assert "1 photos, 1 faces" in printed.err
-
-
 def test_a_photo_by_url_is_downloaded_once(album, tmp_path, run):
     requests = []
 
@@ -153,6 +145,8 @@ def test_wrong_values_are_one_line(album, clip, tmp_path, run, own_cache, capsys
         (["none.jpg"], "none.jpg: no such file"),
         ([clip, "--csv", "faces.csv"], "--json, --jsonl and --csv are of photos"),
         ([clip, "--explain", tmp_path], "--explain is of photos"),
+        ([clip, "--crops", tmp_path / "x"], "--crops is of photos, and there is none"),
+        ([photo, "--crops", album], "expected a new or an empty folder"),
         ([photo, "--prior", "1", "2"], "prior must be"),
         ([photo, "--model", album], "config.json"),
         ([photo, "--model", tmp_path / "vit"], "expected a model of type fer_efficientnet, but"),
@@ -192,7 +186,12 @@ def test_a_missing_package_is_one_line(album, run, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("argv, bars", [([], True), (["--disable_tqdm", "true"], False)])
-def test_bars(album, fake_pipeline, run, capsys, argv, bars):
+def test_json_on_the_screen_is_json_and_bars_are_not_in_it(
+    album, fake_pipeline, run, capsys, argv, bars
+):
     fake_pipeline()
-    run(album, *argv)
-    assert ("photo/s" in capsys.readouterr().err) == bars
+    run(album, "--json", "-", *argv)
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)[0]["faces"][0]["label"] == "happy"
+    assert "2 photos, 2 faces" in printed.err
+    assert ("photo/s]" in printed.err) == bars
