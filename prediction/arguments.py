@@ -109,9 +109,6 @@ def _number_or_name(text: str) -> float | str:
 
 
 def _true_or_false(text: str) -> bool:
-    values = {"yes": True, "true": True, "t": True, "y": True, "1": True}
-    values |= {"no": False, "false": False, "f": False, "n": False, "0": False}
-    try:
-        return values[text.lower()]
-    except KeyError:
-        raise argparse.ArgumentTypeError(f"expected true or false, but found {text}") from None
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"expected true or false, but found {text}")
+    return text.lower() == "true"

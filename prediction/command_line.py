@@ -2,20 +2,17 @@
 
 import argparse
 import logging
+import re
 import sys
+import time
 from pathlib import Path
 
 from .arguments import text_outputs
-from .inputs import (
-    InputError,
-    check_crops_folder,
-    check_detector_file,
-    check_model,
-    collect,
-    describe_passed_over,
-)
+from .inputs import InputError, collect, describe_passed_over, missing_model
 
 logger = logging.getLogger(__name__)
+
+HUB_ID = re.compile(r"([\w-][\w.-]*/)?[\w-][\w.-]*")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,9 +41,14 @@ def run(args: argparse.Namespace) -> int:
     screen = sys.stderr if "-" in text_outputs(args) else sys.stdout
     written, failed = [], 0
     if photos:
-        tally = label_photos(args, find, photos)
-        print(tally.summary(), file=screen)
-        failed += tally.failed
+        started = time.monotonic()
+        counts = label_photos(args, find, photos)
+        rate = len(photos) / (time.monotonic() - started)
+        failed = counts.count(None)
+        missing = f"; {failed} could not be read" if failed else ""
+        faces = sum(count or 0 for count in counts)
+        print(f"{len(photos) - failed} photos, {faces} faces, {rate:.1f} photos/s{missing}",
+              file=screen)  # fmt: skip
         files = [Path(name) for name in text_outputs(args) if name != "-"]
         folders = [args.annotate, args.explain, args.crops]
         written += files + [folder for folder in folders if folder and folder.exists()]
@@ -79,11 +81,18 @@ def find_inputs(args: argparse.Namespace) -> tuple[list[str], list[str]]:
         if getattr(args, flag) and not photos:
             raise InputError(f"--{flag} is of photos, and there is none.")
     if args.crops:
-        check_crops_folder(args.crops)
+        folder = args.crops
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(
+                f"--crops {folder}: expected a new or an empty folder, but found files; a face "
+                "that is there twice is learned twice. Choose another folder, or remove this one."
+            )
         if videos:
             logger.warning(f"--crops is of photos; passed over: {', '.join(videos)}")
             videos = []
-    check_model(args.model, args.revision)
-    if args.detector in ("auto", "yunet"):
-        check_detector_file(args.detector_path)
+    if not Path(args.model).is_dir() and not HUB_ID.fullmatch(args.model):
+        raise missing_model(args.model, args.revision)
+    file = args.detector_path if args.detector in ("auto", "yunet") else None
+    if file is not None and not Path(file).is_file():
+        raise InputError(f"detector_path {file}: no such file.")
     return photos, videos

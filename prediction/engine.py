@@ -27,8 +27,19 @@ def load_pipeline(args: argparse.Namespace) -> "FacialEmotionPipeline":
             cannot be loaded, an option is out of range, or the device is not there.
     """
     disable_progress_bar()  # of loading the weights, which takes less than a second
-    _check_type(args.model, args.revision)
     source = {"pretrained_model_name_or_path": args.model, "revision": args.revision}
+    try:
+        config, _ = modeling.FerEfficientNetConfig.get_config_dict(**source)
+    except OSError:
+        if Path(args.model).is_dir():
+            raise
+        raise missing_model(args.model, args.revision) from None
+    expected, actual = modeling.FerEfficientNetConfig.model_type, config.get("model_type")
+    if actual != expected:
+        raise ValueError(
+            f"--model {args.model}: expected a model of type {expected}, but found "
+            f"{f'type {actual}' if actual else 'no config.json of a model'}."
+        )
     try:
         network = modeling.FerEfficientNetForImageClassification.from_pretrained(
             **source, use_safetensors=True
@@ -37,38 +48,13 @@ def load_pipeline(args: argparse.Namespace) -> "FacialEmotionPipeline":
         raise ValueError(
             f"--model {args.model}: model.safetensors is broken ({error}). Fetch or copy it again."
         ) from None
+    options = ("device", "batch_size", "detector", "detector_path", "detection_threshold",
+               "min_face_size", "tiles", "prior", "tta")  # fmt: skip
     find = modeling.FacialEmotionPipeline(
         model=network,
         image_processor=modeling.FerEfficientNetImageProcessor.from_pretrained(**source),
         task="facial-emotion",
-        device=args.device,
-        batch_size=args.batch_size,
-        detector=args.detector,
-        detector_path=args.detector_path,
-        detection_threshold=args.detection_threshold,
-        min_face_size=args.min_face_size,
-        tiles=args.tiles,
-        prior=args.prior,
-        tta=args.tta,
+        **{name: getattr(args, name) for name in options},
     )
     find(np.zeros((64, 64, 3), np.uint8))  # makes the detector, or raises what is missing
     return find
-
-
-def _check_type(model: str, revision: str) -> None:
-    """
-    Raises:
-        OSError, ValueError: there is no config, or it is that of another kind of model.
-    """
-    try:
-        config, _ = modeling.FerEfficientNetConfig.get_config_dict(model, revision=revision)
-    except OSError:
-        if Path(model).is_dir():
-            raise
-        raise missing_model(model, revision) from None
-    expected, found = modeling.FerEfficientNetConfig.model_type, config.get("model_type")
-    if found != expected:
-        raise ValueError(
-            f"--model {model}: expected a model of type {expected}, but found "
-            f"{f'type {found}' if found else 'no config.json of a model'}."
-        )

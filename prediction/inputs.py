@@ -1,7 +1,6 @@
 """From the command line's inputs to photos and videos. Imports nothing heavy."""
 
 import glob
-import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,11 +8,17 @@ from pathlib import Path
 from . import modeling
 from .sources import VIDEO_SUFFIXES, is_pipe, is_stream, is_video
 
-HUB_ID = re.compile(r"([\w-][\w.-]*/)?[\w-][\w.-]*")
-
 
 class InputError(ValueError):
     """Something that cannot be looked at; the message names it."""
+
+
+def missing_model(model: str, revision: str) -> InputError:
+    return InputError(
+        f"--model {model}: no such folder, and no such model can be had from the Hub (revision "
+        f"{revision}). Give a folder with config.json and model.safetensors, or an id such as "
+        "owner/name, with network."
+    )
 
 
 def collect(inputs: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
@@ -50,44 +55,6 @@ def describe_passed_over(files: list[str]) -> str:
         f"Passed over {len(files)} {noun} no photo and no video by name ({counts}): "
         f"{', '.join(files[:3])}{more}"
     )
-
-
-def missing_model(model: str, revision: str) -> InputError:
-    return InputError(
-        f"--model {model}: no such folder, and no such model can be had from the Hub (revision "
-        f"{revision}). Give a folder with config.json and model.safetensors, or an id such as "
-        "owner/name, with network."
-    )
-
-
-def check_model(model: str, revision: str) -> None:
-    """
-    Raises:
-        InputError: `model` is no folder, and no id that a model on the Hub could have.
-    """
-    if not Path(model).is_dir() and not HUB_ID.fullmatch(model):
-        raise missing_model(model, revision)
-
-
-def check_detector_file(path: str | None) -> None:
-    """
-    Raises:
-        InputError: there is no such file.
-    """
-    if path is not None and not Path(path).is_file():
-        raise InputError(f"detector_path {path}: no such file.")
-
-
-def check_crops_folder(folder: Path) -> None:
-    """
-    Raises:
-        InputError: `folder` holds files: the crops of an earlier call would be there twice.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            f"--crops {folder}: expected a new or an empty folder, but found files; a face that is "
-            "there twice is learned twice. Choose another folder, or remove this one."
-        )
 
 
 def _files(given: str) -> tuple[list[str], list[str]]:

@@ -3,9 +3,7 @@
 import argparse
 import logging
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,35 +21,19 @@ logger = logging.getLogger(__name__)
 SPEAKING = [logging.getLogger(package) for package in (modeling.__name__, __package__)]
 
 
-@dataclass
-class Tally:
-    """How many photos were read, how many faces are in them, how many photos could not be read."""
-
-    photos: int = 0
-    faces: int = 0
-    failed: int = 0
-    started: float = field(default_factory=time.monotonic)
-
-    def add(self, faces: Sequence[dict] | None) -> None:
-        """Args: faces: those in a photo; None if it could not be read."""
-        self.photos += faces is not None
-        self.faces += len(faces or ())
-        self.failed += faces is None
-
-    def summary(self) -> str:
-        rate = (self.photos + self.failed) / (time.monotonic() - self.started)
-        failed = f"; {self.failed} could not be read" if self.failed else ""
-        return f"{self.photos} photos, {self.faces} faces, {rate:.1f} photos/s{failed}"
-
-
-def label_photos(args: argparse.Namespace, find: Callable, photos: Sequence[str]) -> Tally:
+def label_photos(
+    args: argparse.Namespace, find: Callable, photos: Sequence[str]
+) -> list[int | None]:
     """
     Args:
         args: the flags of `arguments.make_parser`.
         find: the pipeline.
         photos: paths and URLs.
+
+    Returns:
+        The number of faces in each photo; None for a photo that could not be read.
     """
-    tally, width = Tally(), max(len(readable(name)) for name in photos)
+    counts, width = [], max(len(readable(name)) for name in photos)
     crops = CropWriter(args.crops, args.inputs, photos) if args.crops else None
     bar = tqdm(_answers(args, find, photos), total=len(photos), unit="photo",
                disable=args.disable_tqdm or len(photos) < 2)  # fmt: skip
@@ -63,7 +45,7 @@ def label_photos(args: argparse.Namespace, find: Callable, photos: Sequence[str]
         for name, (photo, faces) in zip(photos, bar):
             for writer in writers:
                 writer.write(name, faces)
-            tally.add(faces)
+            counts.append(None if faces is None else len(faces))
             if faces is None:  # the pipeline has said why
                 continue
             if "-" not in text_outputs(args):
@@ -77,7 +59,7 @@ def label_photos(args: argparse.Namespace, find: Callable, photos: Sequence[str]
                 Image.fromarray(drawn).save(free_path(args.annotate, Path(name).stem[:100], ".png"))
     if crops and (advice := crops.advice()):
         logger.warning(advice)
-    return tally
+    return counts
 
 
 def _answers(
