@@ -1,17 +1,22 @@
-# make run      a virtual environment, then the quickstart: train, evaluate, save, load back
+# make run      makes a virtual environment and runs the quickstart: train, evaluate, save, load back
 # make model    trains the shipped model in eight stages: make model DATASET=fer2013.csv FERPLUS_CSV=fer2013new.csv
 #               LAST=1 stops after the first; PRETRAINED=FILE has ImageNet weights; FLAGS="..." go to train.py
-#               DEVICE=gpu takes the chain for one GPU; REHEARSE=1 runs two steps of each stage on the CPU
-# make test     the whole suite
-# make space    the page and the API on this machine, with model/
-# make quality  what CI checks of the style; make style mends it
+#               DEVICE=gpu trains on one GPU; REHEARSE=1 runs two steps of each stage on the CPU
+# make test     runs the whole suite
+# make space    serves the page and the API on this machine, with model/
+# make quality  checks the style as CI does; make style mends it
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-COMMA := ,
 DEVICE ?= cpu
 CHAIN_gpu := _gpu
 TRANSFORMERS_TESTS := $(VENV)/transformers-tests
+EXTRAS_train := train
+EXTRAS_space := space
+EXTRAS_test := train,publish,photos,space,test
+GB_train := 6.5
+GB_space := 6.5
+GB_test := 7.2
 
 .PHONY: run model dataset_given test space screenshots quality style clean
 
@@ -49,27 +54,15 @@ style: $(VENV)/.test
 clean:
 	rm -rf $(VENV) runs build *.egg-info
 
-# pip names each package and shows how far its download is; the extras, and GB with CUDA
-define install
-	@echo "Installing .[$(1)] into $(VENV), about $(2) GB with CUDA (less: docs/training.md, CPU only)"
-	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
-	@echo "Installed."
-endef
-
 $(BIN)/python:
 	@echo "Making a virtual environment in $(VENV)"
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.train: setup.py constraints.txt | $(BIN)/python
-	$(call install,train,6.5)
-	touch $@
-
-$(VENV)/.space: setup.py constraints.txt | $(BIN)/python
-	$(call install,space,6.5)
-	touch $@
-
-$(VENV)/.test: setup.py constraints.txt | $(BIN)/python
-	$(call install,train$(COMMA)publish$(COMMA)photos$(COMMA)space$(COMMA)test,7.2)
+# pip names each package and shows how far its download is
+$(VENV)/.%: setup.py constraints.txt | $(BIN)/python
+	@echo "Installing .[$(EXTRAS_$*)] into $(VENV), about $(GB_$*) GB with CUDA (less: docs/training.md, CPU only)"
+	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS_$*)]'
+	@echo "Installed."
 	touch $@
 
 # transformers' own model tests are in its source distribution, not in its wheel

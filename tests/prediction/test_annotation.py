@@ -1,14 +1,13 @@
-"""Colours for whatever classes a model has."""
+"""Colours for whatever classes a model has, and faces drawn with them."""
 
 import itertools
 
 import numpy as np
 import pytest
 
-from modeling import FerEfficientNetConfig
-from prediction.annotation import COLORS, _lab, annotate, colors
-
-SEVEN = tuple(FerEfficientNetConfig().id2label.values())
+from modeling import EXPRESSIONS
+from prediction.annotation import annotate
+from prediction.colors import COLORS, GREY, _lab, colors
 
 
 def luminance(color):
@@ -18,26 +17,35 @@ def luminance(color):
 
 
 def test_known_names_keep_their_colours_beside_others():
-    assert colors(SEVEN) == COLORS
-    eight = colors((*SEVEN, "contempt"))
-    assert {name: eight[name] for name in SEVEN} == COLORS
-    assert [*colors(("tense", "happy", "calm"))] == ["tense", "happy", "calm"]
-    assert colors(("tense", "happy", "calm"))["happy"] == COLORS["happy"]
+    assert colors(EXPRESSIONS) == COLORS
+    eight = colors((*EXPRESSIONS, "contempt"))
+    assert {name: eight[name] for name in EXPRESSIONS} == COLORS
+    three = colors(("tense", "happy", "calm"))
+    assert [*three] == ["tense", "happy", "calm"] and three["happy"] == COLORS["happy"]
+
+
+def test_on_white_nothing_is_white():
+    assert colors(EXPRESSIONS, on_white=True) == COLORS | {"neutral": GREY}
 
 
 @pytest.mark.parametrize("count, apart", [(3, 70), (16, 30), (64, 10)])
 def test_other_names_get_distinct_readable_colours(count, apart):
-    found = [*colors(f"class {i}" for i in range(count)).values()]
-    lab = _lab(found)
-    gaps = [np.linalg.norm(one - other) for one, other in itertools.combinations(lab, 2)]
-    assert min(gaps) > apart  # of CIE Lab; 2.3 is just noticeable
+    made = [*colors(f"class {i}" for i in range(count)).values()]
+    pairs = itertools.combinations(_lab(made), 2)
+    assert min(np.linalg.norm(a - b) for a, b in pairs) > apart  # 2.3 is just noticeable
     field = luminance("#101010")
-    assert min((luminance(color) + 0.05) / (field + 0.05) for color in found) >= 4.5
+    assert min((luminance(color) + 0.05) / (field + 0.05) for color in made) >= 4.5
 
 
-def test_a_box_of_another_class_has_its_colour():
+def test_a_box_has_the_colour_of_its_class():
     scores = {"calm": 0.2, "tense": 0.7, "asleep": 0.1}
     box = {"xmin": 20, "ymin": 40, "xmax": 80, "ymax": 90}
     face = {"box": box, "label": "tense", "score": 0.7, "uncertain": False, "scores": scores}
     drawn = annotate(np.zeros((100, 100, 3), np.uint8), [face])
     assert "#" + drawn[89, 50].tobytes().hex().upper() == colors(scores)["tense"]
+
+
+def test_a_caption_stays_in_the_picture(face):
+    black = np.zeros((60, 90, 3), np.uint8)
+    drawn = annotate(black, [face(0) | {"box": dict(xmin=70, ymin=0, xmax=90, ymax=20)}])
+    assert drawn.shape == black.shape and (drawn[:20, :60] > 200).any()

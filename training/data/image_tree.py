@@ -3,19 +3,12 @@
 from collections import defaultdict
 from pathlib import Path
 
-import PIL.Image
 from datasets import Dataset, Features, Image, Value
 
 from .. import modeling
 from .schema import PUBLISHED_COUNTS, SPLIT_NAMES, BadRow, DataError, note_bad_row
 
-SUFFIXES = PIL.Image.registered_extensions()
-# of the formats that are read, and phones' HEIC: the reader says what it needs for that
-IMAGE_SUFFIXES = {
-    suffix for suffix, name in SUFFIXES.items() if name in modeling.photo_reading.FORMATS
-}
-IMAGE_SUFFIXES |= {".heic", ".heif", ".mpo"}
-# `label` is the folder's name, `file` the file's for messages.
+# The folder's name, and the file's as messages call it.
 TREE = Features({"image": Image(), "label": Value("string"), "file": Value("string")})
 
 
@@ -27,7 +20,7 @@ def load_image_tree(path: Path, skipped: list[str] | None) -> dict[str, Dataset]
         for file in path.rglob("*")
         if file.is_file() and not any(part[0] == "." for part in file.relative_to(path).parts)
     )
-    if not any(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
+    if not any(file.suffix.lower() in modeling.PHOTO_SUFFIXES for file in files):
         entries = sorted(entry.name for entry in path.iterdir())[:8]
         raise DataError(
             f"{path}: expected parquet files, fer2013.csv or images in folders named by class, "
@@ -35,7 +28,7 @@ def load_image_tree(path: Path, skipped: list[str] | None) -> dict[str, Dataset]
             f"{', '.join(entries) or 'nothing'}."
         )
     for file in files:
-        if file.parent == path and file.suffix.lower() not in IMAGE_SUFFIXES:
+        if file.parent == path and file.suffix.lower() not in modeling.PHOTO_SUFFIXES:
             continue  # a licence, a list, ...
         try:
             split, label = _place_in_tree(file, path)
@@ -54,10 +47,10 @@ def load_image_tree(path: Path, skipped: list[str] | None) -> dict[str, Dataset]
 def _place_in_tree(file: Path, root: Path) -> tuple[str, str]:
     """The split and the class name, from a file's folders and name."""
     parts = file.relative_to(root).parts
-    if file.suffix.lower() not in IMAGE_SUFFIXES:
+    if file.suffix.lower() not in modeling.PHOTO_SUFFIXES:
         raise BadRow(
-            f"{file}: not an image; expected {', '.join(sorted(IMAGE_SUFFIXES))}. Take it out of "
-            "the folder."
+            f"{file}: not an image; expected {', '.join(sorted(modeling.PHOTO_SUFFIXES))}. Take "
+            "it out of the folder."
         )
     if len(parts) not in (2, 3):
         raise BadRow(

@@ -1,0 +1,1 @@
+../modeling/names.py

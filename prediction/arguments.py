@@ -1,0 +1,114 @@
+"""The flags of predict.py. Imports nothing heavy: --help and a wrong flag are answered at once."""
+
+import argparse
+import os
+from pathlib import Path
+
+from . import modeling
+
+MODEL = Path(__file__).parents[1] / "model"
+
+
+def make_parser(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add(
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help="photo, video, folder, glob, URL of a photo or video, stream (rtsp://...) or pipe",
+    )
+    add(
+        "--webcam",
+        type=_number_or_device,
+        metavar="N",
+        help="watch webcam N (0 is the first), a device (/dev/video0) or the URL of a stream",
+    )
+    add("--json", metavar="FILE", help="write all faces as JSON; - is the screen")
+    add("--jsonl", metavar="FILE", help="write a line of JSON per photo; - is the screen")
+    add("--csv", metavar="FILE", help="write a row per face; - is the screen")
+    add("--annotate", type=Path, metavar="DIR", help="save photos and videos with boxes there")
+    add("--explain", type=Path, metavar="DIR", help="save a heat map of each face in a photo there")
+    add("--crops", type=Path, metavar="DIR",
+        help="save each face in a photo there, cropped for training")  # fmt: skip
+    add("--every", type=int, metavar="N", help="look at every Nth frame of a video (default: 5)")
+    add("--timeline", type=Path, default=Path(), metavar="DIR",
+        help="save the timelines of videos there (default: here)")  # fmt: skip
+    add("--disable_tqdm", type=_true_or_false, nargs="?", const=True, default=False,
+        metavar="BOOL", help="no progress bars")  # fmt: skip
+    add = parser.add_argument_group("model").add_argument
+    add("--model", default=str(MODEL), help="folder or Hub id (default: the one that ships)")
+    add("--revision", default="main", help="tag or commit of the model on the Hub")
+    add("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
+    add("--batch_size", type=int, default=32, help="faces per pass (default: 32)")
+    add("--prior", nargs="+", type=_number_or_name, metavar="P",
+        help="learned, train, uniform, or a share for each class")  # fmt: skip
+    add("--tta", action="store_true", help="average with the mirrored face")
+    add = parser.add_argument_group("faces").add_argument
+    add("--detector", choices=modeling.names.DETECTORS, default="auto", help="default: auto")
+    add("--detector_path", help="a local YuNet file (default: downloaded from the Hub once)")
+    add("--detection_threshold", type=float, default=0.7,
+        help="lowest score of a face (default: 0.7)")  # fmt: skip
+    add("--min_face_size", type=int, default=16,
+        help="shortest side of a face in pixels (default: 16)")  # fmt: skip
+    add("--tiles", action="store_true",
+        help="find small faces in large photos; ten times as long at 6000 x 4000")  # fmt: skip
+    return parser
+
+
+def parse(description: str, argv: list[str] | None = None) -> argparse.Namespace:
+    """
+    Args:
+        description: what --help begins with.
+        argv: what follows the program's name; None: of this process.
+
+    Raises:
+        SystemExit: 2 for flags that are wrong or do not go together, 0 after --help.
+    """
+    parser = make_parser(description)
+    args = parser.parse_args(argv)
+    if not args.inputs and args.webcam is None:
+        parser.error("give a photo, a video, a folder or --webcam N.")
+    files = text_outputs(args)
+    if files.count("-") > 1:
+        parser.error("only one of --json, --jsonl and --csv can go to the screen.")
+    if len({*map(os.path.abspath, files)}) < len(files):
+        parser.error("--json, --jsonl and --csv need a file each.")
+    if args.crops and args.webcam is not None:
+        parser.error("--crops is of photos, not of a webcam.")
+    if args.every is not None and not args.inputs:
+        parser.error("--every is of a video file; a webcam is looked at as fast as it goes.")
+    args.every = 5 if args.every is None else args.every
+    if args.every < 1 or args.batch_size < 1:
+        parser.error("--every and --batch_size must be at least 1.")
+    if args.prior:
+        by_name = len(args.prior) == 1 and isinstance(args.prior[0], str)
+        try:
+            args.prior = modeling.checked_prior(args.prior[0] if by_name else args.prior, None)
+        except ValueError as error:
+            parser.error(str(error))
+    return args
+
+
+def text_outputs(args: argparse.Namespace) -> list[str]:
+    """The files that --json, --jsonl and --csv name; "-" is the screen."""
+    return [name for name in (args.json, args.jsonl, args.csv) if name]
+
+
+def _number_or_device(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
+def _number_or_name(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _true_or_false(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"expected true or false, but found {text}")
+    return text.lower() == "true"

@@ -1,0 +1,71 @@
+"""The probabilities of each followed person over time, as CSV and as a plot."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .colors import colors
+from .output import BOX, csv_cell, readable
+from .video import Frame
+
+MOST_PANELS = 8
+
+
+class Timeline:
+    """
+    Rows of person, time and smoothed probabilities: written as CSV while they come, plotted at the
+    end.
+
+    Args:
+        path: of the CSV; the plot lies beside it as .png.
+        label_names: all classes of the model, in their order.
+    """
+
+    def __init__(self, path: Path, label_names: Sequence[str]):
+        self.path, self.labels = path, list(label_names)
+        self.curves: dict[int, list[tuple[float, list[float]]]] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = path.open("w", newline="")
+        self.rows = csv.writer(self.file, lineterminator="\n")
+        self.rows.writerow(
+            ["time", "frame", "person", *BOX, "label", "score", "uncertain"]
+            + [csv_cell(label) for label in self.labels]
+        )
+
+    def add(self, frame: Frame, faces: Sequence[dict]) -> None:
+        for face in faces:
+            shares = [face["scores"][label] for label in self.labels]
+            self.curves.setdefault(face["person"], []).append((frame.time, shares))
+            self.rows.writerow(
+                [f"{frame.time:.3f}", frame.number, face["person"]]
+                + [face["box"][edge] for edge in BOX]
+                + [csv_cell(face["label"]), f"{face['score']:.4f}", face["uncertain"]]
+                + [f"{share:.4f}" for share in shares]
+            )
+
+    def end(self, title: str) -> Path:
+        """Closes the CSV; draws a panel for each of the people seen longest. The plot's path."""
+        self.file.close()
+        people = sorted(self.curves, key=lambda person: -len(self.curves[person]))[:MOST_PANELS]
+        count = max(1, len(people))
+        figure = Figure(figsize=(10, 1 + 2 * count), layout="constrained")
+        panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
+        fills = [*colors(self.labels, on_white=True).values()]
+        for axes, person in zip(panels, sorted(people)):
+            times, shares = zip(*self.curves[person])
+            axes.stackplot(times, np.transpose(shares), labels=self.labels, colors=fills)
+            axes.set(ylabel=f"person {person}", ylim=(0, 1))
+        if people:
+            panels[0].legend(
+                ncols=min(8, len(self.labels)), loc="lower center", bbox_to_anchor=(0.5, 1.0),
+                fontsize=8,
+            )  # fmt: skip
+        else:
+            panels[0].text(0.5, 0.5, "no face", ha="center", transform=panels[0].transAxes)
+        panels[-1].set_xlabel("seconds")
+        figure.suptitle(readable(title), fontsize=10)
+        figure.savefig(self.path.with_suffix(".png"), dpi=200)
+        return self.path.with_suffix(".png")
