@@ -1,8 +1,8 @@
 """
 The Space under load: many clients at once against the bare pipeline, on the same machine.
 
-    python benchmarks/space_load.py
-    python benchmarks/space_load.py --clients 64 --seconds 60 --detector_path yunet.onnx
+    python -m benchmarks.space_load
+    python -m benchmarks.space_load --clients 64 --seconds 60 --detector_path yunet.onnx
 
 Each client is a session, as a page or a gradio_client is, and sends a photo of its own by plain
 HTTP (upload, call, answer), again and again, and compares every answer with what the pipeline
