@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 README, RESULTS_PAGE = ROOT / "README.md", ROOT / "benchmarks" / "RESULTS.md"
 MODEL = ROOT / "model"
+MEASURES = ("accuracy", "macro_f1", "balanced_accuracy", "recall_disgust", "precision_disgust")
 
 
 def blocks() -> dict[str, str]:
@@ -49,10 +50,7 @@ def model_table(evaluations: list[Mapping]) -> str:
         ):
             interval = results.get(f"eval_{prefix}accuracy_ci95{suffix}")
             brackets = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-            measures = ("macro_f1", "balanced_accuracy", "recall_disgust", "precision_disgust")
-            values = [
-                results.get(f"eval_{prefix}{name}{suffix}") for name in ("accuracy", *measures)
-            ]
+            values = [results.get(f"eval_{prefix}{name}{suffix}") for name in MEASURES]
             shown = ["" if value is None else f"{value:.3f}" for value in values]
             images = f"{results[f'eval_samples{suffix}']:,}"
             rows.append([title, images, shown[0] + brackets, *shown[1:]])
