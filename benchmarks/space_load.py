@@ -51,9 +51,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--flat_over", type=int, default=2000, help="answers between the two")
+    parser.add_argument("--warm_up", type=int, default=300, help="answers before memory is read")
     parser.add_argument(
-        "--warm_up", type=int, default=300, help="answers before the first reading of memory"
+        "--flat_over", type=int, default=2000, help="answers before the next reading"
     )
     parser.add_argument("--live", type=int, default=4, help="visitors with a camera; 0 for none")
     parser.add_argument("--photo_clients", type=int, default=16, help="beside the live visitors")

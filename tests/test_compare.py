@@ -116,7 +116,7 @@ def test_what_is_no_run_with_predictions_is_refused(make_run, compared, capsys):
     (runs[1] / "predictions.csv").unlink()
     with pytest.raises(SystemExit, match=r"second: predictions.csv missing; .*--save_predictions"):
         compared(*runs)
-    for folders, message in (((runs[0], runs[0]), "each once"), ((runs[0], "no"), "no such folder")):
+    for other, message in ((runs[0], "each once"), ("no", "no such folder")):
         with pytest.raises(SystemExit):
-            compared(*folders)
+            compared(runs[0], other)
         assert message in capsys.readouterr().err
