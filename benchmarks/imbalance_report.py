@@ -21,7 +21,6 @@ from benchmarks.imbalance_rows import (
 )
 from benchmarks.imbalance_statistics import (
     MEASURES,
-    OF_IMBALANCE,
     TAUS,
     UNIFORM,
     Line,
@@ -42,7 +41,7 @@ PAPER_ACCURACY = {
     "focal": 0.558316,
     "focal_alpha": 0.558316,
 }
-IN_README = ("undersampling", "weighted_bce", "focal", "focal_alpha")  # the paper's, own prior
+IN_README = ("undersampling", "weighted_bce", "focal")  # the paper's, as learned
 SHOWN = ("accuracy", "balanced_accuracy")  # on the Space's page
 SHOWN_TAUS = (0, 0.25, 0.5, 0.75, 1)
 
@@ -59,7 +58,7 @@ def write_report(folder: Path, protocol: str, resamples: int = RESAMPLES) -> Non
     trials = read_runs(folder / f"{name}_trials")
     texts = {f"{name}_trials": trials_text(trials, protocol)} if trials else {}
     if runs and protocol == "paper":
-        texts[name] = paper_text(runs)
+        texts |= {name: paper_text(runs), f"{name}_excerpt": paper_excerpt(runs)}
         pictures.plot_paper(folder / f"{name}.png", runs, PAPER_ACCURACY, title)
     elif BASELINE in runs:
         texts |= write_official(folder, runs, trials, resamples)
@@ -93,12 +92,18 @@ def write_official(folder: Path, runs: Runs, trials: Runs, resamples: int) -> di
                 f"Over {images} ({copies} of them copies of training or development images), "
                 f"{about(treatments, trials)}",
                 "\n".join(sentences),
+            ]
+        ),
+        "imbalance_official_more": "\n\n".join(
+            [
+                f"Recall of each class:\n\n{recalls_table(treatments)}",
+                f"Every row from one prior to the other:\n\n{priors_table(treatments)}",
                 *again_tables(again),
             ]
         ),
-        "imbalance_official_recalls": recalls_table(treatments),
-        "imbalance_official_priors": priors_table(treatments),
-        "imbalance_excerpt": f"{excerpt(treatments)}\n\n" + "\n".join(sentences),
+        "imbalance_excerpt": "\n".join(
+            [excerpt(treatments), "", highest_sentence(treatments), *sentences[len(MEASURES) :]]
+        ),
     }
 
 
@@ -147,21 +152,21 @@ def about(treatments: Treatments, trials: Runs) -> str:
     shared = [word for word in first if all(word in run["arguments"] for run in runs)]
     chosen = (
         "The flags were chosen on the development split (the trials, seed "
-        f"{next(iter(trials.values()))[0]['seed']}), no prior was. "
+        f"{next(iter(trials.values()))[0]['seed']}). "
         if trials
         else ""
     )
-    comparison = treatments.comparison
+    if any(line.prior.endswith("chosen") for line in treatments.lines):
+        chosen += "A tau that is called chosen was chosen there, too. "
     return (
         f"seeds {_listed(treatments.seeds)}, results of the last step; on {machines}. Every run: "
         f"`python train.py {' '.join(shared)} FLAGS --seed N --split_seed N`. {chosen}Prior: the "
-        "class distribution that predictions assume. `learned` is what the training taught, "
-        "`train` the training split's (a row with this one alone learned it), `uniform` all "
-        "classes alike, tau 0.5 halfway; where a tau is called chosen, it was on the development "
-        "split. Brackets: 95 % bootstrap intervals over images and seeds "
-        f"({treatments.bootstrap.resamples:,} resamples); in parentheses the difference to "
-        "cross-entropy with the same seeds, bold where Holm's correction over all "
-        f"{len(comparison.differences)} differences of the table confirms it at 5 %."
+        "class distribution that predictions assume: what training taught (`learned`), the "
+        "training split's (`train`; where it stands alone, both are the same), `uniform`, or "
+        "halfway between the last two (tau 0.5). Brackets: 95 % bootstrap intervals over images "
+        f"and seeds ({treatments.bootstrap.resamples:,} resamples). In parentheses: the "
+        "difference to cross-entropy with the same seeds, bold where Holm's correction over all "
+        f"{len(treatments.comparison.differences)} differences of the table confirms it at 5 %."
     )
 
 
@@ -189,6 +194,19 @@ def best_sentence(treatments: Treatments, measure: str) -> str:
     return text
 
 
+def highest_sentence(treatments: Treatments) -> str:
+    """All of `best_sentence` in one, without what it costs."""
+    parts = []
+    for measure in MEASURES:
+        best, comparison = treatments.best(measure), treatments.comparison
+        if best is not None:
+            change = comparison.differences[best, measure]
+            confirmed = "" if (best, measure) in comparison.confirmed else ", not confirmed"
+            title = measure_title(measure)
+            parts.append(f"in {title} {line_title(best)} ({change.value:+.3f}{confirmed})")
+    return f"- **Highest**: {'; '.join(parts)}." if parts else ""
+
+
 def price(treatments: Treatments, line: Line, measure: str) -> str:
     return ", ".join(
         f"{measure_title(other)} {treatments.comparison.change(line, other)}"
@@ -211,8 +229,7 @@ def curve_sentence(treatments: Treatments) -> str:
                      if nearest else "")  # fmt: skip
     return (
         "- **Worth a training?** Above what shifting the prior of the cross-entropy network "
-        f"reaches at the same accuracy, in {', '.join(map(measure_title, OF_IMBALANCE[:-1]))} or "
-        f"{measure_title(OF_IMBALANCE[-1])}, by more than chance: {'; '.join(real) or none}."
+        f"reaches at the same accuracy, by more than chance: {'; '.join(real) or none}."
     )
 
 
@@ -244,18 +261,17 @@ def again_sentences(treatments: Treatments, again: Sequence[Treatments]) -> list
 
 
 def again_tables(again: Sequence[Treatments]) -> list[str]:
-    if not again:
-        return []
+    """The rows with later seeds, over these alone and over all of them."""
     return [
-        f"The rows with more seeds, seeds {_listed(one.seeds)}:\n\n"
-        f"{treatments_table(one, one.lines, flags=False)}"
-        for one in again
+        f"Seeds {_listed(treatments.seeds)}:\n\n"
+        f"{treatments_table(treatments, treatments.lines, flags=False)}"
+        for treatments in again
     ]
 
 
 def excerpt(treatments: Treatments) -> str:
     """The README's table: cross-entropy, the paper's treatments, and what is highest."""
-    best = {treatments.best(measure) for measure in OF_IMBALANCE}
+    best = {treatments.best(measure) for measure in ("balanced_accuracy", "macro_f1")}
     rows = {BASELINE, *IN_README, *(line.treatment for line in best if line)}
     lines = [
         line
@@ -295,7 +311,7 @@ def points_of_the_space(treatments: Treatments, images: int) -> dict:
     What the Space's page draws, rounded to four digits.
 
     Returns:
-        `words`: what the chart shows, Markdown. `treatments`: a row for each treatment under the
+        `text`: what the chart shows, Markdown. `treatments`: a row for each treatment under the
         prior that it learned, the baseline first: name, flags, accuracy and balanced accuracy.
         `to_curve` is its balanced accuracy less what the prior shift reaches at the same accuracy,
         null where that may be chance. `prior_shift`: the curve.
@@ -320,7 +336,7 @@ def points_of_the_space(treatments: Treatments, images: int) -> dict:
     return {
         "images": images,
         "seeds": len(treatments.seeds),
-        "words": words_of_the_space(treatments, images),
+        "text": text_of_the_space(treatments),
         "treatments": rows,
         "prior_shift": shift,
     }
@@ -337,28 +353,20 @@ def point_of(treatments: Treatments, line: Line, measure: str) -> dict:
     }
 
 
-def words_of_the_space(treatments: Treatments, images: int) -> str:
+def text_of_the_space(treatments: Treatments) -> str:
     above = [
-        f"{line_title(line)} ({one.value:+.3f})"
-        for (line, measure), one in treatments.above.items()
-        if measure == "balanced_accuracy" and one.value > 0
+        line_title(line)
+        for (line, measure), lead in treatments.above.items()
+        if measure == "balanced_accuracy" and lead.value > 0
         if (line, measure) in treatments.above_by_more_than_chance
     ]
-    best = treatments.best("macro_f1")
-    words = (
+    return (
         f"{network_of(treatments.runs[BASELINE][0])}, another network than this model, on "
-        f"FER-2013's validation split ({images:,} images, {len(treatments.seeds)} seeds): plain "
-        f"cross-entropy and {len(treatments.runs) - 1} treatments. Higher: right more often. "
-        "Further right: rare classes count as much as common ones. The line needs no training: "
-        "the answers of the cross-entropy network, more and more as if all classes were equally "
-        f"common. Above it by more than chance: {', '.join(above) or 'no treatment'}."
+        f"FER-2013's validation split: cross-entropy and {len(treatments.runs) - 1} treatments. "
+        "Higher: right more often. Further right: rare classes count as much as common ones. The "
+        "line needs no training: cross-entropy's answers, more and more as if all classes were "
+        f"equally common. Above it by more than chance: {', '.join(above) or 'no treatment'}."
     )
-    if best is not None:
-        change = treatments.comparison.differences[best, "macro_f1"].signed
-        words += (
-            f" Highest in macro-F1, which the chart does not show: {line_title(best)}, {change}."
-        )
-    return words
 
 
 def network_of(run: Mapping) -> str:
@@ -429,19 +437,33 @@ def paper_text(runs: Runs) -> str:
 
 
 def paper_sentence(row: str, of_row: Sequence[Mapping]) -> str:
-    """Whether the mean over seeds is above the paper's figure by more than chance (a t-test)."""
     accuracies, paper = values(of_row, "eval_accuracy"), PAPER_ACCURACY[row]
     mean, seeds = statistics.mean(accuracies), len(accuracies)
     start = f"- {title(row)}: {mean:.3f} against the paper's {paper:.3f}, {mean - paper:+.3f}"
     if seeds == 1:
         return f"{start}; one seed."
     half = student.ppf(0.975, seeds - 1) * statistics.stdev(accuracies) / seeds**0.5
-    p = ttest_1samp(accuracies, paper).pvalue
-    where = "above" if mean > paper else "below"
-    verdict = where if p < 0.05 else f"level with it, in the mean {where}"
-    return (
-        f"{start} [{mean - paper - half:+.3f}, {mean - paper + half:+.3f}] over seeds: {verdict}."
-    )
+    low, high = mean - paper - half, mean - paper + half
+    return f"{start} [{low:+.3f}, {high:+.3f}] over seeds: {verdict(accuracies, paper)}."
+
+
+def verdict(accuracies: Sequence[float], paper: float) -> str:
+    """Whether the mean over seeds differs from the paper's by more than chance (a t-test)."""
+    where = "above" if statistics.mean(accuracies) > paper else "below"
+    if len(accuracies) > 1 and ttest_1samp(accuracies, paper).pvalue < 0.05:
+        return where
+    return f"level with it, in the mean {where}"
+
+
+def paper_excerpt(runs: Runs) -> str:
+    parts = []
+    for row, of_row in runs.items():
+        accuracies, paper = values(of_row, "eval_accuracy"), PAPER_ACCURACY[row]
+        mean = statistics.mean(accuracies)
+        parts.append(
+            f"{title(row)} {mean:.3f} (the paper: {paper:.3f}; {verdict(accuracies, paper)})"
+        )
+    return f"Accuracy under the paper's own protocol: {', '.join(parts)}."
 
 
 def _listed(seeds: Sequence[int]) -> str:

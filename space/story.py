@@ -161,16 +161,6 @@ def what_a_treatment_does(found: Mapping) -> Screen:
     rows, shift = found.get("treatments"), found.get("prior_shift")
     if not rows or not shift:
         return Screen(title, _missing("imbalance.json", "the comparison of treatments"))
-    above = [row["treatment"] for row in rows if (row["to_curve"] or 0) > 0]
-    words = (
-        f"Plain cross-entropy and {len(rows) - 1} treatments. Higher: right more often. "
-        "Further right: rare classes count as much as common ones. The line needs no training: the "
-        "baseline's answers, more and more as if all classes were equally common. "
-    )
-    words += (
-        f"Better than that: {', '.join(above)}." if above else "No treatment does better than that."
-    )
-    shift = [point for point in shift if point["tau"] <= 1]  # beyond it, both fall
     line = {
         "type": "scatter",
         "mode": "lines",
@@ -201,7 +191,7 @@ def what_a_treatment_does(found: Mapping) -> Screen:
         [row["treatment"], f"`{row['setting']}`", *(_with_change(row[one]) for one in measures)]
         for row in rows
     ]
-    return Screen(title, words, _chart([line, *points], layout), alt, table)
+    return Screen(title, found["text"], _chart([line, *points], layout), alt, table)
 
 
 def _point(row: Mapping, number: int) -> dict:

@@ -29,12 +29,11 @@ SMALL = [
 SCRIPT = """
 import contextlib, io, json, sys
 import train
-from benchmarks.imbalance import TREATMENTS
-from benchmarks.imbalance_report import TITLES
+from benchmarks.imbalance_rows import ROWS
 from training.arguments import make_parser, parse_arguments
 
 small, found = sys.argv[1:], {
-    "rows": [[TREATMENTS[name], TITLES[name]] for name in ("my_loss", "my_loss_alpha")]
+    "rows": [[ROWS[name].flags, ROWS[name].title] for name in ("my_loss", "my_loss_alpha")]
 }
 found["help"] = make_parser("").format_help()
 found["twin"] = repr(parse_arguments("", ["--loss", "twin", "--focal_gamma", "3"]).loss)
