@@ -22,7 +22,6 @@ from benchmarks.imbalance_rows import (
 from benchmarks.imbalance_statistics import (
     MEASURES,
     TAUS,
-    UNIFORM,
     Line,
     Treatments,
     common_seeds,
@@ -102,7 +101,12 @@ def write_official(folder: Path, runs: Runs, trials: Runs, resamples: int) -> di
             ]
         ),
         "imbalance_excerpt": "\n".join(
-            [excerpt(treatments), "", highest_sentence(treatments), *sentences[len(MEASURES) :]]
+            [
+                excerpt(treatments),
+                "",
+                highest_sentence(treatments, again),
+                curve_sentence(treatments),
+            ]
         ),
     }
 
@@ -194,16 +198,18 @@ def best_sentence(treatments: Treatments, measure: str) -> str:
     return text
 
 
-def highest_sentence(treatments: Treatments) -> str:
-    """All of `best_sentence` in one, without what it costs."""
+def highest_sentence(treatments: Treatments, again: Sequence[Treatments]) -> str:
+    """All of `best_sentence` in one, without what it costs, and whether later seeds agree."""
     parts = []
-    for measure in MEASURES:
+    for measure in MEASURES if len(treatments.runs) > 1 else ():
         best, comparison = treatments.best(measure), treatments.comparison
-        if best is not None:
-            change = comparison.differences[best, measure]
-            confirmed = "" if (best, measure) in comparison.confirmed else ", not confirmed"
-            title = measure_title(measure)
-            parts.append(f"in {title} {line_title(best)} ({change.value:+.3f}{confirmed})")
+        words = [f"{comparison.differences[best, measure].value:+.3f}"]
+        if (best, measure) not in comparison.confirmed:
+            words.append("not confirmed")
+        if again and best in again[0].lines:
+            later = again[0].comparison.differences[best, measure]
+            words.append(f"with seeds {_listed(again[0].seeds)} {later.signed}")
+        parts.append(f"in {measure_title(measure)} {line_title(best)} ({', '.join(words)})")
     return f"- **Highest**: {'; '.join(parts)}." if parts else ""
 
 
@@ -274,11 +280,7 @@ def excerpt(treatments: Treatments) -> str:
     best = {treatments.best(measure) for measure in ("balanced_accuracy", "macro_f1")}
     rows = {BASELINE, *IN_README, *(line.treatment for line in best if line)}
     lines = [
-        line
-        for line in treatments.lines
-        if (line.own and line.treatment in rows)
-        or line in best
-        or (line.treatment == BASELINE and line.prior == UNIFORM)
+        line for line in treatments.lines if (line.own and line.treatment in rows) or line in best
     ]
     return treatments_table(treatments, lines, flags=False)
 
@@ -459,11 +461,9 @@ def paper_excerpt(runs: Runs) -> str:
     parts = []
     for row, of_row in runs.items():
         accuracies, paper = values(of_row, "eval_accuracy"), PAPER_ACCURACY[row]
-        mean = statistics.mean(accuracies)
-        parts.append(
-            f"{title(row)} {mean:.3f} (the paper: {paper:.3f}; {verdict(accuracies, paper)})"
-        )
-    return f"Accuracy under the paper's own protocol: {', '.join(parts)}."
+        mean, name = statistics.mean(accuracies), title(row).removesuffix(" (paper)")
+        parts.append(f"{name} {mean:.3f} ({paper:.3f}; {verdict(accuracies, paper)})")
+    return f"Accuracy under the paper's own protocol (and the paper's): {', '.join(parts)}."
 
 
 def _listed(seeds: Sequence[int]) -> str:

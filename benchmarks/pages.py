@@ -104,10 +104,10 @@ def prior_sentence(results: Mapping) -> str:
     disgust = LABELS.index("disgust")
     said = sum(row[disgust] for row in confusion)
     return (
-        f'With the option `prior="uniform"`, on the {results["eval_split"]} split, the recall of '
-        f"*disgust* rises from {change('recall_disgust')}. Its precision falls from "
-        f"{change('precision_disgust')} ({said} images are called so, {sum(confusion[disgust])} "
-        f"are), accuracy from {change('accuracy')} and macro-F1 from {change('macro_f1')}."
+        f'With `prior="uniform"`, on the {results["eval_split"]} split, recall of *disgust* rises '
+        f"from {change('recall_disgust')}. Its precision falls from {change('precision_disgust')} "
+        f"({said} images are called so, {sum(confusion[disgust])} are), accuracy from "
+        f"{change('accuracy')} and macro-F1 from {change('macro_f1')}."
     )
 
 

@@ -128,7 +128,7 @@ def test_the_papers_accuracies_stand_beside_ours(tmp_path):
     assert "focal loss: 0.580 against the paper's 0.558, +0.022 [-0.003, +0.047] over seeds" in text
     assert "undersampling: 0.510" in text and "level with it, in the mean above" in text
     excerpt = (tmp_path / "imbalance_paper_excerpt.md").read_text()
-    assert "focal loss 0.580 (the paper: 0.558; level with it, in the mean above)." in excerpt
+    assert "focal loss 0.580 (0.558; level with it, in the mean above)." in excerpt
 
 
 def test_runs_that_finish_at_once_are_all_kept(tmp_path):
