@@ -1,15 +1,13 @@
 """Tables, pictures and conclusions from the runs of benchmarks/imbalance.py."""
 
 import json
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import t as student
-from scipy.stats import ttest_1samp
 
 from benchmarks import imbalance_pictures as pictures
+from benchmarks.imbalance_paper import PAPER_ACCURACY, paper_excerpt, paper_text
 from benchmarks.imbalance_rows import (
     CHOSEN_BY,
     DEVELOPMENT,
@@ -18,6 +16,13 @@ from benchmarks.imbalance_rows import (
     best_trial,
     title,
     trials_of,
+)
+from benchmarks.imbalance_sentences import (
+    conclusions,
+    curve_sentence,
+    highest_sentence,
+    seed_list,
+    text_of_the_space,
 )
 from benchmarks.imbalance_statistics import (
     MEASURES,
@@ -28,18 +33,11 @@ from benchmarks.imbalance_statistics import (
     with_seeds,
 )
 from benchmarks.runs import Runs, read_logits, read_runs
-from training.arguments import parse_arguments
 from training.data import LABELS
 from training.evaluation.bootstrap import RESAMPLES, Bootstrap, measure_title
 from training.report import markdown_table
 from training.treatments.register import BASELINE
 
-PAPER_ACCURACY = {
-    "undersampling": 0.494286,
-    "weighted_bce": 0.498982,
-    "focal": 0.558316,
-    "focal_alpha": 0.558316,
-}
 IN_README = ("undersampling", "weighted_bce", "focal")  # the paper's, as learned
 SHOWN = ("accuracy", "balanced_accuracy")  # on the Space's page
 SHOWN_TAUS = (0, 0.25, 0.5, 0.75, 1)
@@ -117,13 +115,6 @@ def later_seeds(runs: Runs, seeds: Sequence[int]) -> list[int]:
     return later if later and len(with_seeds(runs, later)) > 1 else []
 
 
-def line_title(line: Line) -> str:
-    name = title(line.treatment).removesuffix(" (baseline)")
-    if line.own:
-        return name
-    return f"{name} under {line.prior if ' ' in line.prior else f'`{line.prior}`'}"
-
-
 def flags_of(of_row: Sequence[Mapping]) -> str:
     """What a row's runs are called with beside the recipe."""
     words, shown = list(of_row[0]["arguments"][1:]), []
@@ -163,7 +154,7 @@ def about(treatments: Treatments, trials: Runs) -> str:
     if any(line.prior.endswith("chosen") for line in treatments.lines):
         chosen += "A tau that is called chosen was chosen there, too. "
     return (
-        f"seeds {_listed(treatments.seeds)}, results of the last step; on {machines}. Every run: "
+        f"seeds {seed_list(treatments.seeds)}, results of the last step; on {machines}. Every run: "
         f"`python train.py {' '.join(shared)} FLAGS --seed N --split_seed N`. {chosen}Prior: the "
         "class distribution that predictions assume: what training taught (`learned`), the "
         "training split's (`train`; where it stands alone, both are the same), `uniform`, or "
@@ -174,102 +165,10 @@ def about(treatments: Treatments, trials: Runs) -> str:
     )
 
 
-def conclusions(treatments: Treatments, again: Sequence[Treatments]) -> list[str]:
-    """Sentences made from the numbers."""
-    if len(treatments.runs) == 1:
-        return []
-    sentences = [best_sentence(treatments, measure) for measure in MEASURES]
-    return [*sentences, curve_sentence(treatments), *again_sentences(treatments, again)]
-
-
-def best_sentence(treatments: Treatments, measure: str) -> str:
-    """Which treatment is highest in a measure, by how much, and what it costs."""
-    best, comparison = treatments.best(measure), treatments.comparison
-    text = f"- **{_capital(measure_title(measure))}**: highest with {line_title(best)}, "
-    text += comparison.change(best, measure)
-    if (best, measure) not in comparison.confirmed:
-        p = comparison.differences[best, measure].p
-        text += f" (p = {p:.2g}, not confirmed)"
-    text += f"; {price(treatments, best, measure)}."
-    untrained = treatments.best(measure, trained=False)
-    if comparison.differences[untrained, measure].value > 0:
-        text += f" Without another training, {line_title(untrained)}: "
-        text += f"{comparison.change(untrained, measure)}; {price(treatments, untrained, measure)}."
-    return text
-
-
-def highest_sentence(treatments: Treatments, again: Sequence[Treatments]) -> str:
-    """All of `best_sentence` in one, without what it costs, and whether later seeds agree."""
-    parts = []
-    for measure in MEASURES if len(treatments.runs) > 1 else ():
-        best, comparison = treatments.best(measure), treatments.comparison
-        words = [f"{comparison.differences[best, measure].value:+.3f}"]
-        if (best, measure) not in comparison.confirmed:
-            words.append("not confirmed")
-        if again and best in again[0].lines:
-            later = again[0].comparison.differences[best, measure]
-            words.append(f"with seeds {_listed(again[0].seeds)} {later.signed}")
-        parts.append(f"in {measure_title(measure)} {line_title(best)} ({', '.join(words)})")
-    return f"- **Highest**: {'; '.join(parts)}." if parts else ""
-
-
-def price(treatments: Treatments, line: Line, measure: str) -> str:
-    return ", ".join(
-        f"{measure_title(other)} {treatments.comparison.change(line, other)}"
-        for other in ("accuracy", "macro_f1")
-        if other != measure
-    )
-
-
-def curve_sentence(treatments: Treatments) -> str:
-    """What lies above the shifted baseline, and so is worth a training."""
-    above = treatments.above
-    real = [
-        f"{_of(key)} {above[key].signed}"
-        for key in above
-        if key in treatments.above_by_more_than_chance and above[key].value > 0
-    ]
-    nearest = min((key for key in above if above[key].value > 0), key=lambda key: above[key].p,
-                  default=None)  # fmt: skip
-    none = "none" + (f"; the nearest to it is {_of(nearest)}, {above[nearest].signed}"
-                     if nearest else "")  # fmt: skip
-    return (
-        "- **Worth a training?** Above what shifting the prior of the cross-entropy network "
-        f"reaches at the same accuracy, by more than chance: {'; '.join(real) or none}."
-    )
-
-
-def _of(key: tuple[Line, str]) -> str:
-    line, measure = key
-    return f"{measure_title(measure)} with {line_title(line)}"
-
-
-def again_sentences(treatments: Treatments, again: Sequence[Treatments]) -> list[str]:
-    """Whether what was highest holds with later seeds, where a row has them."""
-    if not again:
-        return []
-    later, every = again
-    parts = []
-    for measure in MEASURES:
-        best = treatments.best(measure)
-        if best not in later.lines:
-            continue
-        one = later.comparison.differences[best, measure]
-        low, _ = one.interval
-        in_the_mean = "in the mean, within chance" if one.value > 0 else "no"
-        verdict = "yes" if low > 0 else in_the_mean
-        parts.append(
-            f"{measure_title(measure)} with {line_title(best)}, {one.signed}: {verdict} (all "
-            f"{len(every.seeds)} seeds: {every.comparison.differences[best, measure].signed})"
-        )
-    text = "; ".join(parts) or "no row that is highest has them"
-    return [f"- **Does it hold with seeds {_listed(later.seeds)}?** On the same images: {text}."]
-
-
 def again_tables(again: Sequence[Treatments]) -> list[str]:
     """The rows with later seeds, over these alone and over all of them."""
     return [
-        f"Seeds {_listed(treatments.seeds)}:\n\n"
+        f"Seeds {seed_list(treatments.seeds)}:\n\n"
         f"{treatments_table(treatments, treatments.lines, flags=False)}"
         for treatments in again
     ]
@@ -355,30 +254,6 @@ def point_of(treatments: Treatments, line: Line, measure: str) -> dict:
     }
 
 
-def text_of_the_space(treatments: Treatments) -> str:
-    above = [
-        line_title(line)
-        for (line, measure), lead in treatments.above.items()
-        if measure == "balanced_accuracy" and lead.value > 0
-        if (line, measure) in treatments.above_by_more_than_chance
-    ]
-    return (
-        f"{network_of(treatments.runs[BASELINE][0])}, another network than this model, on "
-        f"FER-2013's validation split: cross-entropy and {len(treatments.runs) - 1} treatments. "
-        "Higher: right more often. Further right: rare classes count as much as common ones. The "
-        "line needs no training: cross-entropy's answers, more and more as if all classes were "
-        f"equally common. Above it by more than chance: {', '.join(above) or 'no treatment'}."
-    )
-
-
-def network_of(run: Mapping) -> str:
-    """ "EfficientNet-Lite0 at 64 px from ImageNet weights"."""
-    model = parse_arguments("", run["arguments"]).model
-    name = model.backbone.removeprefix("tf_").replace("efficientnet_lite", "EfficientNet-Lite")
-    start = "ImageNet" if run["pretrained"] else "random"
-    return f"{name} at {model.image_size} px from {start} weights"
-
-
 def trials_text(trials: Runs, protocol: str) -> str:
     """Markdown: every trial, on the development split of one seed."""
     measures = ("accuracy", "balanced_accuracy", "macro_f1")
@@ -397,80 +272,3 @@ def trials_text(trials: Runs, protocol: str) -> str:
         f"({float(DEVELOPMENT[protocol]):.0%} of the training images), chosen by "
         f"{measure_title(CHOSEN_BY[protocol])}; seed {run['seed']}; on {run['machine']}."
     )
-
-
-def values(runs: Sequence[Mapping], key: str) -> list[float]:
-    return [run[key] for run in runs if key in run]
-
-
-def cell(numbers: Sequence[float]) -> str:
-    mean = f"{statistics.mean(numbers):.3f}"
-    return f"{mean} ± {statistics.stdev(numbers):.3f}" if len(numbers) > 1 else f"{mean} (one seed)"
-
-
-def paper_text(runs: Runs) -> str:
-    header = ["treatment", "the paper", "accuracy", "without copies", "balanced accuracy",
-              "macro-F1", "recall of disgust", "seeds"]  # fmt: skip
-    keys = ["accuracy", "accuracy_without_copies", "balanced_accuracy", "macro_f1",
-            "recall_disgust"]  # fmt: skip
-    rows = [
-        [title(row), f"{PAPER_ACCURACY[row]:.3f}"]
-        + [cell(values(of_row, f"eval_{key}")) for key in keys]
-        + [str(len(of_row))]
-        for row, of_row in runs.items()
-    ]
-    every = [run for of_row in runs.values() for run in of_row]
-    sizes = " or ".join(f"{size:,}" for size in sorted({run["eval_samples"] for run in every}))
-    lost = statistics.mean(
-        run["eval_accuracy"] - run["eval_accuracy_without_copies"] for run in every
-    )
-    recipes = ", ".join(f"`{recipe}`" for recipe in dict.fromkeys(r["arguments"][0] for r in every))
-    return "\n\n".join(
-        [
-            markdown_table(header, rows),
-            f"Mean ± standard deviation over seeds, each with its own split, over {sizes} images "
-            f"of the test part, results of the last step; on "
-            f"{'; '.join(sorted({run['machine'] for run in every}))}. Recipes: {recipes}. Without "
-            f"the test images that are copies of training images, accuracy is {lost:.3f} lower on "
-            "average.",
-            "\n".join(paper_sentence(row, of_row) for row, of_row in runs.items()),
-        ]
-    )
-
-
-def paper_sentence(row: str, of_row: Sequence[Mapping]) -> str:
-    accuracies, paper = values(of_row, "eval_accuracy"), PAPER_ACCURACY[row]
-    mean, seeds = statistics.mean(accuracies), len(accuracies)
-    start = f"- {title(row)}: {mean:.3f} against the paper's {paper:.3f}, {mean - paper:+.3f}"
-    if seeds == 1:
-        return f"{start}; one seed."
-    half = student.ppf(0.975, seeds - 1) * statistics.stdev(accuracies) / seeds**0.5
-    low, high = mean - paper - half, mean - paper + half
-    return f"{start} [{low:+.3f}, {high:+.3f}] over seeds: {verdict(accuracies, paper)}."
-
-
-def verdict(accuracies: Sequence[float], paper: float) -> str:
-    """Whether the mean over seeds differs from the paper's by more than chance (a t-test)."""
-    where = "above" if statistics.mean(accuracies) > paper else "below"
-    if len(accuracies) > 1 and ttest_1samp(accuracies, paper).pvalue < 0.05:
-        return where
-    return f"level with it, in the mean {where}"
-
-
-def paper_excerpt(runs: Runs) -> str:
-    parts = []
-    for row, of_row in runs.items():
-        accuracies, paper = values(of_row, "eval_accuracy"), PAPER_ACCURACY[row]
-        mean, name = statistics.mean(accuracies), title(row).removesuffix(" (paper)")
-        parts.append(f"{name} {mean:.3f} ({paper:.3f}; {verdict(accuracies, paper)})")
-    return f"Accuracy under the paper's own protocol (and the paper's): {', '.join(parts)}."
-
-
-def _listed(seeds: Sequence[int]) -> str:
-    """ "0 to 3", or "0, 2"."""
-    whole = list(seeds) == list(range(seeds[0], seeds[-1] + 1))
-    return f"{seeds[0]} to {seeds[-1]}" if whole and len(seeds) > 2 else ", ".join(map(str, seeds))
-
-
-def _capital(words: str) -> str:
-    return words[0].upper() + words[1:]
