@@ -57,7 +57,7 @@ def write_report(folder: Path, protocol: str, resamples: int = RESAMPLES) -> Non
     if runs and protocol == "paper":
         texts |= {name: paper_text(runs), f"{name}_excerpt": paper_excerpt(runs)}
         pictures.plot_paper(folder / f"{name}.png", runs, PAPER_ACCURACY, title)
-    elif BASELINE in runs:
+    elif BASELINE in runs and common_seeds(runs):
         texts |= write_official(folder, runs, trials, resamples)
     if runs:
         pictures.plot_confusions(folder / f"{name}_confusion.png", runs, title)
@@ -117,12 +117,11 @@ def later_seeds(runs: Runs, seeds: Sequence[int]) -> list[int]:
 
 def flags_of(of_row: Sequence[Mapping]) -> str:
     """What a row's runs are called with beside the recipe."""
-    words, shown = list(of_row[0]["arguments"][1:]), []
-    while words:
-        flag = words.pop(0)
-        values = []
-        while words and not words[0].startswith("--"):
-            values.append(words.pop(0))
+    arguments, shown = list(of_row[0]["arguments"][1:]), []
+    while arguments:
+        flag, values = arguments.pop(0), []
+        while arguments and not arguments[0].startswith("--"):
+            values.append(arguments.pop(0))
         if flag not in ("--pretrained", "--no_pretrained", "--development_share", "--eval_split"):
             shown += [flag, *values]
     return f"`{' '.join(shown)}`" if shown else ""
@@ -262,9 +261,9 @@ def trials_text(trials: Runs, protocol: str) -> str:
         of_row = trials_of(row, trials)
         best = best_trial(row, trials, protocol)
         for name, run in of_row.items():
-            figures = [f"{run[f'eval_{measure}']:.3f}" for measure in measures]
+            results = [f"{run[f'eval_{measure}']:.3f}" for measure in measures]
             chosen = "yes" if name == best else ""
-            rows.append([title(row), f"`{name.partition(' ')[2]}`", *figures, chosen])
+            rows.append([title(row), f"`{name.partition(' ')[2]}`", *results, chosen])
     run = next(iter(trials.values()))[0]
     header = ["treatment", "flags", *map(measure_title, measures), "chosen"]
     return (

@@ -144,5 +144,5 @@ def seed_list(seeds: Sequence[int]) -> str:
     return f"{seeds[0]} to {seeds[-1]}" if whole and len(seeds) > 2 else ", ".join(map(str, seeds))
 
 
-def _capital(words: str) -> str:
-    return words[0].upper() + words[1:]
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]

@@ -182,8 +182,8 @@ class Treatments:
     def above(self) -> dict[tuple[Line, str], Estimate]:
         """Of every line that took a training, how far it lies above the baseline's curve."""
         return {
-            (line, measure): above_curve(found, self.curve, measure)
-            for line, found in self.lines.items()
+            (line, measure): above_curve(estimates, self.curve, measure)
+            for line, estimates in self.lines.items()
             if line.treatment != BASELINE
             for measure in OF_IMBALANCE
         }
@@ -191,7 +191,7 @@ class Treatments:
     @functools.cached_property
     def above_by_more_than_chance(self) -> set[tuple[Line, str]]:
         """Those of `above`, or below, that Holm's correction over all of them leaves."""
-        return holm({key: one.p for key, one in self.above.items()})
+        return holm({key: lead.p for key, lead in self.above.items()})
 
     def best(self, measure: str, *, trained: bool = True) -> Line | None:
         """The line with the highest value of those that took a training, or of those that did not,
@@ -201,15 +201,15 @@ class Treatments:
 
 
 def above_curve(
-    found: Mapping[str, Estimate], curve: Mapping[str, np.ndarray], measure: str
+    line: Mapping[str, Estimate], curve: Mapping[str, np.ndarray], measure: str
 ) -> Estimate:
     """
     How far a line lies above what the baseline's prior shift reaches without a training: its
     measure less the curve's highest at no less accuracy, or, where the line is more accurate than
     the whole curve, at the curve's most accurate point.
     """
-    accuracy = np.append(found["accuracy"].value, found["accuracy"].resamples)  # (1 + B,)
-    value = np.append(found[measure].value, found[measure].resamples)
+    accuracy = np.append(line["accuracy"].value, line["accuracy"].resamples)  # (1 + B,)
+    value = np.append(line[measure].value, line[measure].resamples)
     reachable = curve["accuracy"] >= np.minimum(accuracy, curve["accuracy"].max(axis=0))  # (T, .)
     without_training = np.where(reachable, curve[measure], -np.inf).max(axis=0)
     return Estimate(float((value - without_training)[0]), (value - without_training)[1:])

@@ -82,7 +82,7 @@ def crowd() -> np.ndarray:
     return np.tile(skimage.data.astronaut()[:220, 130:330], (2, 5, 1))
 
 
-def load(task: str, **options) -> Pipeline:
+def load(task: str, **options: str | None) -> Pipeline:
     return pipeline(task, model=MODEL, trust_remote_code=True, device="cpu", **options)
 
 

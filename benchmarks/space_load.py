@@ -188,11 +188,18 @@ class Live:
             async with session.post(f"{self.api}/queue/join", json=body) as answer:
                 event = (await answer.json())["event_id"]
             listen = session.get(f"{self.api}/queue/data", params={"session_hash": name})
-            async with listen as told:
-                await self._turn(session, told, f"{self.api}/stream/{event}", body, go_on)
+            async with listen as answers:
+                await self._turn(session, answers, f"{self.api}/stream/{event}", body, go_on)
 
-    async def _turn(self, session, told, url: str, body: dict, go_on) -> None:
-        async for line in told.content:
+    async def _turn(
+        self,
+        session: aiohttp.ClientSession,
+        answers: aiohttp.ClientResponse,
+        url: str,
+        body: dict,
+        go_on: GoOn,
+    ) -> None:
+        async for line in answers.content:
             message = json.loads(line.removeprefix(b"data: ")) if line.strip() else {}
             if message.get("msg") not in ("process_streaming", "process_completed"):
                 continue

@@ -20,7 +20,13 @@ from contextlib import nullcontext
 import torch
 import torch.nn.functional as F
 from datasets import Dataset
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from modeling import (
     FerEfficientNetConfig,
@@ -41,12 +47,24 @@ class Clock(TrainerCallback):
     def __init__(self, warm: int):
         self.warm = warm
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: object,
+    ) -> None:
         if state.global_step == self.warm:
             synchronize()
             self.started = time.perf_counter()
 
-    def on_train_end(self, args, state, control, **kwargs):
+    def on_train_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: object,
+    ) -> None:
         synchronize()
         self.seconds = time.perf_counter() - self.started
 
@@ -65,7 +83,7 @@ def new_network(args: argparse.Namespace) -> FerEfficientNetForImageClassificati
 
 
 def training_arguments(
-    kind: type[TrainingArguments], args: argparse.Namespace, folder: str, **others
+    kind: type[TrainingArguments], args: argparse.Namespace, folder: str, **others: object
 ) -> TrainingArguments:
     return kind(
         output_dir=folder,
@@ -123,7 +141,7 @@ def ours(args: argparse.Namespace, split: Dataset, faces: FaceDataset, folder: s
 def usual(args: argparse.Namespace, split: Dataset, faces: FaceDataset, folder: str) -> float:
     clock, processor = Clock(args.warm), FerEfficientNetImageProcessor(size=args.image_size)
 
-    def transform(rows):
+    def transform(rows: dict[str, list]) -> dict[str, list]:
         images = [
             processor(image.convert("RGB"), return_tensors="pt")["pixel_values"][0]
             for image in rows["image"]

@@ -19,7 +19,7 @@ from .report import markdown_table
 
 MEASURES = ("accuracy", "balanced_accuracy", "macro_f1")
 FILES = ("predictions.csv", "all_results.json", "run.yaml")
-SEEN = 2.8  # standard errors: a true difference of that size is found in four samples of five
+SEEN = 2.8  # standard errors: a true difference of that size shows in four samples of five
 
 
 @dataclass
@@ -120,10 +120,10 @@ def compare(folders: Sequence[Path], output_dir: Path) -> str:
         for name, of_run in logits.items()
     }
     bootstrap = Bootstrap(labels, classes)
-    found = {name: bootstrap.measures(ids[None]) for name, ids in predicted.items()}
+    estimates = {name: bootstrap.measures(ids[None]) for name, ids in predicted.items()}
     counts = {name: n for name, n in zip(classes, np.bincount(labels, minlength=len(classes))) if n}
-    overall = Comparison(found, MEASURES)
-    recalls = Comparison(found, [f"recall_{name}" for name in counts])
+    overall = Comparison(estimates, MEASURES)
+    recalls = Comparison(estimates, [f"recall_{name}" for name in counts])
     images = f"{len(labels):,} images of the {runs[0].split} split"
     text = "\n\n".join(
         [

@@ -13,7 +13,7 @@ from .metrics import per_class, summary
 
 RESAMPLES = 20_000
 LEVEL = 0.05
-BLOCK = 1000  # resamples that are drawn at once, in 64 bits
+BLOCK = 1000  # resamples that are made at once, in 64 bits
 
 
 @dataclass
