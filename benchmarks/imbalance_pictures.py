@@ -4,48 +4,53 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
-
-from training.data import LABELS  # noqa: E402
-from training.treatments.register import BASELINE  # noqa: E402
+from benchmarks.imbalance_statistics import TRAIN, Treatments
+from training.data import LABELS
+from training.evaluation.bootstrap import measure_title
+from training.treatments.register import BASELINE
 
 DPI = 200
 MARKERS = "osD^vP*Xph<>d"
 
 
-def plot_curve(
-    path: Path,
-    runs: Mapping[str, list[dict]],
-    found: Mapping[str, Mapping],
-    curve: Mapping[str, np.ndarray],
-    title: Callable[[str], str],
-) -> None:
-    """Accuracy against balanced accuracy and recall of disgust, with the baseline's prior shift."""
-    figure, panels = plt.subplots(1, 2, figsize=(12, 6.4), layout="constrained")
-    colors = plt.get_cmap("tab20").colors
-    for axes, measure in zip(panels, ("balanced_accuracy", "recall_disgust")):
+def plot_treatments(path: Path, treatments: Treatments, title: Callable[[str], str]) -> None:
+    """
+    Accuracy against balanced accuracy and macro-F1: every treatment under the prior that it
+    learned (filled) and under the training's (hollow), the baseline's prior shift as a line.
+    """
+    figure = Figure(figsize=(12, 6.8), layout="constrained")
+    panels, colors = figure.subplots(1, 2), matplotlib.colormaps["tab20"].colors
+    for axes, measure in zip(panels, ("balanced_accuracy", "macro_f1")):
+        curve = treatments.curve
+        low, high = np.quantile(curve[measure][:, 1:], [0.025, 0.975], axis=1)
+        axes.fill_betweenx(curve["accuracy"][:, 0], low, high, color="#555555", alpha=0.12, lw=0)
         axes.plot(
             curve[measure][:, 0], curve["accuracy"][:, 0], color="#555555", lw=2, zorder=1,
-            label="prior shift of the cross-entropy network, tau 0 to 2",
+            label="prior shift of the cross-entropy network (95 % interval)",
         )  # fmt: skip
-        for i, (name, one) in enumerate(found.items()):
-            style = {"color": colors[i % 20], "marker": MARKERS[i % len(MARKERS)], "ls": "none"}
-            for run in runs.get(name, []):
-                axes.plot(run[f"eval_{measure}"], run["eval_accuracy"], ms=4, alpha=0.45, **style)
-            axes.plot(one[measure].value, one["accuracy"].value, ms=10, mec="black", mew=0.8,
-                      zorder=3, label=title(name), **style)  # fmt: skip
-        axes.set_xlabel(measure.replace("_", " ").replace("recall", "recall of"))
+        for i, row in enumerate(treatments.runs):
+            style = {"color": colors[i % 20], "marker": MARKERS[i % len(MARKERS)]}
+            points = [
+                estimates
+                for line, estimates in treatments.lines.items()
+                if line.treatment == row and (line.own or line.prior == TRAIN)
+            ]
+            x, y = ([point[name].value for point in points] for name in (measure, "accuracy"))
+            axes.plot(x, y, ms=9, mfc="white", lw=0.8, zorder=2, **style)
+            axes.plot(x[:1], y[:1], ms=9, mec="black", mew=0.8, ls="none", zorder=3,
+                      label=title(row), **style)  # fmt: skip
+        axes.set_xlabel(measure_title(measure))
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("accuracy")
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
-    figure.suptitle("Small: a run; large: mean over seeds. Up and to the right is better.",
-                    fontsize=10)  # fmt: skip
+    figure.suptitle(
+        "Means over seeds, as learned (filled) and under the training's prior (hollow)", fontsize=10
+    )
     figure.savefig(path, dpi=DPI)
-    plt.close(figure)
 
 
 def plot_paper(
@@ -55,23 +60,24 @@ def plot_paper(
     title: Callable[[str], str],
 ) -> None:
     """One dot for a run, one line for the paper's figure."""
-    figure, axes = plt.subplots(figsize=(8, 0.6 * len(runs) + 1.6), layout="constrained")
-    for row, (name, found) in enumerate(runs.items()):
-        for key, face in (("eval_accuracy", "#0072B2"), ("eval_accuracy_without_copies", "none")):
-            seen = [run[key] for run in found if key in run]
-            axes.plot(seen, [row] * len(seen), "o", color="#0072B2", mfc=face, ms=7, alpha=0.8,
-                      label={"eval_accuracy": "a run"}.get(key, "without copies")
-                      if row == 0 else None)  # fmt: skip
-        if name in paper:
-            axes.plot([paper[name]] * 2, [row - 0.35, row + 0.35], color="#D55E00", lw=3,
-                      label="the paper" if row == 0 else None)  # fmt: skip
+    figure = Figure(figsize=(8, 0.6 * len(runs) + 1.6), layout="constrained")
+    axes = figure.subplots()
+    for y, (row, of_row) in enumerate(runs.items()):
+        for key, face, label in (
+            ("eval_accuracy", "#0072B2", "a run"),
+            ("eval_accuracy_without_copies", "none", "without copies"),
+        ):
+            accuracies = [run[key] for run in of_row]
+            axes.plot(accuracies, [y] * len(of_row), "o", color="#0072B2", mfc=face, ms=7,
+                      alpha=0.8, label=label if y == 0 else None)  # fmt: skip
+        axes.plot([paper[row]] * 2, [y - 0.35, y + 0.35], color="#D55E00", lw=3,
+                  label="the paper" if y == 0 else None)  # fmt: skip
     axes.set_yticks(range(len(runs)), [title(name) for name in runs])
     axes.invert_yaxis()
     axes.set_xlabel("accuracy on the test part")
     axes.grid(axis="x", alpha=0.3)
     axes.legend(fontsize=9)
     figure.savefig(path, dpi=DPI)
-    plt.close(figure)
 
 
 def plot_confusions(
@@ -80,13 +86,12 @@ def plot_confusions(
     """Each row's confusion matrix, shares of the true class, averaged over seeds."""
     columns = min(4, len(runs))
     rows = -(-len(runs) // columns)
-    figure, panels = plt.subplots(
-        rows, columns, figsize=(3.2 * columns, 3.4 * rows), layout="constrained", squeeze=False
-    )
+    figure = Figure(figsize=(3.2 * columns, 3.4 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False)
     for axes in panels.flat[len(runs) :]:
         axes.axis("off")
-    for axes, (name, found) in zip(panels.flat, runs.items()):
-        counts = np.array([run["eval_confusion_matrix"] for run in found], dtype=float)
+    for axes, (name, of_row) in zip(panels.flat, runs.items()):
+        counts = np.array([run["eval_confusion_matrix"] for run in of_row], dtype=float)
         share = (counts / np.maximum(counts.sum(axis=2, keepdims=True), 1)).mean(axis=0)
         axes.imshow(share, cmap="cividis", vmin=0, vmax=1)
         for (row, column), value in np.ndenumerate(share):
@@ -99,4 +104,3 @@ def plot_confusions(
     figure.supxlabel("predicted", fontsize=9)
     figure.supylabel("label", fontsize=9)
     figure.savefig(path, dpi=DPI)
-    plt.close(figure)

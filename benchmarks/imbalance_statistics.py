@@ -1,137 +1,215 @@
 """
-What the runs of benchmarks/imbalance.py allow one to say: a bootstrap over images and seeds
-together, paired with the baseline, and corrected for the number of rows.
+What the runs of benchmarks/imbalance.py allow one to say: every treatment under several priors,
+beside cross-entropy with the same seeds.
 
 A network trained with seed s is compared with the baseline of seed s on the same images. Each
-resample draws images and seeds with replacement, the same for every row.
+resample of the bootstrap holds the same images and seeds for every line.
 """
 
+import functools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from training.evaluation.metrics import per_class, summary
+from benchmarks.runs import Runs, key_of
+from training.data import LABELS
+from training.evaluation.bootstrap import Bootstrap, Comparison, Estimate, holm
+from training.evaluation.metrics import classification_metrics
+from training.treatments.register import BASELINE
 
-RESAMPLES = 2000
-LEVEL = 0.05
-TAUS = np.linspace(0, 2, 81)  # strengths of the prior shift on the baseline's curve
+MEASURES = ("accuracy", "balanced_accuracy", "macro_f1", "recall_disgust")
+OF_IMBALANCE = MEASURES[1:]
+LEARNED, TRAIN, UNIFORM = "learned", "train", "uniform"  # priors, as the models' option names them
+TAUS = np.linspace(0, 1, 21)  # of the curves, from the training's prior to equal shares
+CHOSEN_TAUS = np.linspace(0, 1, 9)
+
+
+class Line(NamedTuple):
+    """
+    A line of the table: a treatment's networks under one prior.
+
+    own: whether it is the class distribution that the training taught.
+    """
+
+    treatment: str
+    prior: str
+    own: bool
 
 
 @dataclass
-class Estimate:
-    """A value over all images and seeds, and its bootstrap resamples (B,)."""
-
-    value: float
-    resamples: np.ndarray
-
-    def __sub__(self, other: "Estimate") -> "Estimate":
-        return Estimate(self.value - other.value, self.resamples - other.resamples)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 %, percentiles."""
-        low, high = np.quantile(self.resamples, [LEVEL / 2, 1 - LEVEL / 2])
-        return float(low), float(high)
-
-    @property
-    def p(self) -> float:
-        """Two-sided, of the value being 0."""
-        tail = min((self.resamples <= 0).sum(), (self.resamples >= 0).sum())
-        return min(1.0, 2 * (tail + 1) / (len(self.resamples) + 1))
-
-
-class Bootstrap:
+class Networks:
     """
-    Resamples of images and seeds, drawn once for all rows.
+    A treatment's networks of S seeds.
+
+    logits: (S, N, C). train, learned: (S, C), class shares of the training split and those that the
+    training taught. development: for each seed logits (M, C) and labels (M,) of its development
+    split; empty where they were not kept.
+    """
+
+    logits: np.ndarray
+    train: np.ndarray
+    learned: np.ndarray
+    development: Sequence[tuple[np.ndarray, np.ndarray]] = ()
+
+    @property
+    def learns_another_prior(self) -> bool:
+        return not np.allclose(self.learned, self.train, rtol=1e-4)
+
+    def shift(self, tau: float) -> np.ndarray:
+        """(S, C), from the logits to a prior of the training's shares to the power of 1 - tau."""
+        return (1 - tau) * np.log(self.train) - np.log(self.learned)
+
+    def predicted(self, tau: float | None = None) -> np.ndarray:
+        """(S, N) class ids, under the own prior or that of `shift`."""
+        logits = self.logits if tau is None else self.logits + self.shift(tau)[:, None]
+        return logits.argmax(axis=2)
+
+    def chosen_tau(self) -> float | None:
+        """The tau of the best macro-F1 on the development splits, of `CHOSEN_TAUS`, or None."""
+        if not self.development:
+            return None
+
+        def macro_f1(tau: float) -> float:
+            return np.mean(
+                [
+                    _metrics((logits + shift).argmax(axis=1), labels)["macro_f1"]
+                    for (logits, labels), shift in zip(self.development, self.shift(tau))
+                ]
+            )
+
+        return float(max(CHOSEN_TAUS, key=macro_f1))
+
+
+def _metrics(predicted: np.ndarray, labels: np.ndarray) -> dict:
+    return classification_metrics(predicted, labels, LABELS, bootstrap=0)
+
+
+def common_seeds(runs: Runs) -> list[int]:
+    """The baseline's seeds that most rows have; a row that lacks one is left out of the table."""
+    times = Counter(run["seed"] for of_row in runs.values() for run in of_row)
+    return [run["seed"] for run in runs[BASELINE] if times[run["seed"]] > len(runs) / 2]
+
+
+def with_seeds(runs: Runs, seeds: Sequence[int]) -> Runs:
+    """The rows that have all of these seeds, with these alone."""
+    chosen = {row: [run for run in of_row if run["seed"] in seeds] for row, of_row in runs.items()}
+    return {row: of_row for row, of_row in chosen.items() if len(of_row) == len(seeds)}
+
+
+def networks_of(of_row: Sequence[Mapping], arrays: Mapping[str, np.ndarray]) -> Networks:
+    """
+    Args:
+        of_row: the runs of a treatment. arrays: `read_logits` of the experiment.
+    """
+    keys = [key_of(run) for run in of_row]
+    development = [
+        (
+            arrays[f"{key}.development"].astype(np.float32),
+            arrays[f"{key}.development_labels"].astype(np.int64),
+        )
+        for key in keys
+        if f"{key}.development" in arrays
+    ]
+    return Networks(
+        np.stack([arrays[key] for key in keys]).astype(np.float32),
+        np.array([run["train_distribution"] for run in of_row]),
+        np.array([run["learned_distribution"] for run in of_row]),
+        development if len(development) == len(keys) else (),
+    )
+
+
+class Treatments:
+    """
+    The table of treatments.
 
     Args:
-        labels: (N,) class ids. seeds: number of seeds S.
-        label_names: of the classes, for the names of recalls.
+        runs: by row, with the same seeds each, the baseline among them.
+        arrays: `read_logits` of the experiment.
+        bootstrap: over its images.
+
+    Attributes:
+        networks: by row. lines: line -> measure -> estimate, the baseline's first.
+        comparison: of the lines with the baseline.
     """
 
-    def __init__(
-        self,
-        labels: np.ndarray,
-        seeds: int,
-        label_names: Sequence[str],
-        *,
-        resamples: int = RESAMPLES,
-        seed: int = 0,
-    ):
-        rng = np.random.default_rng(seed)
-        n = len(labels)
-        self.labels, self.label_names = labels.astype(np.int64), list(label_names)
-        drawn = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
-        self.image_weights = np.vstack([np.ones(n), drawn]).astype(np.float32)  # (1 + B, N)
-        drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
-        self.seed_weights = np.vstack([np.ones(seeds), drawn]) / seeds  # (1 + B, S)
+    def __init__(self, runs: Runs, arrays: Mapping[str, np.ndarray], bootstrap: Bootstrap):
+        self.runs = {BASELINE: runs[BASELINE]} | runs
+        self.seeds = [run["seed"] for run in runs[BASELINE]]
+        self.networks = {row: networks_of(of_row, arrays) for row, of_row in self.runs.items()}
+        self.bootstrap = bootstrap.over_seeds(len(self.seeds))
+        predicted = {
+            line: ids for row in self.networks for line, ids in self._predicted(row).items()
+        }
+        self.lines = {line: self.bootstrap.measures(ids) for line, ids in predicted.items()}
+        self.comparison = Comparison(self.lines, MEASURES)
 
-    def measures(self, predicted: np.ndarray) -> dict[str, Estimate]:
-        """
-        Accuracy, balanced accuracy, macro-F1 and each class's recall, means over seeds.
+    def _predicted(self, row: str) -> dict[Line, np.ndarray]:
+        """A row's lines, with (S, N) predictions each."""
+        networks = self.networks[row]
+        differs = networks.learns_another_prior
+        lines = {Line(row, LEARNED if differs else TRAIN, True): networks.predicted()}
+        if differs:
+            lines[Line(row, TRAIN, False)] = networks.predicted(0)
+        if row == BASELINE:  # what takes no training
+            lines[Line(row, "tau 0.5", False)] = networks.predicted(0.5)
+            lines[Line(row, UNIFORM, False)] = networks.predicted(1)
+        if (tau := networks.chosen_tau()) is not None:
+            lines[Line(row, f"tau {tau:g}, chosen", False)] = networks.predicted(tau)
+        return lines
 
-        Args:
-            predicted: (S, N) class ids.
-        """
+    @property
+    def own(self) -> dict[str, Line]:
+        """The line of each row under the prior that its training taught."""
+        return {line.treatment: line for line in self.lines if line.own}
+
+    @functools.cached_property
+    def curve(self) -> dict[str, np.ndarray]:
+        """The baseline's measures (T, 1 + B) at each of `TAUS`."""
+        networks = self.networks[BASELINE]
+        points = [self.bootstrap.resampled(networks.predicted(tau)) for tau in TAUS]
+        return {name: np.stack([point[name] for point in points]) for name in points[0]}
+
+    def curve_of(self, row: str) -> dict[str, np.ndarray]:
+        """A row's measures (T,) at each of `TAUS`, over all images and seeds."""
+        networks = self.networks[row]
+        points = [self.bootstrap.values(networks.predicted(tau)) for tau in TAUS]
+        return {name: np.array([point[name] for point in points]) for name in points[0]}
+
+    @functools.cached_property
+    def above(self) -> dict[tuple[Line, str], Estimate]:
+        """Of every line that took a training, how far it lies above the baseline's curve."""
         return {
-            name: Estimate(float(values[0]), values[1:])
-            for name, values in self._over_seeds(predicted).items()
+            (line, measure): above_curve(estimates, self.curve, measure)
+            for line, estimates in self.lines.items()
+            if line.treatment != BASELINE
+            for measure in OF_IMBALANCE
         }
 
-    def curve(self, logits: np.ndarray, prior: np.ndarray) -> dict[str, np.ndarray]:
-        """
-        The measures (T, 1 + B) of a network whose logits are shifted by -tau log prior, for each of
-        `TAUS`; in column 0 over all images and seeds.
+    @functools.cached_property
+    def above_by_more_than_chance(self) -> set[tuple[Line, str]]:
+        """Those of `above`, or below, that Holm's correction over all of them leaves."""
+        return holm({key: lead.p for key, lead in self.above.items()})
 
-        Args:
-            logits: (S, N, C). prior: (S, C), class shares of the training images.
-        """
-        found = [self._over_seeds(shifted(logits, prior, tau)) for tau in TAUS]
-        return {name: np.stack([one[name] for one in found]) for name in found[0]}
-
-    def _over_seeds(self, predicted: np.ndarray) -> dict[str, np.ndarray]:
-        """Measures of (1 + B,)."""
-        of_seeds = [self._of_one(one) for one in predicted]
-        return {
-            name: (np.stack([one[name] for one in of_seeds], axis=1) * self.seed_weights).sum(1)
-            for name in of_seeds[0]
-        }
-
-    def _of_one(self, predicted: np.ndarray) -> dict[str, np.ndarray]:
-        classes = len(self.label_names)
-        cells = np.eye(classes**2, dtype=np.float32)[self.labels * classes + predicted]  # (N, C²)
-        confusion = (self.image_weights @ cells).reshape(-1, classes, classes)
-        recall = per_class(confusion)[1]
-        return summary(confusion) | {
-            f"recall_{name}": recall[:, c] for c, name in enumerate(self.label_names)
-        }
-
-
-def shifted(logits: np.ndarray, prior: np.ndarray, tau: float) -> np.ndarray:
-    """(S, N, C) logits and (S, C) shares -> (S, N) predictions after a shift of -tau log prior."""
-    return (logits - tau * np.log(prior)[:, None]).argmax(axis=2)
+    def best(self, measure: str, *, trained: bool = True) -> Line | None:
+        """The line with the highest value of those that took a training, or of those that did not,
+        beside the baseline's own; None if there is none."""
+        lines = [line for line in self.comparison.others if trained == (line.treatment != BASELINE)]
+        return max(lines, key=lambda line: self.lines[line][measure].value, default=None)
 
 
 def above_curve(
-    found: Mapping[str, Estimate], curve: Mapping[str, np.ndarray], measure: str
+    line: Mapping[str, Estimate], curve: Mapping[str, np.ndarray], measure: str
 ) -> Estimate:
     """
-    How far a row lies above what the baseline's prior shift reaches without a training: its
-    measure less the curve's highest at no less accuracy, or, where the row is more accurate than
+    How far a line lies above what the baseline's prior shift reaches without a training: its
+    measure less the curve's highest at no less accuracy, or, where the line is more accurate than
     the whole curve, at the curve's most accurate point.
     """
-    accuracy = np.append(found["accuracy"].value, found["accuracy"].resamples)  # (1 + B,)
-    value = np.append(found[measure].value, found[measure].resamples)
+    accuracy = np.append(line["accuracy"].value, line["accuracy"].resamples)  # (1 + B,)
+    value = np.append(line[measure].value, line[measure].resamples)
     reachable = curve["accuracy"] >= np.minimum(accuracy, curve["accuracy"].max(axis=0))  # (T, .)
     without_training = np.where(reachable, curve[measure], -np.inf).max(axis=0)
     return Estimate(float((value - without_training)[0]), (value - without_training)[1:])
-
-
-def holm(p: Mapping[str, float]) -> dict[str, bool]:
-    """Which of several hypotheses are rejected at `LEVEL` (Holm, 1979)."""
-    ordered, rejected = sorted(p, key=p.get), {}
-    for rank, name in enumerate(ordered):
-        before = rank == 0 or rejected[ordered[rank - 1]]
-        rejected[name] = before and p[name] * (len(p) - rank) <= LEVEL
-    return rejected

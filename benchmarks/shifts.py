@@ -1,8 +1,8 @@
 """
 What happens to faces between a camera and a network, as pure functions of uint8 batches.
 
-Every function takes uint8 (N, C, H, W) and returns the same shape and type. Lengths are shares of
-the side, so that a shift means the same at any resolution.
+Every function takes uint8 (N, C, H, W) and returns the same shape and type. Lengths are given as
+shares of the side, so that a shift means the same at any resolution.
 """
 
 import functools
@@ -21,13 +21,13 @@ def crop(
     images: torch.Tensor, side: float = 1.0, offset: float = 0.0, degrees: float = 0.0
 ) -> torch.Tensor:
     """
-    Another square of the same photo. What lies beyond the image is not known; as in
-    `modeling.face_detection.crop_face`, its edge is repeated.
+    Another square of the same photo. Beyond the image, its edge is repeated, as in
+    `modeling.face_detection.crop_face`.
 
     Args:
         side: of the new crop, in sides of the image: 1.16 adds 16 % of margin.
-        offset: by which the crop lies right of and below the image, in sides.
-        degrees: by which the face is turned clockwise.
+        offset: how far the crop lies right of and below the image, in sides.
+        degrees: how far the face is turned clockwise.
     """
     cos, sin = (side * value(math.radians(degrees)) for value in (math.cos, math.sin))
     # affine_grid's units: the image spans [-1, 1], so a shift of t sides is 2 t
@@ -41,14 +41,14 @@ def crop(
 
 
 def half_resolution(images: torch.Tensor) -> torch.Tensor:
-    """Reduced to half the side by the mean of areas, and enlarged again (bilinear)."""
+    """Reduced to half the side by area averaging, and enlarged again (bilinear)."""
     height, width = images.shape[-2:]
     small = F.interpolate(images.float(), (height // 2, width // 2), mode="area")
     return _uint8(F.interpolate(small, (height, width), mode="bilinear"))
 
 
 def jpeg(images: torch.Tensor, quality: int) -> torch.Tensor:
-    """By Pillow. quality: 1 to 95."""
+    """Compressed and decoded by Pillow. quality: 1 to 95."""
     return torch.stack([_jpeg(image, quality) for image in images])
 
 
@@ -63,15 +63,15 @@ def _jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
 
 
 def blur(images: torch.Tensor, sigma: float) -> torch.Tensor:
-    """By a Gaussian of standard deviation `sigma`, in sides."""
+    """Blurred by a Gaussian of standard deviation `sigma`, in sides."""
     pixels = sigma * images.shape[-1]
     return gaussian_blur(images, 2 * math.ceil(3 * pixels) + 1, pixels)
 
 
 def noise(images: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Gaussian, of standard deviation `sigma`, in ranges of 255; the same for the same shape."""
-    drawn = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
-    return _uint8(images + 255 * sigma * drawn)
+    """Gaussian noise of standard deviation `sigma` of the range; the same for the same shape."""
+    normal = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    return _uint8(images + 255 * sigma * normal)
 
 
 def darker(images: torch.Tensor, gain: float) -> torch.Tensor:
@@ -83,10 +83,6 @@ def lower_contrast(images: torch.Tensor, gain: float) -> torch.Tensor:
     """Differences to the image's mean times `gain`."""
     mean = images.float().mean(dim=(1, 2, 3), keepdim=True)
     return _uint8(mean + gain * (images - mean))
-
-
-def mirrored(images: torch.Tensor) -> torch.Tensor:
-    return images.flip(-1)
 
 
 def _uint8(images: torch.Tensor) -> torch.Tensor:
@@ -106,7 +102,6 @@ SHIFTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "noise": functools.partial(noise, sigma=0.05),
     "darker": functools.partial(darker, gain=0.5),
     "lower_contrast": functools.partial(lower_contrast, gain=0.4),
-    "mirrored": mirrored,
 }
 TITLES = {
     PLAIN: "plain",
@@ -120,5 +115,4 @@ TITLES = {
     "noise": "noise, sigma 5 % of the range",
     "darker": "half as bright",
     "lower_contrast": "contrast times 0.4",
-    "mirrored": "mirrored",
 }

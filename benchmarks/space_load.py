@@ -1,20 +1,20 @@
 """
 The Space under load: many clients at once against the bare pipeline, on the same machine.
 
-    python benchmarks/space_load.py
-    python benchmarks/space_load.py --clients 64 --seconds 60 --detector_path yunet.onnx
+    python -m benchmarks.space_load
+    python -m benchmarks.space_load --clients 64 --seconds 60 --detector_path yunet.onnx
 
-Each client is a session, as a page or a gradio_client is, and sends a photo of its own by plain
-HTTP (upload, call, answer), again and again, and compares every answer with what the pipeline
-said of that photo before: one that belongs to somebody else is counted. The bare pipeline reads
+Each client is a session, like a page or a gradio_client. It sends a photo of its own by plain HTTP
+(upload, call, answer), again and again, and compares every answer with what the pipeline said
+about that photo before; answers about other clients' photos are counted. The bare pipeline reads
 the same files as one list, with PyTorch's own number of threads. Memory is the server's after the
-warm-up and `--flat_over` answers later; the clients go on until there are as many. They run on
-the same cores as the server.
+warm-up and `--flat_over` answers later; the clients go on until then. They run on the same cores
+as the server.
 
 Then the tab Live, `--live_seconds` each: one visitor alone, `--photo_clients` with photos alone,
-and these beside `--live` visitors. A live visitor sends a frame of 480 px when the one before it
-has been answered, as the page does but without its pause, and reads the answers from Gradio's
-stream. The bare pipeline reads the same frames one by one.
+and both together, with `--live` visitors. A live visitor sends a frame of 480 px when the one
+before it has been answered, as the page does but without its pause, and reads the answers from
+Gradio's stream. The bare pipeline reads the same frames one by one.
 """
 
 import argparse
@@ -31,6 +31,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -41,6 +42,7 @@ from PIL import Image
 from transformers import pipeline
 
 ROOT = Path(__file__).parents[1]
+GoOn = Callable[[], bool]  # whether a client sends once more
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -49,18 +51,20 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--flat_over", type=int, default=2000, help="answers between two weighings")
-    parser.add_argument("--warm_up", type=int, default=300, help="answers before the first one")
+    parser.add_argument("--warm_up", type=int, default=300, help="answers before memory is read")
+    parser.add_argument(
+        "--flat_over", type=int, default=2000, help="answers before the next reading"
+    )
     parser.add_argument("--live", type=int, default=4, help="visitors with a camera; 0 for none")
     parser.add_argument("--photo_clients", type=int, default=16, help="beside the live visitors")
     parser.add_argument("--live_seconds", type=float, default=30)
-    parser.add_argument("--bare_photos", type=int, default=256, help="that the bare pipeline reads")
+    parser.add_argument("--bare_photos", type=int, default=256, help="for the bare pipeline")
     parser.add_argument("--detector_path", default="", help="a local YuNet file")
     return parser.parse_args(argv)
 
 
 def make_photos(count: int) -> list[bytes]:
-    """JPEG files; each has its face elsewhere, in another light."""
+    """JPEG files, each with its face in another place and another light."""
     photos = []
     for number in range(count):
         moved = np.roll(skimage.data.astronaut(), 4 * (number - count // 2), axis=1)
@@ -86,7 +90,7 @@ def make_frames(count: int = 32) -> list[bytes]:
 def bare(
     photos: list[bytes], frames: list[bytes], count: int, detector_path: str
 ) -> tuple[float, float, list]:
-    """Photos a second of the pipeline alone, frames a second one by one, answers to photos."""
+    """The pipeline alone: photos per second, frames per second one by one, answers to photos."""
     find = pipeline(
         "facial-emotion", str(ROOT / "model"), trust_remote_code=True,
         detector_path=detector_path or None,
@@ -151,18 +155,18 @@ class Load:
         (faces,) = json.loads(content.removeprefix("data: "))
         self.wrong += not same(faces, self.expected[number])
 
-    async def client(self, session, number: int, go_on) -> None:
+    async def client(self, session: aiohttp.ClientSession, number: int, go_on: GoOn) -> None:
         while go_on():
             try:
                 await self.ask(session, number)
             except (aiohttp.ClientError, ValueError, KeyError) as error:
                 self.errors.append(f"{type(error).__name__}: {error}")
 
-    def clients(self, go_on, count: int | None = None) -> list:
+    def clients(self, go_on: GoOn, count: int | None = None) -> list[Callable]:
         numbers = range(len(self.photos) if count is None else count)
         return [lambda session, i=i: self.client(session, i, go_on) for i in numbers]
 
-    def run(self, go_on) -> float:
+    def run(self, go_on: GoOn) -> float:
         """Seconds until all clients have ended."""
         return run(self.clients(go_on))
 
@@ -177,18 +181,25 @@ class Live:
         self.answered: dict[str, int] = {}
         self.faceless = 0
 
-    async def visitor(self, session: aiohttp.ClientSession, name: str, go_on) -> None:
+    async def visitor(self, session: aiohttp.ClientSession, name: str, go_on: GoOn) -> None:
         event, self.answered[name] = None, 0
         while go_on():  # a turn
             body = {"session_hash": name, "fn_index": self.function, "data": [self.frames[0], None]}
             async with session.post(f"{self.api}/queue/join", json=body) as answer:
                 event = (await answer.json())["event_id"]
             listen = session.get(f"{self.api}/queue/data", params={"session_hash": name})
-            async with listen as told:
-                await self._turn(session, told, f"{self.api}/stream/{event}", body, go_on)
+            async with listen as answers:
+                await self._turn(session, answers, f"{self.api}/stream/{event}", body, go_on)
 
-    async def _turn(self, session, told, url: str, body: dict, go_on) -> None:
-        async for line in told.content:
+    async def _turn(
+        self,
+        session: aiohttp.ClientSession,
+        answers: aiohttp.ClientResponse,
+        url: str,
+        body: dict,
+        go_on: GoOn,
+    ) -> None:
+        async for line in answers.content:
             message = json.loads(line.removeprefix(b"data: ")) if line.strip() else {}
             if message.get("msg") not in ("process_streaming", "process_completed"):
                 continue
@@ -201,8 +212,8 @@ class Live:
             await session.post(url if go_on() else f"{url}/close", json=body)
 
 
-def run(clients: list) -> float:
-    """Seconds until all clients, functions of a session, have ended."""
+def run(clients: list[Callable]) -> float:
+    """Seconds until all clients, which are functions of a session, have ended."""
 
     async def all_clients() -> None:
         limits = aiohttp.TCPConnector(limit=0)
@@ -238,7 +249,7 @@ def megabytes(server: subprocess.Popen) -> float:
 def measure_live(
     url: str, load: Load, frames: list[bytes], visitors: int, clients: int, seconds: float
 ) -> None:
-    """Prints frames/s of each visitor beside so many clients with photos, and what these get."""
+    """Prints frames/s of each visitor beside so many clients with photos, and theirs."""
     live = Live(url, frames, stream_function(url))
     answered, end = len(load.seconds), time.perf_counter() + seconds
 

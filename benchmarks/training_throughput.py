@@ -1,40 +1,44 @@
 """
 Training images per second, side by side in one run, same network, image size, batch and optimizer:
 
-  bare      forward, backward and step on tensors that lie in memory, nothing else
+  bare      forward, backward and step on tensors in memory, nothing else
   ours      this project's training: FerTrainer on FER-2013-like faces, with augmentation
-  usual     transformers' usual recipe: Trainer, an image processor call for each image in a
+  usual     transformers' usual way: Trainer, an image processor call for each image in a
             transform of the data set, default loader, no augmentation
 
-    python benchmarks/training_throughput.py
-    python benchmarks/training_throughput.py --bf16        # on a GPU; then with its utilisation
+    python -m benchmarks.training_throughput
+    python -m benchmarks.training_throughput --bf16    # on a GPU, with its utilisation
 """
 
 import argparse
 import statistics
-import sys
 import tempfile
 import threading
 import time
 from contextlib import nullcontext
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from datasets import Dataset
+from transformers import (
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from modeling import (  # noqa: E402
+from modeling import (
     FerEfficientNetConfig,
     FerEfficientNetForImageClassification,
     FerEfficientNetImageProcessor,
 )
-from training.arguments import FerTrainingArguments  # noqa: E402
-from training.augmentation import BatchAugmentation  # noqa: E402
-from training.cpu.depthwise import use_small_map_gradient  # noqa: E402
-from training.data import LABELS, decode_split, load_fer2013  # noqa: E402
-from training.trainer import FerTrainer  # noqa: E402
-from training.treatments import CrossEntropy  # noqa: E402
+from training.arguments import FerTrainingArguments
+from training.augmentation import BatchAugmentation
+from training.cpu.depthwise import use_small_map_gradient
+from training.data import LABELS, FaceDataset, decode_split, load_fer2013
+from training.trainer import FerTrainer
+from training.treatments import CrossEntropy
 
 
 class Clock(TrainerCallback):
@@ -43,12 +47,24 @@ class Clock(TrainerCallback):
     def __init__(self, warm: int):
         self.warm = warm
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: object,
+    ) -> None:
         if state.global_step == self.warm:
             synchronize()
             self.started = time.perf_counter()
 
-    def on_train_end(self, args, state, control, **kwargs):
+    def on_train_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: object,
+    ) -> None:
         synchronize()
         self.seconds = time.perf_counter() - self.started
 
@@ -58,7 +74,7 @@ def synchronize() -> None:
         torch.cuda.synchronize()
 
 
-def new_network(args) -> FerEfficientNetForImageClassification:
+def new_network(args: argparse.Namespace) -> FerEfficientNetForImageClassification:
     torch.manual_seed(0)
     config = FerEfficientNetConfig(
         backbone=args.backbone, image_size=args.image_size, stem_stride=args.stem_stride
@@ -66,7 +82,9 @@ def new_network(args) -> FerEfficientNetForImageClassification:
     return FerEfficientNetForImageClassification(config)
 
 
-def training_arguments(kind, args, folder: str, **others) -> TrainingArguments:
+def training_arguments(
+    kind: type[TrainingArguments], args: argparse.Namespace, folder: str, **others: object
+) -> TrainingArguments:
     return kind(
         output_dir=folder,
         max_steps=args.warm + args.steps,
@@ -82,7 +100,7 @@ def training_arguments(kind, args, folder: str, **others) -> TrainingArguments:
     )
 
 
-def bare(args, split, faces, folder) -> float:
+def bare(args: argparse.Namespace, split: Dataset, faces: FaceDataset, folder: str) -> float:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = new_network(args).to(device, memory_format=torch.channels_last).train()
     if device == "cpu":
@@ -104,7 +122,7 @@ def bare(args, split, faces, folder) -> float:
     return args.batch * args.steps / (time.perf_counter() - started)
 
 
-def ours(args, split, faces, folder) -> float:
+def ours(args: argparse.Namespace, split: Dataset, faces: FaceDataset, folder: str) -> float:
     clock = Clock(args.warm)
     FerTrainer(
         model=new_network(args),
@@ -120,10 +138,10 @@ def ours(args, split, faces, folder) -> float:
     return args.batch * args.steps / clock.seconds
 
 
-def usual(args, split, faces, folder) -> float:
+def usual(args: argparse.Namespace, split: Dataset, faces: FaceDataset, folder: str) -> float:
     clock, processor = Clock(args.warm), FerEfficientNetImageProcessor(size=args.image_size)
 
-    def transform(rows):
+    def transform(rows: dict[str, list]) -> dict[str, list]:
         images = [
             processor(image.convert("RGB"), return_tensors="pt")["pixel_values"][0]
             for image in rows["image"]
@@ -152,7 +170,7 @@ class Utilisation(threading.Thread):
         super().__init__(daemon=True)
         self.samples, self.ended = [], threading.Event()
 
-    def run(self):
+    def run(self) -> None:
         while not self.ended.wait(0.2):
             self.samples.append(torch.cuda.utilization())
 
@@ -193,10 +211,10 @@ def main() -> None:
         f"torch {torch.__version__}, {where}, {args.backbone}, {args.image_size} px, "
         f"stem stride {args.stem_stride}, batch {args.batch}, median of {args.rounds} rounds"
     )
-    for name, found in rates.items():
-        ratio = statistics.median(own / base for own, base in zip(found, rates["bare"]))
+    for name, of_way in rates.items():
+        ratio = statistics.median(rate / bare for rate, bare in zip(of_way, rates["bare"]))
         gpu = f", GPU busy {statistics.median(busy[name]):.0f} %" if busy else ""
-        print(f"{name:<8}{statistics.median(found):>10.0f} images/s{ratio:>8.2f} of bare{gpu}")
+        print(f"{name:<8}{statistics.median(of_way):>10.0f} images/s{ratio:>8.2f} of bare{gpu}")
 
 
 if __name__ == "__main__":

@@ -190,7 +190,7 @@ class FerEfficientNetConfig(PreTrainedConfig):
             )
         return assumed, learned
 
-    def validate_fer_efficientnet(self):
+    def validate_fer_efficientnet(self) -> None:
         """Part of `@strict`-powered validation: values that no network can be built from."""
         expected = {
             "num_channels": (self.num_channels in (1, 3), "1 (grey) or 3 (RGB)"),

@@ -250,10 +250,13 @@ def _encoded(url: str) -> str:
 class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects to http and https alone; urllib would go on to ftp."""
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
+    def redirect_request(
+        self, req: urllib.request.Request, *answer: Any
+    ) -> urllib.request.Request | None:
+        newurl = answer[-1]
         if not _is_url(newurl):
             raise PhotoError(f"{req.full_url}: leads to {newurl}, which is no http(s) address.")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        return super().redirect_request(req, *answer)
 
 
 def _connect_public(
@@ -286,10 +289,10 @@ def _public(kind: type[http.client.HTTPConnection], *args, **kwargs) -> http.cli
 
 
 class _PublicHTTP(urllib.request.HTTPHandler):
-    def http_open(self, req):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(functools.partial(_public, http.client.HTTPConnection), req)
 
 
 class _PublicHTTPS(urllib.request.HTTPSHandler):
-    def https_open(self, req):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(functools.partial(_public, http.client.HTTPSConnection), req)

@@ -162,23 +162,13 @@ def what_a_treatment_does(comparison: Mapping[str, Any]) -> Screen:
     rows, shift = comparison.get("treatments"), comparison.get("prior_shift")
     if not rows or not shift:
         return Screen(title, _missing("imbalance.json", "the comparison of treatments"))
-    above = [row["treatment"] for row in rows if (row["to_curve"] or 0) > 0]
-    text = (
-        f"Plain cross-entropy and {len(rows) - 1} treatments. Higher: right more often. "
-        "Further right: rare classes count as much as common ones. The line needs no training: the "
-        "baseline's answers, more and more as if all classes were equally common. "
-    )
-    text += (
-        f"Better than that: {', '.join(above)}." if above else "No treatment does better than that."
-    )
     line = _scatter(
         "prior shift of the baseline",
-        [(point["balanced_accuracy"], point["accuracy"], point["tau"])
-         for point in shift if point["tau"] <= 1],  # beyond it, both fall
+        [(point["balanced_accuracy"], point["accuracy"], point["tau"]) for point in shift],
         "Prior shift, tau %{customdata:.2f}<br>accuracy %{y:.3f}, balanced %{x:.3f}",
         mode="lines",
         line={"color": GREY, "width": 3},
-    )  # fmt: skip
+    )
     layout = {
         "height": 540,
         "hovermode": "closest",
@@ -198,7 +188,7 @@ def what_a_treatment_does(comparison: Mapping[str, Any]) -> Screen:
         for row in rows
     ]  # fmt: skip
     points = [_point(row, number) for number, row in enumerate(rows)]
-    return Screen(title, text, _chart([line, *points], layout), alt, table)
+    return Screen(title, comparison["text"], _chart([line, *points], layout), alt, table)
 
 
 def _point(row: Mapping[str, Any], number: int) -> dict:

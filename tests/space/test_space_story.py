@@ -135,11 +135,7 @@ def test_the_comparison_that_ships_is_shown_with_its_line(made):
     assert line["customdata"][0] == 0 and line["customdata"][-1] == 1
     looks = {(point["marker"]["color"], point["marker"]["symbol"]) for point in points}
     assert len(looks) == len(points)
-    assert "No treatment does better" in does.text
-    found["treatments"][3]["to_curve"] = 0.02
-    assert f"Better than that: {found['treatments'][3]['treatment']}." in (
-        made(LABELS, comparison=found)[1].text
-    )
+    assert does.text == found["text"] and "another network than this model" in does.text
 
 
 @pytest.fixture

@@ -3,9 +3,8 @@ A faster weight gradient for depthwise convolutions on tiny maps, for training o
 
 FER-2013's faces are 48 px, so the last stages of an EfficientNet convolve maps of 2x2 or 3x3 with
 5x5 kernels. oneDNN's weight gradient there takes ten to fifty times as long as the handful of
-products it consists of, and most of a training step with it
-(`python benchmarks/depthwise_backward.py`). Forward, input gradient and every other shape stay
-PyTorch's.
+products it consists of, and most of a training step with it (benchmarks/LOG.md). Forward, input
+gradient and every other shape stay PyTorch's.
 """
 
 import torch

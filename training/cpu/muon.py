@@ -11,9 +11,8 @@ def use_float32_iterations(optimizer: type) -> bool:
     Has Muon's Newton-Schulz iterations run in float32, in this process, where the CPU would have to
     emulate their bfloat16; returns whether it was needed.
 
-    There they take several times as long, and most of a training step with it
-    (`python benchmarks/muon_step.py`). timm has no option for it: the type is a default of the
-    function that its optimizer calls.
+    There they take several times as long, and most of a training step with it (benchmarks/LOG.md).
+    timm has no option for it: the type is a default of the function that its optimizer calls.
 
     Args:
         optimizer: the class; nothing is done for any other than timm's Muon.

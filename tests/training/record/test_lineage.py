@@ -1,4 +1,4 @@
-"""training/report/lineage.py: the runs that led to a run, each in short and once."""
+"""training/record/lineage.py: the runs that led to a run, each in short and once."""
 
 import pytest
 
