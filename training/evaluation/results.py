@@ -54,8 +54,8 @@ def evaluate(trainer: Trainer, data: RunData, failures: Failures) -> dict:
     The evaluation of a run; after a training, calibration comes first.
 
     Args:
-        trainer: a `FerTrainer`. Its model's config receives temperature and threshold, and two class distributions:
-            that of the training set, and the one that the network has learned to expect.
+        trainer: a `FerTrainer`. Its model's config receives temperature and threshold, and the
+            class distributions of the training set and that the network has learned to expect.
         failures: notes each part that fails; the others go on without it.
 
     Returns:
