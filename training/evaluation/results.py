@@ -1,11 +1,11 @@
 """The results of a run's evaluation."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from scipy.special import log_softmax
+from transformers import Trainer
 from transformers.utils import logging
 
 from .. import modeling
@@ -14,9 +14,6 @@ from ..failures import Failures
 from ..treatments.functional import normalised
 from .calibration import calibrate, certainty_results, prior_results
 from .metrics import classification_metrics
-
-if TYPE_CHECKING:
-    from ..trainer import FerTrainer
 
 logger = logging.get_logger(__name__)
 ALL_RESULTS = "all results of the evaluation"
@@ -52,13 +49,13 @@ def evaluation_results(
     return results
 
 
-def evaluate(trainer: "FerTrainer", data: RunData, failures: Failures) -> dict:
+def evaluate(trainer: Trainer, data: RunData, failures: Failures) -> dict:
     """
     The evaluation of a run; after a training, calibration comes first.
 
     Args:
-        trainer: its model's config receives temperature and threshold, and two class distributions:
-            that of the training set, and the one that the network has learned to expect.
+        trainer: a `FerTrainer`. Its model's config receives temperature and threshold, and the
+            class distributions of the training set and that the network has learned to expect.
         failures: notes each part that fails; the others go on without it.
 
     Returns:
@@ -94,7 +91,7 @@ def evaluate(trainer: "FerTrainer", data: RunData, failures: Failures) -> dict:
     return results | fitted
 
 
-def _note_distributions(trainer: "FerTrainer", data: RunData) -> None:
+def _note_distributions(trainer: Trainer, data: RunData) -> None:
     config, shares = trainer.model.config, trainer.targets.shares(data.seen_counts)
     counts = torch.tensor(data.counts_before, dtype=torch.float32)
     config.update_calibration(
@@ -105,7 +102,7 @@ def _note_distributions(trainer: "FerTrainer", data: RunData) -> None:
 
 
 def _calibrated(
-    trainer: "FerTrainer", data: RunData, logits: np.ndarray, labels: np.ndarray
+    trainer: Trainer, data: RunData, logits: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, dict]:
     """Fits the calibration on held-out images alone -> the model's logits from then on, results."""
     config, shift = trainer.model.config, trainer.model.prior_shift("train").numpy()
