@@ -170,9 +170,7 @@ def test_undersample_above_the_smallest_class_is_refused(splits):
 
 def test_oversample_fills_every_class_to_the_largest(splits):
     run = prepare(splits, treatment={"sampling": "oversample"})
-    assert (
-        counts_of(run.train) == run.train_counts.tolist() == run.seen_counts.tolist() == [36] * 7
-    )
+    assert counts_of(run.train) == run.train_counts.tolist() == run.seen_counts.tolist() == [36] * 7
     assert set(ids(run.train)) == set(ids(splits["train"]))
     assert run.counts_before.tolist() == COUNTS.tolist()
 
