@@ -60,5 +60,5 @@ if __name__ == "__main__":
     except (DataError, TrainingError) as error:
         of_all = isinstance(error, DataError) or error.__cause__ is None
         if of_all and os.environ.get("RANK", "0") != "0":
-            raise SystemExit(1) from None  # the main process says the same
+            raise SystemExit(1) from None  # the main process prints it
         raise SystemExit(f"train.py: {error}") from None

@@ -64,7 +64,7 @@ class EpochScheduleCallback(TrainerCallback):
         self.trainer = trainer
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_, **__) -> None:
-        # Each process draws its own dropout and augmentation; the order of rows does not come from
+        # Each process has its own dropout and augmentation; the order of rows does not come from
         # this generator.
         set_seed(args.seed + args.process_index)
         self.trainer.go_on_from_checkpoint()

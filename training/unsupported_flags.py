@@ -1,4 +1,4 @@
-"""Flags of TrainingArguments that fail late, or do something else here than they say."""
+"""Flags of TrainingArguments that fail late, or do something else here than their help says."""
 
 import os
 from typing import Any

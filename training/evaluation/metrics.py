@@ -73,26 +73,26 @@ def expected_calibration_error(
     return _calibration_error(probabilities.max(axis=1), correct, bins)
 
 
-def _calibration_error(said: np.ndarray, occurred: np.ndarray, bins: int) -> float:
+def _calibration_error(probability: np.ndarray, occurred: np.ndarray, bins: int) -> float:
     """(N,) probabilities of an event, and (N,) bool whether it occurred."""
-    gap = np.bincount(_bin_of(said, bins), weights=occurred - said, minlength=bins)
-    return float(np.abs(gap).sum() / len(said))
+    gap = np.bincount(_bin_of(probability, bins), weights=occurred - probability, minlength=bins)
+    return float(np.abs(gap).sum() / len(probability))
 
 
-def _bin_of(said: np.ndarray, bins: int) -> np.ndarray:
+def _bin_of(probability: np.ndarray, bins: int) -> np.ndarray:
     """(N,) probabilities -> (N,) the bin (0, 1/bins], (1/bins, 2/bins], ... that each lies in."""
-    return np.clip(np.ceil(said * bins).astype(int) - 1, 0, bins - 1)
+    return np.clip(np.ceil(probability * bins).astype(int) - 1, 0, bins - 1)
 
 
 def reliability(
     probabilities: np.ndarray, references: np.ndarray, bins: int = ECE_BINS
 ) -> list[dict[str, float]]:
     """`confidence`, `accuracy` and `count` of each bin of confidence that holds an image."""
-    said, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == references
-    which = _bin_of(said, bins)
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == references
+    which = _bin_of(confidence, bins)
     return [
         {
-            "confidence": float(said[which == number].mean()),
+            "confidence": float(confidence[which == number].mean()),
             "accuracy": float(correct[which == number].mean()),
             "count": int((which == number).sum()),
         }
@@ -122,12 +122,13 @@ def calibration_metrics(
         "reliability": reliability(probabilities, references),
     }
     for i, name in enumerate(label_names):
-        said, occurred, scores = probabilities[:, i], references == i, probabilities[predicted == i]
+        probability, occurred = probabilities[:, i], references == i
+        scores = probability[predicted == i]
         result |= {
-            f"classwise_ece_{name}": _calibration_error(said, occurred, ECE_BINS),
-            f"mean_probability_{name}": float(said.mean()),
+            f"classwise_ece_{name}": _calibration_error(probability, occurred, ECE_BINS),
+            f"mean_probability_{name}": float(probability.mean()),
             f"share_{name}": float(occurred.mean()),
-            f"mean_score_{name}": float(scores[:, i].mean()) if len(scores) else 0.0,
+            f"mean_score_{name}": float(scores.mean()) if len(scores) else 0.0,
         }
     errors = [result[f"classwise_ece_{name}"] for name in label_names]
     return result | {"classwise_ece": float(np.mean(errors))}

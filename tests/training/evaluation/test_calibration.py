@@ -126,8 +126,8 @@ def test_what_a_loss_presents():
     for name in ("weighted_cross_entropy", "logit_adjusted"):
         assert presented(name, shares, shares).tolist() == pytest.approx([0.5, 0.5])
     softened = torch.tensor([0.6, 0.4])  # by votes: the loss knows the labels' counts alone
-    found = presented("logit_adjusted", shares, softened)
-    assert found.tolist() == pytest.approx([1 / 3, 2 / 3])
+    shown = presented("logit_adjusted", shares, softened)
+    assert shown.tolist() == pytest.approx([1 / 3, 2 / 3])
 
 
 def presented(name, counts, shares):

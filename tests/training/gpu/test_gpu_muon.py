@@ -43,11 +43,11 @@ def test_the_step_is_that_of_single_matrices(iterated):
     expected, optimizer = trained(network, steps=3)
     assert len(iterated) == 3 * 5
     assert stack_equal_matrices(type(optimizer)) and stack_equal_matrices(type(optimizer))
-    found, _ = trained(network, steps=3)
+    stepped, _ = trained(network, steps=3)
     assert iterated[15:18] == [(2, 8, 72), (2, 8, 8), (1, 7, 32)] and len(iterated) == 15 + 3 * 3
     for name, value in network.state_dict().items():
-        torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-6)
-        assert (found[name] - value).abs().max() > 1e-3
+        torch.testing.assert_close(stepped[name], expected[name], rtol=1e-4, atol=1e-6)
+        assert (stepped[name] - value).abs().max() > 1e-3
 
 
 def test_other_optimizers_and_other_modes_are_left_alone(iterated):

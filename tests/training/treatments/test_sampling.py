@@ -127,6 +127,6 @@ def test_examples_in_the_docstrings():
 def test_undersampling_to_at_most_leaves_smaller_classes_whole(make_faces):
     labels = np.repeat([0, 1, 2, 3, 4, 5, 6], [30, 5, 12, 10, 10, 10, 10])
     data = RunData(make_faces(labels), make_faces(labels), "validation", None, {})
-    found = apply_sampling(data, "undersample", "at_most:10", seed=1)
-    assert found.train_counts.tolist() == [10, 5, 10, 10, 10, 10, 10]
-    assert found.seen_counts.tolist() == found.train_counts.tolist()
+    sampled = apply_sampling(data, "undersample", "at_most:10", seed=1)
+    assert sampled.train_counts.tolist() == [10, 5, 10, 10, 10, 10, 10]
+    assert sampled.seen_counts.tolist() == sampled.train_counts.tolist()

@@ -30,15 +30,15 @@ def test_they_are_those_of_the_images_as_they_are():
     halves = images.float() / 2
     torch.testing.assert_close(norm.running_mean.item(), halves.mean().item())
     torch.testing.assert_close(norm.running_var.item(), halves.var().item(), rtol=0.05, atol=0)
-    assert norm.momentum == 0.3 and not any(one.training for one in network.modules())
+    assert norm.momentum == 0.3 and not any(module.training for module in network.modules())
 
 
 def test_some_of_the_images_are_drawn_by_seed():
     images = torch.arange(65).view(-1, 1, 1, 1)
-    found = []
+    means = []
     for count, seed in ((16, 0), (16, 0), (16, 1), (65, 0)):
         network = Network()
         recompute_statistics(network, images, Halved, count=count, batch_size=16, seed=seed)
-        found.append(network.layers[1].running_mean.item())
-    assert found[0] == found[1] != found[2]
-    assert 14 < found[3] < 18  # a last batch of one image is left out
+        means.append(network.layers[1].running_mean.item())
+    assert means[0] == means[1] != means[2]
+    assert 14 < means[3] < 18  # a last batch of one image is left out

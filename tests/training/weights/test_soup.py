@@ -16,11 +16,11 @@ def a_network(seed, width=3):
 
 def test_the_mean_is_of_all_weights_by_their_shares():
     own, *others = (a_network(seed) for seed in range(3))
-    before = [{k: v.clone() for k, v in one.state_dict().items()} for one in (own, *others)]
+    before = [{k: v.clone() for k, v in network.state_dict().items()} for network in (own, *others)]
     average_weights(own, others, 0.5)
     for name, value in own.state_dict().items():
         if value.is_floating_point():
-            first, second, third = (one[name] for one in before)
+            first, second, third = (weights[name] for weights in before)
             torch.testing.assert_close(value, first / 2 + second / 4 + third / 4)
     assert own[1].num_batches_tracked == 1
 
