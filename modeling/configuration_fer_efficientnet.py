@@ -94,7 +94,7 @@ class FerEfficientNetConfig(PreTrainedConfig):
     calibration: dict[str, Any] | None = None
     prior: Any = "learned"
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any):
         if self.id2label is None and kwargs.get("num_labels", len(EXPRESSIONS)) == len(EXPRESSIONS):
             self.id2label = dict(enumerate(EXPRESSIONS))
             self.label2id = {name: i for i, name in enumerate(EXPRESSIONS)}
@@ -191,7 +191,7 @@ class FerEfficientNetConfig(PreTrainedConfig):
             )
         return assumed, learned
 
-    def validate_fer_efficientnet(self):
+    def validate_fer_efficientnet(self) -> None:
         """Part of `@strict`-powered validation: values that no network can be built from."""
         expected = {
             "num_channels": (self.num_channels in (1, 3), "1 (grey) or 3 (RGB)"),

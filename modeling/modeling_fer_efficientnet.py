@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import timm
 import torch
@@ -166,10 +166,10 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
         elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
             super()._init_weights(module)
 
-    def get_input_embeddings(self):
+    def get_input_embeddings(self) -> None:
         return None  # an image network has no token embeddings
 
-    def save_pretrained(self, *args, **kwargs):
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """transformers' own; the config names the facial-emotion pipeline, whose code is saved."""
         self.config.custom_pipelines = CUSTOM_PIPELINES
         if self.config.calibration and not self.config.fitted:  # it is of another head
@@ -205,7 +205,7 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
         self.backbone_frozen = frozen
         self.train(self.training)
 
-    def train(self, mode: bool = True):
+    def train(self, mode: bool = True) -> "FerEfficientNetForImageClassification":
         super().train(mode)
         if self.backbone_frozen:
             self.backbone.eval()

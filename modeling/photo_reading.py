@@ -251,7 +251,9 @@ def _encoded(url: str) -> str:
 class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects to http and https alone; urllib would go on to ftp."""
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
         if not _is_url(newurl):
             raise PhotoError(f"{req.full_url}: leads to {newurl}, which is no http(s) address.")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
@@ -280,17 +282,19 @@ def _connect_public(
     return socket.create_connection((last, port), timeout, source_address)
 
 
-def _public(kind: type[http.client.HTTPConnection], *args, **kwargs) -> http.client.HTTPConnection:
+def _public(
+    kind: type[http.client.HTTPConnection], *args: Any, **kwargs: Any
+) -> http.client.HTTPConnection:
     connection = kind(*args, **kwargs)
     connection._create_connection = _connect_public
     return connection
 
 
 class _PublicHTTP(urllib.request.HTTPHandler):
-    def http_open(self, req):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(functools.partial(_public, http.client.HTTPConnection), req)
 
 
 class _PublicHTTPS(urllib.request.HTTPSHandler):
-    def https_open(self, req):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(functools.partial(_public, http.client.HTTPSConnection), req)

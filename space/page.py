@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -116,7 +117,12 @@ class Page:
         return {"prior": prior} if self.priors else {}
 
     @observed("photos")
-    def show_many(self, paths: list[str] | None, prior: str, progress=gr.Progress()) -> tuple:  # noqa: B008
+    def show_many(
+        self,
+        paths: list[str] | None,
+        prior: str,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> tuple:
         """HTML, CSV and a sentence."""
         if not paths:
             return "", _download(), MANY
@@ -148,7 +154,11 @@ class Page:
         return panels.photos(answered), _download(table), "\n".join([summary, "", *refused])
 
     @observed("video")
-    def show_video(self, path: str | None, progress=gr.Progress()) -> tuple:  # noqa: B008
+    def show_video(
+        self,
+        path: str | None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> tuple:
         """Clip, timeline's plot and CSV, and a sentence."""
         if not path:
             return None, None, _download(), VIDEO
@@ -235,7 +245,7 @@ def _counted(count: int, noun: str) -> str:
 class Blocks(gr.Blocks):
     """What Gradio itself refuses (an address, a file that is no upload) has its log line too."""
 
-    async def preprocess_data(self, block_fn, *args, **kwargs):
+    async def preprocess_data(self, block_fn: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return await super().preprocess_data(block_fn, *args, **kwargs)
         except Exception:

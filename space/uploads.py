@@ -8,6 +8,7 @@ model's own reader opens a file, with its limits, and an address is refused.
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio_client.utils import is_http_url_like
@@ -18,13 +19,13 @@ def upload_only(component: gr.Image | gr.Video | gr.File) -> gr.Image | gr.Video
     move, info = component.async_move_resource_to_block_cache, component.api_info()
     multiple = getattr(component, "file_count", "single") == "multiple"
 
-    def preprocess(payload) -> str | list[str] | None:
+    def preprocess(payload: Any) -> str | list[str] | None:
         if payload is None:
             return None
         files = getattr(payload, "root", payload)
         return [file.path for file in files] if isinstance(files, list) else files.path
 
-    async def move_upload(path):
+    async def move_upload(path: str | None) -> Any:
         if path is not None and is_http_url_like(str(path)):
             raise gr.Error("Addresses are not fetched here: send the file.", print_exception=False)
         return await move(path)
