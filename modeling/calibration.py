@@ -54,8 +54,8 @@ def are_several(prior: Any) -> bool:
 def checked_priors(prior: Any, num_labels: int) -> list[str | list[float]]:
     """
     Args:
-        prior: as of `checked_prior`, or a list of such, of which only the first may be shares: it
-            is for the others' names that one asks for several.
+        prior: as of `checked_prior`, or a list of such, of which only the first may be shares: the
+            answers under the others are found by their names.
 
     Raises:
         ValueError: something else.
@@ -65,8 +65,8 @@ def checked_priors(prior: Any, num_labels: int) -> list[str | list[float]]:
     priors = [checked_prior(each, num_labels) for each in prior]
     if unnamed := [each for each in priors[1:] if not isinstance(each, str)]:
         raise ValueError(
-            "Of several priors, only the first may be shares, as answers under the others are "
-            f"found by name ({', '.join(PRIORS)}), but there is {unnamed[0]!r}."
+            "Of several priors, only the first may be shares, as the answers under the others are "
+            f"found by their names ({', '.join(PRIORS)}), but there is {unnamed[0]!r}."
         )
     return priors
 

@@ -93,7 +93,7 @@ class FerEfficientNetConfig(PreTrainedConfig):
     calibration: dict[str, Any] | None = None
     prior: Any = "learned"
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any):
         if self.id2label is None and kwargs.get("num_labels", len(EXPRESSIONS)) == len(EXPRESSIONS):
             self.id2label = dict(enumerate(EXPRESSIONS))
             self.label2id = {name: i for i, name in enumerate(EXPRESSIONS)}

@@ -52,7 +52,7 @@ class FerEfficientNetImageProcessor(BaseImageProcessor):
         num_channels: int = 1,
         image_mean: Sequence[float] | None = None,
         image_std: Sequence[float] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         size = 48 if size is None else size

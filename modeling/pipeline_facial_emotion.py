@@ -101,7 +101,7 @@ class FacialEmotionPipeline(Pipeline):
     _load_feature_extractor = False
     _load_tokenizer = False
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self._detectors: dict[tuple, Detectors] = {}
         config = self.model.config
@@ -166,7 +166,7 @@ class FacialEmotionPipeline(Pipeline):
         options = DEFAULTS | self._preprocess_params
         return read_photo(source, name, options["allow_private_urls"], options["max_pixels"])
 
-    def _sanitize_parameters(self, **options):
+    def _sanitize_parameters(self, **options: Any) -> tuple[dict, dict, dict]:
         if unknown := set(options) - set(DEFAULTS):
             raise ValueError(
                 f"Unknown option {', '.join(sorted(unknown))}; known are {', '.join(DEFAULTS)} and "

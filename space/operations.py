@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from gradio import Error as Refusal
 from starlette.requests import Request
@@ -141,7 +142,7 @@ def observed(request: str) -> Callable[[Callable], Callable]:
 
     def decorate(answer: Callable) -> Callable:
         @functools.wraps(answer)
-        def answered(*args, **kwargs):
+        def answered(*args: Any, **kwargs: Any) -> Any:
             noted: dict = {"outcome": "ok"}
             token, started = _noted.set(noted), time.perf_counter()
             try:
@@ -213,7 +214,7 @@ def serve_metrics(port: int | None) -> ThreadingHTTPServer | None:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_) -> None:
+        def log_message(self, *_: Any) -> None:
             """Nothing: it would log addresses."""
 
     try:

@@ -48,9 +48,9 @@ async function copy(button) {
     }
 }
 
-function say(button, words) {
-    const before = button.dataset.words ??= button.textContent;
-    button.textContent = words;
+function say(button, text) {
+    const before = button.dataset.text ??= button.textContent;
+    button.textContent = text;
     setTimeout(() => button.textContent = before, 1500);
 }
 
@@ -89,7 +89,7 @@ new MutationObserver(() => {
         field.removeAttribute("aria-label");
     for (const frame of document.querySelectorAll(".empty[aria-label]:not([role])"))
         frame.setAttribute("role", "img");
-    // buttons that hold another one
+    // buttons that hold another button
     for (const icon of document.querySelectorAll("button.icon-button:not([role]):has(button)")) {
         Object.assign(icon, {role: "group", tabIndex: -1, title: "Add photos"});
         icon.setAttribute("aria-label", "Add photos");
@@ -100,7 +100,7 @@ new MutationObserver(() => {
     }
 }).observe(document, {childList: true, subtree: true});
 
-// A video that the server reads and this browser does not, as an AVI: words in its place (page.css)
+// A video that the server reads and this browser does not, as an AVI: a sentence in its place (page.css)
 // instead of Gradio's error.
 for (const name of ["error", "loadstart"])
     document.addEventListener(name, event => {

@@ -141,7 +141,7 @@ def _box(number: int, face: dict, shape: Sequence[int], count: int) -> str:
     places = " low" * (top < 0.1 * height) + " left" * (left > 0.7 * width)
     label = f"{face['label']} {face['score']:.0%}"
     name = html.escape(f"Face {number}: {label}", quote=True)
-    shown = f"{f'{number} ' * (count > 1)}<span class=words>{html.escape(label)}</span>"
+    shown = f"{f'{number} ' * (count > 1)}<span class=label>{html.escape(label)}</span>"
     return (
         f'<button type="button" class="box{places}" data-face="{number}" style="{style}" '
         f'aria-label="{name}"><span class="tag">{shown}</span></button>'

@@ -82,7 +82,7 @@ def many_tab(page: "Page") -> None:
             prior = _prior_choice(page, visible=bool(page.priors))
             table_file = gr.DownloadButton("Download the table as CSV", interactive=False)
         with gr.Column(scale=5, min_width=300):
-            summary = gr.Markdown(MANY, elem_id="many-words")
+            summary = gr.Markdown(MANY, elem_id="many-summary")
             gallery = gr.HTML(elem_id="many-shown")
     gr.on(
         [photos.change, prior.input], page.show_many, [photos, prior],
@@ -104,7 +104,7 @@ def video_tab(page: "Page", at_once: int) -> None:
             ))  # fmt: skip
             table_file = gr.DownloadButton("Download the timeline as CSV", interactive=False)
         with gr.Column(scale=5, min_width=300):
-            summary = gr.Markdown(VIDEO, min_height=140, elem_id="video-words")
+            summary = gr.Markdown(VIDEO, min_height=140, elem_id="video-summary")
             made: dict[str, Any] = {
                 "interactive": False, "buttons": ["download"], "elem_classes": "made",
             }  # fmt: skip

@@ -134,7 +134,7 @@ def test_many_photos_a_table_and_a_csv(open_page, tmp_path):
     files = [photo_file(), photo_file(saved(skimage.data.chelsea()), "cat.png"),
              photo_file(b"no picture", "broken.png")]  # fmt: skip
     page.locator("input[type=file]:not(#photo-side *)").first.set_input_files(files)
-    words = page.locator("#many-words")
+    words = page.locator("#many-summary")
     expect(words).to_contain_text("2 photos, 1 face.")
     expect(words).to_contain_text("Left out: broken.png: not an image")
     expect(page.locator("figcaption").nth(0)).to_contain_text("astronaut.png: happy")
@@ -162,7 +162,7 @@ def clip(tmp_path_factory):
 
 def test_a_video_and_what_is_none(open_page, clip, tmp_path):
     page = open_page(tab="Video")
-    words = page.locator("#video-words")
+    words = page.locator("#video-summary")
     field = page.get_by_role("tabpanel").locator("input[type=file]:visible, input[type=file]").last
     field.set_input_files(clip)
     expect(page.locator("#video video.unplayable")).to_have_count(1)  # this browser plays no AVI
