@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import skimage.data
 import yaml
-from space_client import astronaut, call, predict, upload
+from space_client import astronaut, predict
 
 from tests.images import saved
 
@@ -53,21 +53,14 @@ def assert_same(found, expected):
             assert face[name] == pytest.approx(other[name], abs=1e-5)
 
 
-@pytest.mark.parametrize("prior", ["train", "uniform"])
-def test_predict_is_the_pipelines_own_answer(client, shipped, files, prior):
-    for path in files.values():
-        found = client.predict(gradio_client.handle_file(path), prior, api_name="/predict")
-        assert_same(found, shipped(path, prior=prior))
-
-
-def test_predict_batch_is_the_pipelines_own_answer(client, shipped, files):
-    paths = list(files.values())
-    images = [gradio_client.handle_file(path) for path in paths]
-    found = client.predict(images, api_name="/predict_batch")
-    expected = shipped(paths)
-    assert [len(faces) for faces in found] == [len(faces) for faces in expected] == [1, 3, 0]
-    for faces, others in zip(found, expected):
+def test_the_answers_are_the_pipelines_own(client, shipped, files):
+    images = [gradio_client.handle_file(path) for path in files.values()]
+    found, expected = client.predict(images, api_name="/predict_batch"), shipped([*files.values()])
+    assert [len(faces) for faces in expected] == [1, 3, 0]
+    for faces, others in zip(found, expected, strict=True):
         assert_same(faces, others)
+    found = client.predict(images[1], "uniform", api_name="/predict")
+    assert_same(found, shipped(files["three"], prior="uniform"))
 
 
 def test_info_is_the_report(client):
@@ -85,14 +78,6 @@ def test_certainty_is_that_of_the_test_split_if_the_card_quotes_it(modules, tmp_
     card = (tmp_path / "README.md").read_text()
     (tmp_path / "README.md").write_text(card.replace("`test_results.json`", ""))
     assert "80% were right on the validation" in panels.Report(tmp_path).certainty()
-
-
-def test_plain_http(space, shipped, files):
-    content = Path(files["one"]).read_bytes()
-    assert_same(predict(space.url, content), shipped(files["one"]))
-    images = [upload(space.url, Path(path).read_bytes()) for path in files.values()]
-    event, (found,) = call(space.url, "predict_batch", images, "train")
-    assert event == "complete" and [len(faces) for faces in found] == [1, 3, 0]
 
 
 def test_the_api_is_documented_and_typed(client):
@@ -193,18 +178,13 @@ def test_the_code_of_a_hub_model_is_run_at_a_commit_only(modules, monkeypatch, t
     assert asked == [("me/faces", "c" * 40)] * 2
 
 
-def test_prediction_is_a_link():
-    link = ROOT / "space" / "prediction"
-    assert link.is_symlink() and link.resolve() == ROOT / "prediction"
-
-
 def test_a_clone_without_links_is_told_what_to_do(tmp_path):
     app = shutil.copyfile(ROOT / "space" / "app.py", tmp_path / "app.py")
     (tmp_path / "prediction").write_text("../prediction")
     done = subprocess.run([sys.executable, app], capture_output=True, text=True)
     assert done.returncode == 1
-    (words,) = done.stderr.splitlines()
-    assert "prediction: expected a link" in words and "git config core.symlinks true" in words
+    (line,) = done.stderr.splitlines()
+    assert "prediction: expected a link" in line and "git config core.symlinks true" in line
 
 
 def test_requirements_are_pinned_to_tested_versions():
