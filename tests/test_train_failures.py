@@ -144,7 +144,10 @@ def test_a_loss_that_cannot_say_what_it_teaches_leaves_the_distributions_out(tmp
     flags = ["--loss", f"{tmp_path / 'odd.py'}:Odd", "--eval_strategy", "no"]
     run(tmp_path / "run", *flags, "--save_strategy", "no")
     assert "Left out: class distributions of the training (Ru" in capsys.readouterr().out
-    assert read_json(tmp_path / "run" / "config.json")["learned_distribution"] is None
+    assert (
+        read_json(tmp_path / "run" / "config.json")["calibration"].get("learned_distribution")
+        is None
+    )
 
 
 def test_an_evaluation_that_fails_leaves_an_earlier_report_as_it_is(whole, tmp_path, monkeypatch):

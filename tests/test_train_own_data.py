@@ -92,7 +92,7 @@ def test_no_stage_is_evaluated_on_what_an_earlier_one_was_trained_on(
     trained, faces, tmp_path, monkeypatch
 ):
     """Whatever their seeds and image sizes, by the digests of the photos."""
-    monkeypatch.setattr(train, "load_back", lambda *_: "")
+    monkeypatch.setattr("training.run.load_back", lambda *_: "")
     flags = ["--seed", "4", "--image_size", "40", "--validation_share", "0.2", "--save_predictions"]
     go_on(faces, tmp_path / "second", trained, *flags)
     first, second = (

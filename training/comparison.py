@@ -15,7 +15,7 @@ from scipy.special import softmax
 from .evaluation.bootstrap import Bootstrap, Comparison, measure_title
 from .evaluation.metrics import expected_calibration_error
 from .evaluation.predictions import Predictions, read_predictions
-from .report import markdown_table
+from .markdown import markdown_table
 
 MEASURES = ("accuracy", "balanced_accuracy", "macro_f1")
 FILES = ("predictions.csv", "all_results.json", "run.yaml")

@@ -208,9 +208,9 @@ def test_the_shipped_runs_are_those_that_the_trials_choose(protocol):
     assert {*runs} == {*(ROWS if protocol == "official" else PAPER)}
     for name, of_row in runs.items():
         trial = [*imbalance.arguments_of(name, args), *imbalance.chosen(name, args)]
-        resolved = parse_arguments("", trial).recipe("")
+        resolved = parse_arguments("", trial).decisive("")
         for run in of_row:
-            assert parse_arguments("", run["arguments"]).recipe("") == resolved, name
+            assert parse_arguments("", run["arguments"]).decisive("") == resolved, name
             assert run["pretrained"] == "imagenet" and 0 < run["eval_accuracy"] < 1
 
 

@@ -100,7 +100,7 @@ def test_what_is_no_image_is_refused_by_name(image, error, message):
         to_uint8(image, 1)
 
 
-TORCHLESS = ("calibration", "face_detection", "photo_reading", "pixels")
+TORCHLESS = ("calibration", "face_detection", "names", "photo_reading", "pixels")
 
 
 @pytest.mark.parametrize("name", TORCHLESS)

@@ -10,7 +10,7 @@ from huggingface_hub import DatasetCard
 from publishing import PublishError
 from tests.publishing.conftest import push
 from tests.publishing.hub_server import files_of
-from training.data import LABELS, draw_faces, encode_png, load_fer2013, packed
+from training.data import LABELS, draw_faces, encode_png, load_fer2013, pack
 
 ROOT = Path(__file__).parents[2]
 SAME_ROWS = """
@@ -86,7 +86,7 @@ def test_a_data_entry_of_other_classes_is_named_and_has_no_word_of_fer2013(tmp_p
 
 
 def test_a_packed_file_is_no_data_entry(tmp_path):
-    packed.main(
+    pack.main(
         ["--dataset", "synthetic", "--synthetic_images", "70"]
         + ["--out", str(tmp_path / "faces.safetensors")]
     )

@@ -39,7 +39,7 @@ def test_ranges_come_from_training_faces_and_parity_from_the_evaluated(run, flag
 def test_the_papers_protocol_is_measured_on_its_test_part(run, flags, decoded):
     paper = {"split": "paper", "paper_samples_per_class": 4, "eval_split": "test"}
     name, faces, calibration = onnx_faces(run, flags | paper, None)
-    parts = paper_split(decoded, 4, seed=flags["seed"])
+    parts = paper_split(decoded, 4, seed=flags["split_seed"])
     assert name == "test" and [*faces.digests] == [*parts["test"].digests]
     assert {*calibration.digests} == {*parts["train"].digests}
 
@@ -48,7 +48,7 @@ def test_a_validation_split_that_was_made_is_measured(run, flags, stored, decode
     stored["train"].to_parquet(tmp_path / "train.parquet")
     name, faces, calibration = onnx_faces(run, flags, str(tmp_path))
     share = flags["validation_share"]
-    made = with_validation({"train": decoded["train"]}, share, seed=flags["seed"])
+    made = with_validation({"train": decoded["train"]}, share, seed=flags["split_seed"])
     assert name == "validation" and [*faces.digests] == [*made["validation"].digests]
     assert {*calibration.digests} == {*made["train"].digests}
 

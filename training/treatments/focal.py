@@ -10,7 +10,7 @@ from ..flags import arg, check_range
 from .functional import at_least_float32, class_weights, normalised, reduced, require_ids
 from .loss import BenchmarkRow, Loss
 
-GAMMAS = (("--focal_gamma", "1"), ("--focal_gamma", "2"))
+GAMMAS = (("--focal_gamma", "1"), ("--focal_gamma", "0.5"))
 
 
 @dataclass

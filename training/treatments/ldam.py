@@ -24,13 +24,10 @@ class LDAM(Loss):
     takes_soft_labels: ClassVar[bool] = False
 
     benchmark_rows: ClassVar[dict[str, BenchmarkRow]] = {
-        "": BenchmarkRow(tries=(("--ldam_max_margin", "0.5"), ("--ldam_max_margin", "0.2"))),
+        "": BenchmarkRow(tries=(("--ldam_max_margin", "0.3"), ("--ldam_max_margin", "0.1"))),
         "_drw": BenchmarkRow(
             "LDAM, deferred re-weighting",
-            tries=(
-                ("--ldam_max_margin", "0.5", "--deferred_reweighting_epoch", "4"),
-                ("--ldam_max_margin", "0.2", "--deferred_reweighting_epoch", "4"),
-            ),
+            tries=(("--deferred_reweighting_epoch", "4"), ("--deferred_reweighting_epoch", "3")),
         ),
     }
 

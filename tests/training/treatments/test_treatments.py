@@ -55,7 +55,7 @@ def test_a_copied_file_is_a_loss_with_flags_that_trains_and_stands_in_the_card(
 
 
 def test_a_copied_file_has_its_rows_in_the_benchmark(copied):
-    rows = runpy.run_module("benchmarks.imbalance_report")["ROWS"]
+    rows = runpy.run_module("benchmarks.imbalance_rows")["ROWS"]
     assert rows["my_loss"].flags == ("--loss", "my_loss") and rows["my_loss"].title == "my loss"
     row = rows["my_loss_alpha"]
     assert row.flags == ("--loss", "my_loss", "--my_alpha", "inverse")
