@@ -90,7 +90,7 @@ def test_earlier_stages_on_other_data_chose_nothing_on_these(shipped, change):
 
 
 def test_copies_that_were_trained_on_are_those_of_a_quoted_test_split(shipped, change):
-    assert shipped.copies_were_trained_on and shipped.splits[0].copies == 288
+    assert shipped.copies_were_trained_on and shipped.splits[0].copies == 314
     audit = shipped.audit | {"dropped_as_copies_of": ["validation", "test"]}
     assert not change(audit=audit).copies_were_trained_on
     alone = {file: results for file, results in shipped.quoted.items() if file != TEST}

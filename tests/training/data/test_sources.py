@@ -10,6 +10,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 from PIL import Image as PilImage
 
 from modeling import FerEfficientNetImageProcessor
+from tests.images import png_header
 from training.data import (
     DEFAULT_SOURCE,
     LABELS,
