@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import constants
 from PIL import Image
 
 import push_to_hub
@@ -64,21 +65,36 @@ def staged(run, tmp_path_factory):
 
 
 @pytest.fixture
-def at_hub(hub, tmp_path):
-    """Runs a command whose Hub is the one on loopback, with nothing cached."""
+def client(hub, tmp_path, monkeypatch):
+    """huggingface_hub in this process, with the Hub on loopback and a token that may write."""
+    for name, value in {
+        "ENDPOINT": hub.url,
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_DISABLE_XET": True,
+        "HF_TOKEN_PATH": str(tmp_path / "no_token"),
+    }.items():
+        monkeypatch.setattr(constants, name, value)
+    monkeypatch.setenv("HF_TOKEN", "hf_writer")
+    return monkeypatch
+
+
+@pytest.fixture
+def script_at_hub(hub, tmp_path):
+    """Runs a script whose Hub is the one on loopback, with nothing cached."""
     environment = {name: value for name, value in os.environ.items() if name[:3] != "HF_"}
     environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")}
-    environment |= {"HF_TOKEN": "hf_writer", "HF_HUB_DISABLE_XET": "1"}
+    environment |= {"HF_TOKEN": "hf_writer", "HF_DATASETS_CACHE": str(tmp_path / "cache")}
 
-    def call(*command, **more):
+    def call(script, *words, **more):
         done = subprocess.run(
-            [sys.executable, *command],
+            [sys.executable, "-c", script, *map(str, words)],
             cwd=ROOT,
             env=environment | more,
             capture_output=True,
             text=True,
         )
-        assert "hf_writer" not in done.stdout + done.stderr
-        return done
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     return call

@@ -1,18 +1,16 @@
 """publishing/dataset_entry.py: parquet with audit columns, and back again."""
 
-from pathlib import Path
-
 import datasets
 import numpy as np
 import pytest
 from huggingface_hub import DatasetCard
 
+import push_to_hub
 from publishing import PublishError
 from tests.publishing.conftest import push
 from tests.publishing.hub_server import files_of
 from training.data import LABELS, draw_faces, encode_png, load_fer2013, pack
 
-ROOT = Path(__file__).parents[2]
 SAME_ROWS = """
 import sys
 from training.data import load_fer2013
@@ -25,7 +23,7 @@ for name in original:
 """
 
 
-def test_data_entry_goes_up_private_and_comes_back(at_hub, hub, tmp_path):
+def test_data_entry_goes_up_private_and_comes_back(client, hub, tmp_path, script_at_hub):
     faces = tmp_path / "faces"
     faces.mkdir()
     for name, split in load_fer2013("synthetic", synthetic_images=260).items():
@@ -33,8 +31,7 @@ def test_data_entry_goes_up_private_and_comes_back(at_hub, hub, tmp_path):
     source = ["dataset", str(faces), "--repo_id", "me/fer2013"]
     push(*source, "--dry_run", tmp_path / "dry")
     assert not hub.requests
-    done = at_hub("push_to_hub.py", *source)
-    assert done.returncode == 0, done.stderr
+    push_to_hub.main(source)
     repository = hub.repositories["datasets/me/fer2013"]
     sent = {name: content for name, content in repository.tree.items() if name[0] != "."}
     assert sent == files_of(tmp_path / "dry")
@@ -56,11 +53,7 @@ def test_data_entry_goes_up_private_and_comes_back(at_hub, hub, tmp_path):
     assert entry.features["label"].names == list(LABELS)
     assert sum(entry["copy_of_training"][:]) == 52 // 13
     assert all(group >= 0 for group, copy in zip(entry["group"], entry["copy_of_training"]) if copy)
-    script = tmp_path / "back.py"
-    script.write_text(SAME_ROWS)
-    cache = {"HF_DATASETS_CACHE": str(tmp_path / "cache")}
-    back = at_hub(str(script), str(faces), PYTHONPATH=str(ROOT), **cache)
-    assert back.returncode == 0, back.stderr
+    script_at_hub(SAME_ROWS, faces)
 
 
 def test_a_data_entry_of_other_classes_is_named_and_has_no_word_of_fer2013(tmp_path):

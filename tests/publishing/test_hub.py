@@ -2,9 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
@@ -14,7 +11,6 @@ from publishing.hub import publish as publish_folder
 from tests.publishing.hub_server import files_of
 from training.console import show_messages
 
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx2")
 
 
@@ -30,22 +26,15 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def publish(hub, folder, tmp_path, monkeypatch, capsys):
+def publish(client, folder, tmp_path, capsys):
     """Publishes `folder`; returns what was said, ending with the commit or the error."""
     waited = []
-    monkeypatch.setattr("time.sleep", waited.append)  # the client's own waits, too
-    for name, value in {
-        "ENDPOINT": hub.url,
-        "HF_HUB_OFFLINE": False,
-        "HF_HUB_DISABLE_XET": True,
-        "HF_TOKEN_PATH": str(tmp_path / "no_token"),
-    }.items():
-        monkeypatch.setattr(constants, name, value)
+    client.setattr("time.sleep", waited.append)  # the client's own waits, too
     show_messages()
 
     def run(token="hf_writer", home="home", variables=None, **options):
-        monkeypatch.setenv("HF_TOKEN", token or "")
-        monkeypatch.setattr(constants, "HF_HOME", str(tmp_path / home))
+        client.setenv("HF_TOKEN", token or "")
+        client.setattr(constants, "HF_HOME", str(tmp_path / home))
         target = Target(**{"repo_id": "me/faces"} | options)
         waited.clear()
         try:
@@ -242,20 +231,11 @@ def test_a_token_that_no_header_can_hold_is_not_shown(hub, publish, character):
     assert not hub.requests
 
 
-def test_debug_output_holds_no_token(hub, folder, tmp_path):
+def test_debug_output_holds_no_token(hub, folder, script_at_hub):
     code = "import sys; from pathlib import Path; from publishing.hub import Target, publish\n"
-    code += "publish(Path(sys.argv[1]), Target('me/faces'), 'Publish')"
-    environment = {name: value for name, value in os.environ.items() if name[:3] != "HF_"}
-    environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_TOKEN": "hf_writer"}
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(folder)],
-        cwd=ROOT,
-        env=environment | {"HF_HUB_DISABLE_XET": "1", "HF_DEBUG": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0 and "hf_writer" not in done.stdout + done.stderr
-    assert is_whole(hub, folder)
+    code += "sys.stderr = sys.stdout; publish(Path(sys.argv[1]), Target('me/faces'), 'Publish')"
+    said = script_at_hub(code, folder, HF_DEBUG="1", HF_HUB_DISABLE_XET="1")
+    assert "hf_writer" not in said and is_whole(hub, folder)
 
 
 def test_a_branch_of_its_own(hub, folder, publish):

@@ -68,26 +68,24 @@ def test_onnx_snippet_of_the_card_gives_the_models_logits_and_labels(
     assert difference < 0.02 * np.ptp(expected), difference  # Pillow rounds to whole grey levels
 
 
-def test_model_goes_up_and_comes_back(at_hub, hub, run, staged, tmp_path):
-    done = at_hub("push_to_hub.py", "model", str(run), "--repo_id", "me/faces", "--tag", "v1")
-    assert done.returncode == 0, done.stderr
-    assert f"Published as {hub.repositories['models/me/faces'].tags['v1'][:8]}" in done.stdout
+def test_model_goes_up_and_comes_back(client, hub, run, staged, tmp_path, capsys, script_at_hub):
+    push_to_hub.main(["model", str(run), "--repo_id", "me/faces", "--tag", "v1"])
+    said = capsys.readouterr()
+    assert f"Published as {hub.repositories['models/me/faces'].tags['v1'][:8]}" in said.out
+    assert "hf_writer" not in said.out + said.err
     face = tmp_path / "face.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8)).save(face)
     expected = predict_in_clean_process(run, face.read_bytes())
-    script = tmp_path / "back.py"
-    script.write_text(BACK)
     for more in ({}, {"HF_HUB_OFFLINE": "1"}):  # then from the cache
-        back = at_hub(str(script), "me/faces", str(face), **more)
-        assert back.returncode == 0, back.stderr
-        snapshot, scores = json.loads(back.stdout.splitlines()[-1])
+        back = script_at_hub(BACK, "me/faces", face, **more)
+        snapshot, scores = json.loads(back.splitlines()[-1])
         for entry in scores:
             assert entry["score"] == pytest.approx(expected[entry["label"]], abs=1e-5)
     downloaded = files_of(Path(snapshot))
     assert downloaded.pop(".gitattributes") and downloaded == files_of(staged)
 
 
-def test_space_is_pinned_to_the_models_commit(at_hub, hub, tmp_path):
+def test_space_is_pinned_to_the_models_commit(client, hub, tmp_path, capsys):
     hub.repositories["models/me/faces"] = Repository(private=True)
     commit = hub.repositories["models/me/faces"].add({"config.json": b"{}"}, "initial")
     (tmp_path / "space").mkdir()
@@ -102,17 +100,17 @@ def test_space_is_pinned_to_the_models_commit(at_hub, hub, tmp_path):
     (tmp_path / "shared" / "video.py").write_text("FRAMES = 1")
     (tmp_path / "space" / "prediction").symlink_to("../shared")
     space = ["space", str(tmp_path / "space"), "--repo_id", "me/demo"]
-    done = at_hub("push_to_hub.py", *space, "--model_id", "me/faces")
-    assert done.returncode == 0, done.stderr
+    push_to_hub.main([*space, "--model_id", "me/faces"])
+    said = capsys.readouterr().out
     repository = hub.repositories["spaces/me/demo"]
     assert len(repository.commits) == 2 and not {".env", "Dockerfile"} & set(repository.tree)
     assert repository.tree["prediction/video.py"] == b"FRAMES = 1"  # not a link
-    assert repository.tree["app.py"] == b"" and "pins no version of: gradio\n" in done.stdout
+    assert repository.tree["app.py"] == b"" and "pins no version of: gradio\n" in said
     readme = b"---\nsdk: gradio\nmodels:\n  - me/faces\n---\nme/demo at me-demo.hf.space\n"
     assert repository.tree["README.md"] == readme
-    assert "The model is private: give the Space a secret HF_TOKEN" in done.stdout
+    assert "The model is private: give the Space a secret HF_TOKEN" in said
     assert repository.variables == {"MODEL_ID": "me/faces", "MODEL_REVISION": commit}
-    assert f"{hub.url}/spaces/me/demo" in done.stdout
+    assert f"{hub.url}/spaces/me/demo" in said
 
 
 def test_a_space_is_the_folder_space_unless_said_otherwise():
