@@ -1,6 +1,5 @@
 """train_chain.py: which stages are trained, in which order, and what is refused."""
 
-import json
 import os
 import signal
 import subprocess
@@ -22,11 +21,11 @@ from training.record import read_run
 ROOT = Path(__file__).parents[1]
 SHIPPED, GPU = (ROOT / "configs" / name for name in ("model", "model_gpu"))
 RECIPES = {
-    "_base": {"dataset": "synthetic"},
-    "1_first": {"extends": "_base.yaml", "backbone": "test_efficientnet"},
-    "2_second": {"extends": "_base.yaml", "model_name_or_path": "runs/1_first"},
-    "10_last": {"extends": "_base.yaml", "model_name_or_path": "m", "teachers": ["runs/1_first"]},
-    "notes": {},
+    "_base": "dataset: synthetic",
+    "1_first": "{extends: _base.yaml, backbone: test_efficientnet}",
+    "2_second": "{extends: _base.yaml, model_name_or_path: runs/1_first}",
+    "10_last": "{extends: _base.yaml, model_name_or_path: m, teachers: [runs/1_first]}",
+    "notes": "",
 }
 
 
@@ -36,38 +35,31 @@ class FakeTrain:
     def __init__(self):
         self.calls = []
         self.ends = {}  # stage -> what it does in place of finishing; its exit status
-        self.terminate = lambda: self.calls.append("terminated")
 
     def __call__(self, words):
-        recipe, flags = Path(words[2]), words[3:]
-        self.calls.append((recipe.stem, flags))
-        end = self.ends.get(recipe.stem, lambda: self.finish(recipe, flags))
-        return SimpleNamespace(wait=end, terminate=self.terminate)
+        self.calls.append((Path(words[2]).stem, words[3:]))
+        end = self.ends.get(Path(words[2]).stem, lambda: self.finish(words[2:]))
+        return SimpleNamespace(wait=end, terminate=lambda: self.calls.append("terminated"))
 
-    def finish(self, recipe, flags):
-        args = parse_arguments("", [str(recipe), *flags])
+    def finish(self, words):
+        args = parse_arguments("", words)
         folder = Path(args.training.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         run = {"arguments": args.to_dict(), "stages": {}}
         (folder / "run.yaml").write_text(yaml.safe_dump(run))
-        (folder / "all_results.json").write_text(json.dumps({"epoch": 1, "eval_accuracy": 0.5}))
+        (folder / "all_results.json").write_text('{"epoch": 1, "eval_accuracy": 0.5}')
         (folder / "model.safetensors").touch()
         os.utime(folder / "model.safetensors", (len(self.calls),) * 2)
         return 0
 
 
-@pytest.fixture(autouse=True)
-def handlers():
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @pytest.fixture
 def fake(monkeypatch):
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr(train_chain.subprocess, "Popen", fake := FakeTrain())
-    return fake
+    yield fake
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -76,7 +68,7 @@ def chain(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("recipes").mkdir()
     for name, recipe in RECIPES.items():
-        Path("recipes", f"{name}.yaml").write_text(yaml.safe_dump(recipe))
+        Path("recipes", f"{name}.yaml").write_text(recipe)
     return "recipes"
 
 
@@ -127,8 +119,8 @@ def test_a_stage_that_was_cut_off_is_resumed(chain, fake, status, signals, how):
 def test_a_finished_run_of_something_else_is_not_taken(chain, fake, monkeypatch):
     train_chain.main([chain])
     expected = "runs/1_first holds a finished run, but not one of this chain: {}. Move the folder"
-    for flag, before, now in (("seed", 42, 2), ("dataset", "synthetic", "else")):
-        assert expected.format(f"{flag} {before} -> {now}") in ends(chain, f"--{flag}", str(now))
+    for flag, before, now in (("seed", 42, "2"), ("dataset", "synthetic", "else")):
+        assert expected.format(f"{flag} {before} -> {now}") in ends(chain, f"--{flag}", now)
     weights = Path("runs/1_first/model.safetensors")
     os.utime(weights, (2.5, 2.5))  # after 2_second, before 10_last
     again = "runs/2_second holds .*: runs/1_first is newer or yet to be trained"
@@ -211,7 +203,7 @@ def test_make_says_what_it_needs(tmp_path):
         assert done.returncode == status and said in done.stdout + done.stderr
 
 
-def test_the_gpu_chain_is_rehearsed_with_train_py_itself(tmp_path, make_faces, monkeypatch, capsys):
+def test_the_gpu_chain_is_rehearsed_with_train_py(tmp_path, make_faces, fake, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     labels = [*range(7)] * 3
     splits = {"train": make_faces(labels), "validation": make_faces(labels, range(50, 71))}
