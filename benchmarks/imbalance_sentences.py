@@ -1,6 +1,6 @@
 """What is said of the comparison of treatments, made from its numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from benchmarks.imbalance_rows import title
 from benchmarks.imbalance_statistics import MEASURES, OF_IMBALANCE, Line, Treatments
@@ -121,21 +121,15 @@ def text_of_the_space(treatments: Treatments) -> str:
         if measure == "balanced_accuracy" and lead.value > 0
         if (line, measure) in treatments.above_by_more_than_chance
     ]
+    backbone = parse_arguments("", treatments.runs[BASELINE][0]["arguments"]).model.backbone
+    network = backbone.removeprefix("tf_").replace("efficientnet_lite", "EfficientNet-Lite")
     return (
-        f"{network_of(treatments.runs[BASELINE][0])}, another network than this model, on "
-        f"FER-2013's validation split: cross-entropy and {len(treatments.runs) - 1} treatments. "
-        "Higher: right more often. Further right: rare classes count as much as common ones. The "
-        "line needs no training: cross-entropy's answers, more and more as if all classes were "
-        f"equally common. Above it by more than chance: {', '.join(above) or 'no treatment'}."
+        f"{network}, another network than this model, on FER-2013's validation split: "
+        f"cross-entropy and {len(treatments.runs) - 1} treatments. Higher: right more often. "
+        "Further right: rare classes count as much as common ones. The line needs no training: "
+        "cross-entropy, more and more as if all classes were equally common. Above it by more "
+        f"than chance: {', '.join(above) or 'no treatment'}."
     )
-
-
-def network_of(run: Mapping) -> str:
-    """ "EfficientNet-Lite0 at 64 px from ImageNet weights"."""
-    model = parse_arguments("", run["arguments"]).model
-    name = model.backbone.removeprefix("tf_").replace("efficientnet_lite", "EfficientNet-Lite")
-    start = "ImageNet" if run["pretrained"] else "random"
-    return f"{name} at {model.image_size} px from {start} weights"
 
 
 def seed_list(seeds: Sequence[int]) -> str:
