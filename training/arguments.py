@@ -35,7 +35,7 @@ COMMON_FLAGS = (
     *("num_train_epochs", "max_steps", "learning_rate", "weight_decay", "optim", "seed"),
     *("lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "max_grad_norm"),
     *("gradient_accumulation_steps", "bf16", "fp16", "torch_compile", "use_cpu"),
-    *("load_best_model_at_end", "metric_for_best_model", "resume_from_checkpoint"),
+    *("load_best_model_at_end", "metric_for_best_model"),
     *("dataloader_num_workers", "disable_tqdm"),
 )
 # Arguments whose names begin like this do not change what a run learns.
@@ -102,6 +102,9 @@ class FerTrainingArguments(TrainingArguments):
     save_total_limit: int | None = arg(2, "Checkpoints kept.")
     logging_steps: float = arg(20, "Steps between log lines; below 1, a fraction of the run.")
     report_to: str = arg("tensorboard", "Where to log: tensorboard, wandb, ..., none.")
+    resume_from_checkpoint: str | None = arg(
+        None, "true: go on from the last whole checkpoint of --output_dir; or the path of one."
+    )
     # the flag of this name is DataArguments'
     label_names: list[str] | None = field(default=None, init=False)
     dataloader_pin_memory: bool = arg(

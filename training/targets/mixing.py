@@ -27,7 +27,7 @@ class Mixing:
 
     def apply(self, batch: Batch) -> Batch:
         images, n, device = batch.images, len(batch.images), batch.images.device
-        order = torch.randperm(n, device=device)
+        order = torch.randperm(n, device=device)  # (N,), the partner of each
         targets = one_hot(batch.targets, self.num_classes)  # (N, C)
         share = 0.5 if self.mixup and self.cutmix else float(self.cutmix > 0)
         cut = torch.rand(n, device=device) < share  # (N,): cutmix, or else mixup

@@ -46,7 +46,7 @@ class Targets:
 
     def shares(self, counts: torch.Tensor) -> torch.Tensor:
         """(C,) class counts after sampling -> (C,) of sum 1, the classes' shares in the targets."""
-        shares = counts / counts.sum()
+        shares = counts / counts.sum()  # (C,)
         for step in self.steps:
             shares = step.shares(shares)
         return shares

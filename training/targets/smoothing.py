@@ -22,7 +22,7 @@ class LabelSmoothing:
     num_classes: int
 
     def apply(self, batch: Batch) -> Batch:
-        smoothed = smooth_labels(batch.targets, self.num_classes, self.epsilon)
+        smoothed = smooth_labels(batch.targets, self.num_classes, self.epsilon)  # (N, C)
         return dataclasses.replace(batch, targets=smoothed)
 
     def shares(self, shares: torch.Tensor) -> torch.Tensor:

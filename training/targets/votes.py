@@ -23,7 +23,7 @@ def translate_votes(labels: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
         votes: (N, 10) in the order of `training.data.ferplus.COLUMNS`.
     """
     classes = int(labels.max()) + 1
-    number = votes.sum(dim=1, keepdim=True)
+    number = votes.sum(dim=1, keepdim=True)  # (N, 1)
     has_votes = number[:, 0] > 0
     shares = (votes[has_votes] / number[has_votes]).double().numpy()  # (rows with votes, 10)
     from sklearn.linear_model import LogisticRegression
@@ -32,7 +32,7 @@ def translate_votes(labels: torch.Tensor, votes: torch.Tensor) -> torch.Tensor:
     given = torch.zeros(len(shares), classes)
     # a class whose images all lack votes has no column
     given[:, translation.classes_] = torch.from_numpy(translation.predict_proba(shares)).float()
-    voted = F.one_hot(labels, classes).float()
+    voted = F.one_hot(labels, classes).float()  # (N, C)
     voted[has_votes] = given
     return voted
 
@@ -85,7 +85,7 @@ class Votes:
         )
 
     def apply(self, batch: Batch) -> Batch:
-        labels = one_hot(batch.targets, batch.voted.shape[1])
+        labels = one_hot(batch.targets, batch.voted.shape[1])  # (N, C)
         mixed = (1 - self.weight) * labels + self.weight * batch.voted
         return dataclasses.replace(batch, targets=mixed)
 

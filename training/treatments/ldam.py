@@ -46,8 +46,8 @@ class LDAM(Loss):
 
     def bind(self, counts: torch.Tensor) -> Loss:
         super().bind(counts)
-        self.weights = class_weights(self.counts, "effective", self.class_balanced_beta)
-        self.set_epoch(0)
+        self.weights = class_weights(self.counts, "effective", self.class_balanced_beta)  # (C,)
+        self.set_epoch(0)  # unweighted until the epochs are counted
         return self
 
     def set_epoch(self, epoch: int) -> None:

@@ -54,7 +54,7 @@ class Loss(abc.ABC):
         Takes the class counts (C,) after sampling, so that a balanced sample is not balanced a
         second time, and returns itself.
         """
-        self.counts = torch.as_tensor(counts, dtype=torch.float32)
+        self.counts = torch.as_tensor(counts, dtype=torch.float32)  # (C,)
         return self
 
     def set_epoch(self, epoch: int) -> None:  # noqa: B027  (most losses need none)

@@ -201,7 +201,8 @@ def apply_sampling(data: RunData, name: str, per_class: str | None, *, seed: int
     if data.train is None:
         return data
     train, sampling, names = data.train, SAMPLINGS[name], data.label_names
-    before = class_counts(train.labels.numpy(), len(names))
+    before = class_counts(train.labels.numpy(), len(names))  # (C,)
+    # (rows,), with repeats where images are; None: all images, as they are
     rows = sampling.choose and sampling.choose(train, per_class, seed)
     if rows is not None:
         train = train.select(rows)
