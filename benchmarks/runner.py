@@ -130,8 +130,8 @@ def train(
         "pretrained": pretrained and Path(pretrained).name,
         "machine": machine(threads),
         "train_counts": list(report["train_counts_after_sampling"].values()),
-        "train_distribution": config["train_distribution"],
-        "learned_distribution": config["learned_distribution"],
+        "train_distribution": config["calibration"]["train_distribution"],
+        "learned_distribution": config["calibration"]["learned_distribution"],
     }
     return run | results, arrays
 

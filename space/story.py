@@ -170,7 +170,7 @@ def what_a_treatment_does(comparison: Mapping[str, Any]) -> Screen:
         line={"color": GREY, "width": 3},
     )
     layout = {
-        "height": 540,
+        "height": 530,
         "hovermode": "closest",
         "xaxis": {"title": {"text": "balanced accuracy"}} | PERCENT,
         "yaxis": {"title": {"text": "accuracy"}} | PERCENT,

@@ -27,8 +27,9 @@ def imported(file: Path) -> set[str]:
     package, names, tree = file.relative_to(ROOT).parts[:-1], set(), ast.parse(file.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body = []  # `walk` has not been there yet
-        elif isinstance(node, ast.Import):
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
