@@ -51,7 +51,7 @@ def open_page(browser, space):
         context = browser.new_context(viewport=viewport, color_scheme=scheme, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(60_000)
         expect.set_options(timeout=30_000)
         page.on("pageerror", lambda error: failures.append(str(error)))
         page.add_init_script(script)
