@@ -237,23 +237,19 @@ class FerTrainer(Trainer):
         return loss
 
     def evaluation_loop(self, *args, **kwargs) -> EvalLoopOutput:
-        """Evaluates the main process's batch statistics everywhere: they are what is saved."""
+        """
+        Evaluates the main process's batch statistics everywhere: they are what is saved. The loss
+        is that of the gathered logits, where each image counts once; in Trainer's mean of batch
+        means, the images that fill up the last batch of several processes count twice.
+        """
         network = self.model if self.ema is None else self.ema.module
         broadcast(list(network.buffers()))
         output = super().evaluation_loop(*args, **kwargs)
-        self._set_loss(output)
-        return output
-
-    @staticmethod
-    def _set_loss(output: EvalLoopOutput) -> None:
-        """
-        The loss from the gathered logits, where each image counts once. In Trainer's mean of batch
-        means, the images that fill up the last batch of several processes count twice.
-        """
         for name in [key for key in output.metrics if key.endswith("_loss")]:
             # (images, C) and (images,)
             logits, labels = torch.as_tensor(output.predictions), torch.as_tensor(output.label_ids)
             output.metrics[name] = F.cross_entropy(logits.double(), labels).item()
+        return output
 
     def prediction_step(self, model: torch.nn.Module, *args, **kwargs) -> tuple:
         return super().prediction_step(self.ema.module if self.ema else model, *args, **kwargs)
