@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 
 from .flags import arg
-from .random_boxes import random_boxes
 
 
 @dataclass
@@ -124,3 +123,23 @@ AugmentationArguments = dataclasses.make_dataclass(
 def _symmetric(n: int, device: torch.device) -> torch.Tensor:
     """(n,) uniform in [-1, 1)."""
     return 2 * torch.rand(n, device=device) - 1
+
+
+def random_boxes(images: torch.Tensor, area: torch.Tensor, aspect: torch.Tensor) -> torch.Tensor:
+    """
+    Args:
+        images: (N, C, H, W). area: (N,), the share of the image that its box covers.
+        aspect: (N,), width / height of the box.
+
+    Returns:
+        bool (N, 1, H, W), True inside the box. Boxes are cut off at the edges.
+    """
+    n, _, height, width = images.shape
+    # (N, 1, 1, 1) each, in pixels
+    half_h = (area / aspect).sqrt().clamp(max=1).view(n, 1, 1, 1) * height / 2
+    half_w = (area * aspect).sqrt().clamp(max=1).view(n, 1, 1, 1) * width / 2
+    center_y = torch.rand(n, 1, 1, 1, device=images.device) * height
+    center_x = torch.rand(n, 1, 1, 1, device=images.device) * width
+    y = torch.arange(height, device=images.device).view(1, 1, height, 1) + 0.5
+    x = torch.arange(width, device=images.device).view(1, 1, 1, width) + 0.5
+    return ((y - center_y).abs() < half_h) & ((x - center_x).abs() < half_w)

@@ -58,7 +58,10 @@ logger = logging.get_logger(__name__)
 
 
 class EpochScheduleCallback(TrainerCallback):
-    """Tells model, loss, image size and moving average which epoch and step it is."""
+    """
+    Tells model, loss, image size and moving average which epoch and step it is, and notes in the
+    log how long the run has trained, the time before it was resumed included.
+    """
 
     def __init__(self, trainer: "FerTrainer"):
         self.trainer = trainer
@@ -68,6 +71,9 @@ class EpochScheduleCallback(TrainerCallback):
         # this generator.
         set_seed(args.seed + args.process_index)
         self.trainer.go_on_from_checkpoint()
+
+        before = max((entry.get("elapsed", 0) for entry in state.log_history), default=0)
+        self.started = time.monotonic() - before
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, *_, **__) -> None:
         epoch = int((state.epoch or 0) + 1e-6)  # a resumed epoch starts at a fraction
@@ -84,14 +90,6 @@ class EpochScheduleCallback(TrainerCallback):
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, *_, **__) -> None:
         self.trainer.model.freeze_backbone(False)
-
-
-class ClockCallback(TrainerCallback):
-    """Notes in the log how long the run has trained, the time before it was resumed included."""
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_, **__) -> None:
-        before = max((entry.get("elapsed", 0) for entry in state.log_history), default=0)
-        self.started = time.monotonic() - before
 
     def on_log(self, args: TrainingArguments, state: TrainerState, *_, **__) -> None:
         if state.is_world_process_zero:
@@ -178,7 +176,6 @@ class FerTrainer(Trainer):
         if self.args.device.type == "cpu":
             use_small_map_gradient(self.model)
         self.add_callback(EpochScheduleCallback(self))
-        self.add_callback(ClockCallback())
         self.stop = StopOnSignal(self.accelerator)
         self.add_callback(self.stop)
 
