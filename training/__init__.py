@@ -13,7 +13,8 @@ _MODULES = {
     "augmentation": ("BatchAugmentation",),
     "console": ("show_messages",),
     "data": ("FaceDataset", "load_faces", "load_fer2013"),
-    "evaluation": ("FerMetrics", "classification_metrics"),
+    "evaluation": ("classification_metrics",),
+    "evaluation.hub_metric": ("FerMetrics",),  # not every machine has `evaluate`
     "network": ("ModelArguments", "build_network", "load_saved_model"),
     "trainer": ("FerTrainer",),
     "treatments": (

@@ -228,16 +228,11 @@ def make_parser(
         outside: losses from outside the package, whose flags are added.
         help_all: whether --help shows every flag of TrainingArguments, or those in common use.
     """
+    of_losses = dataclasses.make_dataclass("LossArguments", flag_fields(outside))
+    of_losses._argument_group_name = "losses"
+    treatment = (TreatmentArguments, of_losses, TargetArguments)
     parser = HfArgumentParser(
-        (
-            DataArguments,
-            TreatmentArguments,
-            _flags_of_losses(outside),
-            TargetArguments,
-            ModelArguments,
-            AugmentationArguments,
-            FerTrainingArguments,
-        ),
+        (DataArguments, *treatment, ModelArguments, AugmentationArguments, FerTrainingArguments),
         usage=USAGE,
         description=description,
         allow_abbrev=False,
@@ -266,13 +261,6 @@ def make_parser(
             names = "; ".join(f"{name}: {loss.title}" for name, loss in losses().items())
             action.help += f" One of {names}; or path/to/file.py:ClassName."
     return parser
-
-
-def _flags_of_losses(outside: Sequence[type[Loss]]) -> type:
-    """One dataclass with the flags of all losses."""
-    flags = dataclasses.make_dataclass("LossArguments", flag_fields(outside))
-    flags._argument_group_name = "losses"
-    return flags
 
 
 def parse_arguments(description: str, argv: Sequence[str]) -> Arguments:

@@ -1,7 +1,6 @@
 """Checkpoints that a run can be resumed from, whatever ended it."""
 
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Mapping
@@ -160,14 +159,9 @@ def find_best_beside(checkpoint: Path) -> None:
     best = Path(state["best_model_checkpoint"] or checkpoint)
     beside = checkpoint.parent / best.name
     if beside.is_dir() and beside.resolve() != best.resolve():
-        write_whole(file, json.dumps(state | {"best_model_checkpoint": str(beside)}, indent=2))
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Writes all of a file or nothing, whatever ends the process meanwhile."""
-    partial = file.with_name(f"{file.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, file)
+        partial = file.with_name(f"{file.name}.partial")  # a kill leaves the old file or the new
+        partial.write_text(json.dumps(state | {"best_model_checkpoint": str(beside)}, indent=2))
+        partial.replace(file)
 
 
 def remove(checkpoint: Path) -> None:

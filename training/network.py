@@ -149,7 +149,10 @@ def _saved(
     expected = None if training else label_names
     network, processor = load_saved_model(name, expected, cosine_scale=cosine_scale)
     if model.image_size:
-        _set_image_size(network.config, processor, model.image_size)
+        # the weights convolve images of any size
+        network.config.image_size = side = model.image_size
+        processor.size = {"height": side, "width": side}
+        network.config.validate_fer_efficientnet()
     if training:
         _average(network, model)
         network.config.forget_calibration()  # it will be fitted anew
@@ -199,7 +202,10 @@ def _new(
     processor = Processor(size=network.config.image_size, num_channels=model.num_channels)
     if model.pretrained:
         _load_imagenet_weights(network, model.pretrained)
-        processor.image_mean, processor.image_std = _imagenet_statistics(network)
+        mean, std = (network.backbone.pretrained_cfg[key] for key in ("mean", "std"))
+        if model.num_channels == 1:
+            mean, std = [sum(mean) / 3], [sum(std) / 3]
+        processor.image_mean, processor.image_std = list(mean), list(std)
     return network, processor
 
 
@@ -245,14 +251,6 @@ def _average(network: Network, model: ModelArguments) -> None:
         ) from error
 
 
-def _set_image_size(
-    config: modeling.FerEfficientNetConfig, processor: Processor, side: int
-) -> None:
-    """Another size for a saved model, whose weights convolve images of any size."""
-    config.image_size, processor.size = side, {"height": side, "width": side}
-    config.validate_fer_efficientnet()
-
-
 def needs_the_hub(model: ModelArguments) -> bool:
     """Whether there are ImageNet weights to load that no file and no installed package has."""
     name = model.backbone if model.pretrained == "imagenet" else model.pretrained
@@ -280,11 +278,3 @@ def _load_imagenet_weights(network: Network, pretrained: str) -> None:
             "weights file (--pretrained path/to/model.safetensors), or start from random weights "
             "with --no_pretrained."
         ) from error
-
-
-def _imagenet_statistics(network: Network) -> tuple[list, list]:
-    """Mean and standard deviation that the weights were trained with; their averages for grey."""
-    mean, std = (list(network.backbone.pretrained_cfg[key]) for key in ("mean", "std"))
-    if network.config.num_channels == 1:
-        mean, std = [sum(mean) / 3], [sum(std) / 3]
-    return mean, std

@@ -1,29 +1,23 @@
 """One run, from its arguments to its folder: data, network, training, evaluation, report."""
 
+import importlib.util
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import huggingface_hub.utils
 from transformers import TrainingArguments, set_seed
 from transformers.utils import logging
 
 from .arguments import Arguments
 from .best_checkpoint import check_metric
 from .card import describe
-from .data import (
-    FaceDataset,
-    RunData,
-    class_names,
-    load_splits,
-    prepare_splits,
-    split_data,
-)
+from .data import FaceDataset, RunData, class_names, load_splits, prepare_splits, split_data
 from .evaluation import evaluate, summary
 from .failures import Failures
 from .gpu import hold_images
 from .network import Network, Processor, build_network
-from .progress import hide_progress_bars
 from .record import (
     LOADING_BACK,
     RunFolder,
@@ -106,6 +100,17 @@ def check_processes(args: TrainingArguments) -> None:
             "MULTI_CPU without mpirun. Use --config_file configs/accelerate/cpu_2.yaml, or "
             "torchrun --nproc_per_node 2 train.py ..."
         )
+
+
+def hide_progress_bars(args: TrainingArguments) -> None:
+    """Those of the libraries, with --disable_tqdm and in every process but one."""
+    if args.disable_tqdm or args.local_process_index:
+        huggingface_hub.utils.disable_progress_bars()
+        logging.disable_progress_bar()
+        if importlib.util.find_spec("datasets"):  # packed data are read without it
+            import datasets
+
+            datasets.disable_progress_bars()
 
 
 def load_data(

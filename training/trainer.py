@@ -58,7 +58,10 @@ logger = logging.get_logger(__name__)
 
 
 class EpochScheduleCallback(TrainerCallback):
-    """Tells model, loss, image size and moving average which epoch and step it is."""
+    """
+    Tells model, loss, image size and moving average which epoch and step it is, and notes in the
+    log how long the run has trained, the time before it was resumed included.
+    """
 
     def __init__(self, trainer: "FerTrainer"):
         self.trainer = trainer
@@ -68,6 +71,9 @@ class EpochScheduleCallback(TrainerCallback):
         # this generator.
         set_seed(args.seed + args.process_index)
         self.trainer.go_on_from_checkpoint()
+
+        before = max((entry.get("elapsed", 0) for entry in state.log_history), default=0)
+        self.started = time.monotonic() - before
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, *_, **__) -> None:
         epoch = int((state.epoch or 0) + 1e-6)  # a resumed epoch starts at a fraction
@@ -84,14 +90,6 @@ class EpochScheduleCallback(TrainerCallback):
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, *_, **__) -> None:
         self.trainer.model.freeze_backbone(False)
-
-
-class ClockCallback(TrainerCallback):
-    """Notes in the log how long the run has trained, the time before it was resumed included."""
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_, **__) -> None:
-        before = max((entry.get("elapsed", 0) for entry in state.log_history), default=0)
-        self.started = time.monotonic() - before
 
     def on_log(self, args: TrainingArguments, state: TrainerState, *_, **__) -> None:
         if state.is_world_process_zero:
@@ -178,7 +176,6 @@ class FerTrainer(Trainer):
         if self.args.device.type == "cpu":
             use_small_map_gradient(self.model)
         self.add_callback(EpochScheduleCallback(self))
-        self.add_callback(ClockCallback())
         self.stop = StopOnSignal(self.accelerator)
         self.add_callback(self.stop)
 
@@ -237,23 +234,19 @@ class FerTrainer(Trainer):
         return loss
 
     def evaluation_loop(self, *args, **kwargs) -> EvalLoopOutput:
-        """Evaluates the main process's batch statistics everywhere: they are what is saved."""
+        """
+        Evaluates the main process's batch statistics everywhere: they are what is saved. The loss
+        is that of the gathered logits, where each image counts once; in Trainer's mean of batch
+        means, the images that fill up the last batch of several processes count twice.
+        """
         network = self.model if self.ema is None else self.ema.module
         broadcast(list(network.buffers()))
         output = super().evaluation_loop(*args, **kwargs)
-        self._set_loss(output)
-        return output
-
-    @staticmethod
-    def _set_loss(output: EvalLoopOutput) -> None:
-        """
-        The loss from the gathered logits, where each image counts once. In Trainer's mean of batch
-        means, the images that fill up the last batch of several processes count twice.
-        """
         for name in [key for key in output.metrics if key.endswith("_loss")]:
             # (images, C) and (images,)
             logits, labels = torch.as_tensor(output.predictions), torch.as_tensor(output.label_ids)
             output.metrics[name] = F.cross_entropy(logits.double(), labels).item()
+        return output
 
     def prediction_step(self, model: torch.nn.Module, *args, **kwargs) -> tuple:
         return super().prediction_step(self.ema.module if self.ema else model, *args, **kwargs)

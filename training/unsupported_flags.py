@@ -1,7 +1,7 @@
 """Flags of TrainingArguments that fail late, or do something else here than their help says."""
 
+import dataclasses
 import os
-from typing import Any
 
 from transformers import TrainingArguments
 
@@ -62,24 +62,17 @@ def check_flags(args: TrainingArguments) -> None:
     Raises:
         ValueError: a flag of `UNSUPPORTED` is set, or one that would fail or be ignored.
     """
+    defaults = {field.name: field.default for field in dataclasses.fields(args)}
     for name, why in UNSUPPORTED.items():
-        if getattr(args, name) != _default(args, name):
+        if getattr(args, name) != defaults[name]:
             raise ValueError(f"--{name} {why}")
     for name in ("fsdp", "deepspeed"):
         if os.environ.get(f"ACCELERATE_USE_{name.upper()}", "").lower() in ("true", "1"):
             raise ValueError(f"accelerate launch --use_{name} {_SHARDS}")
     if "tpu_metrics_debug" in (args.debug or ""):
         raise ValueError("--debug tpu_metrics_debug needs a TPU; leave it out.")
-    _check_optimizer(args)
-
-
-def _default(args: TrainingArguments, name: str) -> Any:
-    return args.__dataclass_fields__[name].default
-
-
-def _check_optimizer(args: TrainingArguments) -> None:
     for name in TRANSFORMERS_OPTIMIZER if args.timm_optim else ():
-        if getattr(args, name) != _default(args, name):
+        if getattr(args, name) != defaults[name]:
             raise ValueError(
                 f"--{name} is for the optimizers of transformers, but --timm_optim is "
                 f"{args.timm_optim}; leave it out, or put timm_optim: null into the recipe."

@@ -34,19 +34,9 @@ class _DepthwiseConv2d(torch.autograd.Function):
     @staticmethod
     def backward(ctx: FunctionCtx, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        grad_x = torch.ops.aten.convolution_backward(
-            grad,
-            x,
-            weight,
-            None,
-            ctx.stride,
-            ctx.padding,
-            (1, 1),
-            False,
-            (0, 0),
-            weight.shape[0],
-            (True, False, False),
-        )[0]
+        geometry = (ctx.stride, ctx.padding, (1, 1), False, (0, 0), weight.shape[0])
+        wanted = (True, False, False)  # the gradients of x, weight and bias
+        grad_x, *_ = torch.ops.aten.convolution_backward(grad, x, weight, None, *geometry, wanted)
         return grad_x, _weight_gradient(x, grad, weight, ctx.stride, ctx.padding), None, None
 
 

@@ -31,21 +31,14 @@ class FerMetrics(evaluate.Metric):
         super().__init__(keep_in_memory=True, **kwargs)
 
     def _info(self) -> evaluate.MetricInfo:
-        references = datasets.Value("int64")
+        ids, scores = datasets.Value("int64"), datasets.List(datasets.Value("float32"))
         return evaluate.MetricInfo(
             description="Classification metrics for imbalanced facial expressions.",
             citation="",
             inputs_description=self.__doc__,
             features=[
-                datasets.Features(
-                    {
-                        "predictions": datasets.List(datasets.Value("float32")),
-                        "references": references,
-                    }
-                ),
-                datasets.Features(
-                    {"predictions": datasets.Value("int64"), "references": references}
-                ),
+                datasets.Features({"predictions": predictions, "references": ids})
+                for predictions in (scores, ids)
             ],
         )
 

@@ -7,22 +7,18 @@ shares of the classes, which the network learns to expect.
 
 from .arguments import TargetArguments
 from .mixing import Mixing
-from .pipeline import Batch, Targets, TargetStep
-from .smoothing import LabelSmoothing, smooth_labels
-from .teachers import Teachers, load_teachers
-from .votes import Votes, translate_votes, with_votes
+from .pipeline import Batch, Targets
+from .smoothing import LabelSmoothing
+from .teachers import Teachers
+from .votes import translate_votes, with_votes
 
 __all__ = [
     "Batch",
     "LabelSmoothing",
     "Mixing",
     "TargetArguments",
-    "TargetStep",
     "Targets",
     "Teachers",
-    "Votes",
-    "load_teachers",
-    "smooth_labels",
     "translate_votes",
     "with_votes",
 ]

@@ -6,10 +6,11 @@ import torch
 
 from ..data import FaceDataset
 from ..flags import arg, check_range
+from ..network import load_saved_model
 from .mixing import Mixing
 from .pipeline import Targets, TargetStep
 from .smoothing import LabelSmoothing
-from .teachers import load_teachers
+from .teachers import Teachers
 from .votes import Votes
 
 
@@ -62,6 +63,9 @@ class TargetArguments:
             train: the images that are trained on, after `with_votes` and sampling.
             num_channels: that the teachers' images must have.
             bf16: whether teachers compute in bfloat16.
+
+        Raises:
+            SystemExit: a teacher is not there, has other classes, or takes other images.
         """
         # Votes first, which need class ids; teachers after the mixing, whose images they see.
         steps: list[TargetStep] = []
@@ -70,17 +74,15 @@ class TargetArguments:
         if self.mixup or self.cutmix:
             steps.append(Mixing(self.mixup, self.cutmix, len(train.label_names)))
         if self.teachers:
-            steps.append(
-                load_teachers(
-                    self.teachers,
-                    self.distillation_weight,
-                    label_names=train.label_names,
-                    num_channels=num_channels,
-                    device=device,
-                    flip=self.distillation_flip,
-                    bf16=bf16,
-                )
-            )
+            teachers = [load_saved_model(name, train.label_names) for name in self.teachers]
+            for name, (teacher, _) in zip(self.teachers, teachers):
+                if teacher.config.num_channels != num_channels:
+                    raise SystemExit(
+                        f"--teachers {name} takes images of {teacher.config.num_channels} "
+                        f"channels; expected {num_channels}, as the model that is trained."
+                    )
+            weight, flip = self.distillation_weight, self.distillation_flip
+            steps.append(Teachers(teachers, weight, device, flip=flip, bf16=bf16))
         if self.label_smoothing:
             steps.append(LabelSmoothing(self.label_smoothing, len(train.label_names)))
         return Targets(steps)

@@ -9,21 +9,16 @@ from ..treatments.functional import one_hot
 from .pipeline import Batch
 
 
-def smooth_labels(labels: torch.Tensor, num_classes: int, epsilon: float) -> torch.Tensor:
-    """(N, C), (1 - epsilon) y + epsilon / C: label smoothing (Szegedy et al., 2016, section 7)."""
-    return (1 - epsilon) * one_hot(labels, num_classes) + epsilon / num_classes
-
-
 @dataclass
 class LabelSmoothing:
-    """`smooth_labels`, epsilon in [0, 1)."""
+    """(1 - epsilon) y + epsilon / C, epsilon in [0, 1) (Szegedy et al., 2016, section 7)."""
 
     epsilon: float
     num_classes: int
 
     def apply(self, batch: Batch) -> Batch:
-        smoothed = smooth_labels(batch.targets, self.num_classes, self.epsilon)  # (N, C)
-        return dataclasses.replace(batch, targets=smoothed)
+        targets = one_hot(batch.targets, self.num_classes)  # (N, C)
+        return dataclasses.replace(batch, targets=self.shares(targets))
 
     def shares(self, shares: torch.Tensor) -> torch.Tensor:
         return (1 - self.epsilon) * shares + self.epsilon / self.num_classes

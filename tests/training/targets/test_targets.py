@@ -51,7 +51,7 @@ def teacher(monkeypatch):
     with torch.no_grad():
         network.head[-1].bias.copy_(expected.log())
     pair = network, FerEfficientNetImageProcessor(size=32)
-    monkeypatch.setattr("training.targets.teachers.load_saved_model", lambda *_: pair)
+    monkeypatch.setattr("training.targets.arguments.load_saved_model", lambda *_: pair)
 
 
 def sampled_targets(run, targets, sampling, epochs):
