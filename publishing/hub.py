@@ -21,11 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def publish(
-    folder: Path,
-    target: Target,
-    message: str,
-    *,
-    variables: Mapping[str, str] | None = None,
+    folder: Path, target: Target, message: str, *, variables: Mapping[str, str] | None = None
 ) -> str:
     """
     Args:

@@ -21,14 +21,7 @@ from .features import PIXELS, as_images
 from .image_tree import load_image_tree
 from .kaggle_csv import load_kaggle_csv
 from .parquet import load_parquet
-from .schema import (
-    DEFAULT_SOURCE,
-    LABELS,
-    PUBLISHED_COUNTS,
-    DataError,
-    label_id,
-    named_splits,
-)
+from .schema import DEFAULT_SOURCE, LABELS, PUBLISHED_COUNTS, DataError, label_id, named_splits
 from .synthetic import draw_splits
 
 DEFAULT_REVISION = "435bbcb3c98581134be1b9db3f4c2b7e9a3a5faa"
