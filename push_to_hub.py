@@ -17,7 +17,6 @@ in the meantime is only overwritten if you say so.
 
 import argparse
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -29,11 +28,11 @@ from typing import NoReturn
 from publishing import PublishError
 from publishing.secrets import check_no_secret, masked
 from training.console import show_messages
+from training.early_checks import dataset_problem
 
 # One commit, whatever the size: Xet may split a folder into several.
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 MODEL = """
 Publish a model: weights, code, card and ONNX files of a finished run, checked first. The card is
 made anew from the run; one that was edited by hand is not sent.
@@ -167,12 +166,8 @@ def check_paths(args: argparse.Namespace) -> None:
         from publishing.space import check_space
 
         check_space(source)
-    elif not (
-        source.expanduser().exists() or args.source == "synthetic" or HUB_ID.fullmatch(args.source)
-    ):
-        raise PublishError(
-            f"{source}: no such file or folder, and not a Hub data set id (owner/name)."
-        )
+    elif problem := dataset_problem(args.source):
+        raise PublishError(problem)
 
 
 def stage(args: argparse.Namespace, folder: Path) -> str:

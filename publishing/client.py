@@ -45,10 +45,8 @@ class Target:
 
 class Client:
     """
-    Attributes:
-        api: huggingface_hub's; its calls go through `ask`.
-        where: the repository, as arguments of those calls.
-        token: stays here; no message holds it.
+    Calls of `api`, huggingface_hub's, go through `ask`, with `where` as the repository. No message
+    holds the token.
     """
 
     def __init__(self, target: Target):

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from datasets import Dataset, Features, Image, Value
 
 from modeling import FerEfficientNetImageProcessor
@@ -14,7 +15,6 @@ from training.data import (
     as_images,
     audit,
     class_names,
-    copies_of,
     decode_splits,
     is_packed,
     load_splits,
@@ -75,7 +75,7 @@ def stage_dataset(
         blank = {*report["splits"][name]["blank_images"]}
         copies = [False] * len(split)
         if name != "train" and "train" in decoded:
-            copies = copies_of(decoded[name].digests, decoded["train"].digests).tolist()
+            copies = np.isin(decoded[name].digests, decoded["train"].digests).tolist()
         marks = {
             "group": [groups.get(digest, -1) for digest in decoded[name].digests],
             "copy_of_training": copies,
@@ -100,7 +100,11 @@ def stage_dataset(
 
 def _with_marks(split: Dataset, marks: Mapping[str, list]) -> Dataset:
     """marks: values of the columns of `AUDIT_FEATURES`."""
-    columns = {"image": _encoded(split), "label": split["label"][:], **marks}
+    # the files as they are, so that nothing is encoded a second time
+    rows = split.cast_column("image", Image(decode=False))["image"]
+    files = [row["bytes"] or Path(row["path"]).read_bytes() for row in rows]
+    images = [{"bytes": file, "path": None} for file in files]
+    columns = {"image": images, "label": split["label"][:], **marks}
     features = {"image": Image(), "label": split.features["label"], **AUDIT_FEATURES}
     if "ferplus_votes" in split.column_names:
         columns["ferplus_votes"] = split["ferplus_votes"][:]
@@ -112,12 +116,6 @@ def _groups(splits: Mapping[str, FaceDataset]) -> dict[str, int]:
     """Digest -> number, for digests of several images; numbered by first appearance."""
     times = Counter(digest for faces in splits.values() for digest in faces.digests)
     return {digest: i for i, digest in enumerate(d for d, n in times.items() if n > 1)}
-
-
-def _encoded(split: Dataset) -> list[dict]:
-    """The files as they are, so that nothing is encoded a second time."""
-    rows = split.cast_column("image", Image(decode=False))["image"]
-    return [{"bytes": row["bytes"] or Path(row["path"]).read_bytes(), "path": None} for row in rows]
 
 
 def _size_category(images: int) -> str:

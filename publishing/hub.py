@@ -21,11 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def publish(
-    folder: Path,
-    target: Target,
-    message: str,
-    *,
-    variables: Mapping[str, str] | None = None,
+    folder: Path, target: Target, message: str, *, variables: Mapping[str, str] | None = None
 ) -> str:
     """
     Args:
@@ -77,10 +73,6 @@ class Change:
 
 class Hub(Client):
     """The steps of `publish`."""
-
-    def head(self) -> str:
-        """Id of the newest commit."""
-        return self.info(revision=self.target.revision).sha
 
     def make_ready(self) -> str:
         """Makes the repository and its branch if they do not exist; returns the branch's commit."""
@@ -191,7 +183,7 @@ class Hub(Client):
     def _arrived(self, files: Mapping[str, Path], parent: str) -> str | None:
         """The commit that an earlier attempt made, though its answer was lost."""
         if not self.target.create_pr:
-            head = self.head()
+            head = self.info(revision=self.target.revision).sha
             return head if head != parent and not self.change(files, head) else None
         refs = self._refs(include_pull_requests=True).pull_requests or []
         for ref in sorted(refs, key=lambda ref: int(ref.ref.split("/")[-1]))[-PULL_REQUESTS:]:
@@ -229,9 +221,7 @@ class Hub(Client):
 
     def _remember(self, commit: str, files: Iterable[str], branch: str | None = None) -> str:
         try:
-            last_published.write(
-                self._place(branch), last_published.Published(commit, sorted(files))
-            )
+            last_published.write(self._place(branch), commit, sorted(files))
         except OSError as error:
             logger.info(f"This commit could not be noted as the last one published: {error}")
         return commit

@@ -1,14 +1,13 @@
 """What this machine published last, and where, so that somebody's change since is noticed."""
 
 import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from huggingface_hub import constants
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(NamedTuple):
     """commit: its id. files: paths in the repository that were put there."""
 
     commit: str
@@ -23,13 +22,14 @@ def read(place: str) -> Published | None:
         return None
 
 
-def write(place: str, published: Published) -> None:
+def write(place: str, commit: str, files: list[str]) -> None:
     try:
         everything = json.loads(_file().read_text())
     except (OSError, ValueError):
         everything = {}
+    everything[place] = {"commit": commit, "files": files}
     _file().parent.mkdir(parents=True, exist_ok=True)
-    _file().write_text(json.dumps(everything | {place: asdict(published)}, indent=1))
+    _file().write_text(json.dumps(everything, indent=1))
 
 
 def _file() -> Path:

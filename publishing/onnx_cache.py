@@ -43,7 +43,8 @@ def cached_onnx(
         "faces": faces and _digest_of_source(Path(faces).expanduser()),
     } | {name: _version(name) for name in PACKAGES}
     kept = read_kept(run / PLACE)
-    changed = _changed(kept["key"], key) if kept else []
+    changed = [name for name in key if kept and kept["key"].get(name) != key[name]]
+    changed = [name for name in changed if name != "faces" or faces]
     if kept and not changed:
         (folder / PLACE).mkdir()
         for name in kept["files"]:
@@ -60,12 +61,6 @@ def cached_onnx(
     except OSError as error:
         logger.info(f"ONNX files and parity: {made}, but not kept beside the run ({error}).")
     return onnx
-
-
-def _changed(kept: Mapping, key: Mapping) -> list[str]:
-    """Parts of the key that differ from the kept files', by name."""
-    different = [name for name in key if kept.get(name) != key[name]]
-    return [name for name in different if name != "faces" or key["faces"]]
 
 
 def read_kept(place: Path) -> dict | None:

@@ -12,10 +12,7 @@ PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".npy", ".npz", ".
 
 
 def check_run(run: Path) -> None:
-    """
-    Raises:
-        PublishError: a file is missing or not whole, or may run code.
-    """
+    """Raises PublishError if a file is missing or not whole, or may run code."""
     names = (WEIGHTS, *JSON_FILES, "run.yaml")
     if missing := [name for name in names if not (run / name).is_file()]:
         raise PublishError(

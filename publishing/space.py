@@ -1,6 +1,5 @@
 """The Space: its folder without caches, hidden files and Dockerfile, and with files for links."""
 
-import logging
 import re
 import shutil
 from pathlib import Path
@@ -8,8 +7,6 @@ from pathlib import Path
 from . import PublishError
 
 FILES = ("app.py", "requirements.txt", "README.md")
-
-logger = logging.getLogger(__name__)
 
 
 def check_links(folder: Path) -> None:
@@ -41,8 +38,7 @@ def check_space(source: Path) -> None:
 
 def stage_space(source: Path, folder: Path, *, repo_id: str, model_id: str) -> None:
     """
-    Writes what the Hub gets of `source` to `folder`. A message names requirements without a pinned
-    version.
+    Writes what the Hub gets of `source` to `folder`.
 
     Args:
         repo_id, model_id: the Space's and its model's, for README.md.
@@ -51,13 +47,6 @@ def stage_space(source: Path, folder: Path, *, repo_id: str, model_id: str) -> N
         PublishError: as for `check_space`.
     """
     check_space(source)
-    unpinned = [
-        line
-        for line in (source / "requirements.txt").read_text().splitlines()
-        if re.match(r"[A-Za-z]", line) and "==" not in line and "@" not in line
-    ]
-    if unpinned:
-        logger.info(f"{source}/requirements.txt pins no version of: {', '.join(unpinned)}")
     # the Dockerfile is for a clone
     ignored = shutil.ignore_patterns("__pycache__", ".*", "Dockerfile")
     shutil.copytree(source, folder, dirs_exist_ok=True, ignore=ignored)

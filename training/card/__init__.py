@@ -2,5 +2,3 @@
 
 from .card import write_card
 from .describe import describe
-
-__all__ = ["describe", "write_card"]

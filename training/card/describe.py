@@ -14,9 +14,7 @@ logger = logging.get_logger(__name__)
 def describe(run: RunFolder, results: Mapping) -> None:
     """
     Draws the pictures and writes the card, each piece by itself; an evaluation alone has no card.
-
-    Args:
-        results: those of training and evaluation.
+    results: those of training and evaluation.
     """
     measured, trained = "eval_accuracy" in results, run.data.train is not None
     if not run.trainer.is_world_process_zero() or not (measured or trained):

@@ -45,7 +45,8 @@ def provenance(options: Mapping, data_report: Mapping) -> Provenance:
         return Provenance(name, "fer2013", ids, True)
     ids = (hub_id,) if hub_id else ()
     if name := given or hub_id:
-        return Provenance(name, hub_id or _slug(name), ids, ferplus=ferplus)
+        slug = re.sub(r"[^\w.-]+", "-", name.lower()).strip("-")
+        return Provenance(name, hub_id or slug, ids, ferplus=ferplus)
     return Provenance(None, None, ferplus=ferplus)
 
 
@@ -68,7 +69,3 @@ def _is_fer2013(data_report: Mapping, ferplus: bool) -> bool:
         if not ferplus and counts != dict(zip(LABELS, published)):
             return False
     return bool(data_report["splits"])
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", name.lower()).strip("-")

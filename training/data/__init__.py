@@ -1,24 +1,15 @@
-"""
-Data: FER-2013 from any source, decoded, audited and split. It knows nothing of treatments.
-"""
+"""Data: FER-2013 from any source, decoded, audited and split. It knows nothing of treatments."""
 
 import importlib
 
 from .arguments import DataArguments
-from .audit import audit, copies_of, summary_line
+from .audit import audit, summary_line
 from .decoding import decode_split, decode_splits
 from .faces import FaceDataset
 from .ferplus import join_votes, label_by_majority, vote_shares
 from .loading import class_names, is_packed, load_splits
 from .prepare import load_faces, prepare_splits
-from .schema import (
-    DEFAULT_SOURCE,
-    LABELS,
-    PUBLISHED_COUNTS,
-    BadRow,
-    DataError,
-    expression_word,
-)
+from .schema import DEFAULT_SOURCE, LABELS, PUBLISHED_COUNTS, DataError, expression_word
 from .splits import (
     RunData,
     cap_per_class,
@@ -32,48 +23,10 @@ from .splits import (
 from .synthetic import draw_faces, encode_png
 
 # What needs `datasets`, which not every machine has: name -> file
-LAZY = {"FEATURES": "features", "as_images": "features", "load_fer2013": "sources"}
+LAZY = {"as_images": "features", "load_fer2013": "sources"}
 
 
 def __getattr__(name: str):
     if name not in LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".{LAZY[name]}", __name__), name)
-
-
-__all__ = [
-    "DEFAULT_SOURCE",
-    "FEATURES",
-    "LABELS",
-    "PUBLISHED_COUNTS",
-    "BadRow",
-    "DataArguments",
-    "DataError",
-    "FaceDataset",
-    "RunData",
-    "as_images",
-    "audit",
-    "cap_per_class",
-    "class_counts",
-    "class_names",
-    "copies_of",
-    "decode_split",
-    "decode_splits",
-    "draw_faces",
-    "encode_png",
-    "expression_word",
-    "is_packed",
-    "join_votes",
-    "label_by_majority",
-    "lacks_validation",
-    "load_faces",
-    "load_fer2013",
-    "load_splits",
-    "paper_split",
-    "prepare_splits",
-    "split_data",
-    "stratified_split",
-    "summary_line",
-    "vote_shares",
-    "with_validation",
-]

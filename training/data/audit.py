@@ -13,11 +13,6 @@ from .faces import FaceDataset
 ORDER_OF_USE = ("train", "development", "validation", "test")
 
 
-def copies_of(digests: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(N,) bool: which images are pixel for pixel among the others."""
-    return np.isin(digests, others)
-
-
 def used_before(splits: Mapping[str, FaceDataset], name: str) -> list[str]:
     """The splits that are used before this one, in `ORDER_OF_USE`; none without "train"."""
     before = ORDER_OF_USE[: ORDER_OF_USE.index(name)]
@@ -46,7 +41,7 @@ def audit(splits: Mapping[str, FaceDataset], label_names: Sequence[str]) -> dict
     report = {"splits": {name: _split_report(faces, label_names) for name, faces in splits.items()}}
     for name, split in report["splits"].items():
         split["copies_of"] = {
-            other: int(copies_of(digests[name], digests[other]).sum())
+            other: int(np.isin(digests[name], digests[other]).sum())
             for other in splits
             if other != name
         }

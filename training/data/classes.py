@@ -82,7 +82,8 @@ def read_labels(split: Dataset, where: str, label_names: Sequence[str] | None) -
         place = {i: numbers.index(name) for i, name in enumerate(feature.names)}
         values = [place.get(value, value) for value in values]
     if not label_names:
-        numbers = sorted({int(name) for name in _names_of(split) if name is not None})
+        names = feature.names if isinstance(feature, ClassLabel) else split.unique("label")
+        numbers = sorted({int(name) for name in names if name is not None})
         raise DataError(
             f"{where}: labels are integers without names ({_listed(numbers)}). Give the names in "
             "the order of the ids: --label_names and, with --classes any, those of your classes. "
@@ -90,11 +91,6 @@ def read_labels(split: Dataset, where: str, label_names: Sequence[str] | None) -
             "surprise neutral."
         )
     return Labels(where, values, [name.strip() for name in label_names], files)
-
-
-def _names_of(split: Dataset) -> Sequence[str | int | None]:
-    feature = split.features["label"]
-    return feature.names if isinstance(feature, ClassLabel) else split.unique("label")
 
 
 def _listed(names: Sequence[str | int], most: int = 8) -> str:

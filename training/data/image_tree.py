@@ -24,8 +24,7 @@ def load_image_tree(path: Path, skipped: list[str] | None) -> dict[str, Dataset]
         entries = sorted(entry.name for entry in path.iterdir())[:8]
         raise DataError(
             f"{path}: expected parquet files, fer2013.csv or images in folders named by class, "
-            "but found "
-            f"{', '.join(entries) or 'nothing'}."
+            f"but found {', '.join(entries) or 'nothing'}."
         )
     for file in files:
         if file.parent == path and file.suffix.lower() not in modeling.PHOTO_SUFFIXES:

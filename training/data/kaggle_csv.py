@@ -51,8 +51,7 @@ def _parse_kaggle_csv(path: Path, skipped: list[str] | None) -> DatasetDict:
         if missing:
             raise DataError(
                 f"{path}: expected the columns emotion, pixels and Usage of Kaggle's fer2013.csv, "
-                "but found "
-                f"{', '.join(header) or 'no header'}."
+                f"but found {', '.join(header) or 'no header'}."
             )
         columns = [header.index(column) for column in ("emotion", "pixels", "usage")]
         with tqdm(

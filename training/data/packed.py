@@ -28,17 +28,16 @@ REFUSED = ("label_names", "ferplus_csv", "skip_bad_rows")  # flags of no use to 
 
 
 def write_packed(file: Path, splits: dict[str, FaceDataset], about: dict) -> None:
-    """
-    Args:
-        about: goes into the header: the values of `DECIDED`, and `left_out` of `load_splits`.
-    """
+    """about: goes into the header: the values of `DECIDED`, and `left_out` of `load_splits`."""
     tensors, shapes = {}, {}
     for name, faces in splits.items():
         shapes[name] = list(faces.images.shape)
         tensors[f"{name}.images"] = torch.from_numpy(_compress(faces.images.numpy()))
         tensors[f"{name}.labels"] = faces.labels.to(torch.uint8)
         if faces.votes is not None:
-            tensors[f"{name}.votes"] = _smallest(faces.votes)
+            counts = faces.votes.to(torch.uint8)  # where that changes nothing
+            fit = torch.equal(counts.float(), faces.votes)
+            tensors[f"{name}.votes"] = counts if fit else faces.votes
     label_names = next(iter(splits.values())).label_names
     about = about | {"label_names": label_names, "splits": shapes}
     header = {"format": FORMAT, **{key: json.dumps(value) for key, value in about.items()}}
@@ -100,12 +99,6 @@ def _check_flags(arguments: DataArguments, about: dict) -> None:
                 f"{arguments.dataset} was packed with --{name} {about[name]}, but the run has "
                 f"--{name} {wanted}. {again}, or give the file's."
             )
-
-
-def _smallest(votes: torch.Tensor) -> torch.Tensor:
-    """Votes as uint8 if that changes nothing."""
-    counts = votes.to(torch.uint8)
-    return counts if torch.equal(counts.float(), votes) else votes
 
 
 def _compress(images: np.ndarray) -> np.ndarray:

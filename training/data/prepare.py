@@ -82,11 +82,4 @@ def load_faces(
     arguments, left_out = DataArguments(dataset=dataset, **options), {}
     processor = modeling.FerEfficientNetImageProcessor(size=image_size, num_channels=num_channels)
     stored = load_splits(arguments, left_out)
-    return prepare_splits(
-        stored,
-        arguments,
-        processor,
-        left_out,
-        side=image_size,
-        folder=Path(),
-    )[0]
+    return prepare_splits(stored, arguments, processor, left_out, side=image_size, folder=Path())[0]

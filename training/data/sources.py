@@ -21,14 +21,7 @@ from .features import PIXELS, as_images
 from .image_tree import load_image_tree
 from .kaggle_csv import load_kaggle_csv
 from .parquet import load_parquet
-from .schema import (
-    DEFAULT_SOURCE,
-    LABELS,
-    PUBLISHED_COUNTS,
-    DataError,
-    label_id,
-    named_splits,
-)
+from .schema import DEFAULT_SOURCE, LABELS, PUBLISHED_COUNTS, DataError, label_id, named_splits
 from .synthetic import draw_splits
 
 DEFAULT_REVISION = "435bbcb3c98581134be1b9db3f4c2b7e9a3a5faa"
@@ -97,11 +90,10 @@ def _load_hub(source: str, revision: str | None) -> DatasetDict:
         splits = datasets.load_dataset(source, revision=revision)
     except Exception as error:  # datasets and huggingface_hub raise many kinds
         raise DataError(
-            f"{source}: there is no such local file or folder, "
-            "and the Hub did not give a data set of that name "
-            f"({type(error).__name__}: {first_line(error)}). "
-            "Check the name and the network, or download FER-2013 from "
-            "Kaggle and pass the path of fer2013.csv; --dataset synthetic needs neither."
+            f"{source}: there is no such local file or folder, and the Hub did not give a data set "
+            f"of that name ({type(error).__name__}: {first_line(error)}). Check the name and the "
+            "network, or download FER-2013 from Kaggle and pass the path of fer2013.csv; --dataset "
+            "synthetic needs neither."
         ) from error
     return named_splits(splits, source)
 
@@ -239,9 +231,8 @@ def _check_counts(split: Dataset, name: str, source: str) -> None:
     published = PUBLISHED_COUNTS[name]
     if sum(counts) == sum(published) and counts != published:
         raise DataError(
-            f"{source}: the {name} split has FER-2013's size ({sum(published)}) "
-            "but not its class counts, so its labels "
-            f"are in another order or wrong.\n  classes   {list(LABELS)}\n"
+            f"{source}: the {name} split has FER-2013's size ({sum(published)}) but not its class "
+            f"counts, so its labels are in another order or wrong.\n  classes   {list(LABELS)}\n"
             f"  published {published}\n  found     {counts}\n"
             "If the labels are integers, pass the right --label_names."
         )

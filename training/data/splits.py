@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from .arguments import DataArguments
-from .audit import copies_of, used_before
+from .audit import used_before
 from .faces import FaceDataset
 from .schema import DataError
 
@@ -80,8 +80,7 @@ def split_data(
     if missing := sorted(needed - set(splits)):
         raise DataError(
             f"{arguments.dataset}: expected the splits {', '.join(sorted(needed))}, "
-            f"but {', '.join(missing)} is missing "
-            f"(found: {', '.join(splits)}). "
+            f"but {', '.join(missing)} is missing (found: {', '.join(splits)}). "
             "--eval_split chooses another one; --split paper makes its own."
         )
     held_out = {name: fingerprint([faces]) for name, faces in splits.items() if name != "train"}
@@ -91,12 +90,12 @@ def split_data(
     evaluation, train = splits[arguments.eval_split], splits.get("train")
     copies, before = None, used_before(splits, arguments.eval_split)
     if before:
-        copies = copies_of(evaluation.digests, _digests(splits, before))
+        copies = np.isin(evaluation.digests, _digests(splits, before))
     if not training:
         return RunData(None, evaluation, arguments.eval_split, copies, record, before)
 
     if arguments.drop_eval_copies:
-        leaked = copies_of(train.digests, _digests(splits, list(held_out)))
+        leaked = np.isin(train.digests, _digests(splits, list(held_out)))
         train = train.select(np.flatnonzero(~leaked))
         record["training_images_dropped_as_copies"] = int(leaked.sum())
         record["dropped_as_copies_of"] = list(held_out)
@@ -119,10 +118,8 @@ def fingerprint(parts: Iterable[FaceDataset]) -> str:
 
 def _check_split(record: Mapping, chosen_on: Collection[str], earlier: Sequence[str]) -> None:
     """
-    Refuses models that may have been trained on what is held out now.
-
-    Args:
-        record: of this run. chosen_on: splits that are evaluated or chosen on.
+    Refuses models that may have been trained on what is held out now in splits that are evaluated
+    or `chosen_on`.
     """
     for folder in earlier:
         report = Path(folder, "data_report.json")

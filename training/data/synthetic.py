@@ -149,10 +149,8 @@ def encode_png(face: np.ndarray) -> bytes:
 
 def draw_splits(images: int, seed: int) -> "dict[str, Dataset]":
     """
-    Drawn faces in FER-2013's class proportions; validation and test are a fifth as large.
-
-    FER-2013's flaw of evaluation images that are copies of training images is reproduced, one image
-    in thirteen.
+    Drawn faces in FER-2013's class proportions; validation and test are a fifth as large. Of their
+    images one in thirteen is a copy of a training image, a flaw that FER-2013 has, too.
     """
     from datasets import Dataset
 
@@ -165,15 +163,9 @@ def draw_splits(images: int, seed: int) -> "dict[str, Dataset]":
         if train is None:
             train = faces, labels
         else:
-            _copy_from(train, faces, labels, seed=seed + i)
+            rng = np.random.default_rng(seed + i)
+            for row in rng.choice(len(faces), len(faces) // 13, replace=False):
+                faces[row] = train[0][rng.choice(np.flatnonzero(train[1] == labels[row]))]
         columns = {"image": faces, "label": labels.tolist()}
         splits[name] = Dataset.from_dict(columns, features=PIXEL_FEATURES)
     return splits
-
-
-def _copy_from(
-    train: tuple[np.ndarray, np.ndarray], faces: np.ndarray, labels: np.ndarray, *, seed: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    for row in rng.choice(len(faces), len(faces) // 13, replace=False):
-        faces[row] = train[0][rng.choice(np.flatnonzero(train[1] == labels[row]))]

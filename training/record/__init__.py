@@ -6,19 +6,3 @@ from .loading_back import LOADING_BACK, load_back, predict_in_clean_process
 from .recovery import explain_recovery
 from .run_folder import RunFolder
 from .run_yaml import read_run, stages_of, was_measured
-
-__all__ = [
-    "LOADING_BACK",
-    "RunFolder",
-    "check_output_dir",
-    "explain_recovery",
-    "flags_of",
-    "load_back",
-    "predict_in_clean_process",
-    "read_run",
-    "remove_checkpoints_and_logs",
-    "stages_of",
-    "was_measured",
-    "weights_sha256",
-    "write_json",
-]

@@ -130,14 +130,11 @@ def _replace_report(folder: Path, new: Path) -> None:
     for name in sorted(names, key=lambda name: name != "run.yaml"):  # first: it marks a run
         os.replace(new / name, folder / name)  # replaces a link, not what it points to
     for path in folder.iterdir():
-        if path.name in names | {new.name, "runs"} or "checkpoint-" in path.name:
-            continue
-        if path.name not in REPORT_FILES:
-            continue
-        if path.is_symlink() or path.is_file():
-            path.unlink()
-        else:
-            shutil.rmtree(path)
+        if path.name in REPORT_FILES - names:
+            if path.is_symlink() or path.is_file():
+                path.unlink()
+            else:
+                shutil.rmtree(path)
 
 
 def weights_sha256(file: Path) -> str:

@@ -33,9 +33,8 @@ def flags_of(run: Mapping) -> dict:
 
 def portable(word: str) -> str:
     """
-    A file or folder of this machine -> its name; other words, Hub ids too, as they are.
-
-    Decided by the word alone, so that the answer is the same on every machine: "a/b" is a Hub id.
+    A file or folder of this machine -> its name; other words, Hub ids too, as they are. Decided by
+    the word alone, so that the answer is the same on every machine: "a/b" is a Hub id.
     """
     is_path = Path(word).is_absolute() or word.startswith(("./", "../", "~")) or word.count("/") > 1
     return Path(word).name if is_path and Path(word).name else word
@@ -200,10 +199,8 @@ def _data_flags(stage: Mapping) -> dict:
 
 def commands(stages: Mapping[str, Mapping]) -> list[str]:
     """
-    The command of each stage, as it works for somebody else in a clone of this repository.
-
-    Data that are the same as the last stage's are named as there. Each run writes to runs/<name>,
-    where those that need it find it.
+    The command of each stage, for a clone of this repository. Data that are the same as the last
+    stage's are named as there. Each run writes to runs/<name>, where those that need it find it.
     """
     last, lines = [*stages.values()][-1], []
     dataset = _flags(last).get("dataset")

@@ -110,10 +110,7 @@ def read_run(folder: Path) -> dict | None:
     of_another_program = not (isinstance(run, dict) and "stages" in run)
     if of_another_program or "epoch" not in results:  # the results of an evaluation alone
         return None
-    return run | {
-        "epoch": results["epoch"],
-        "train_runtime": results.get("train_runtime", 0),
-    }
+    return run | {"epoch": results["epoch"], "train_runtime": results.get("train_runtime", 0)}
 
 
 def was_measured(folder: Path) -> bool:
