@@ -1,12 +1,14 @@
 """The pictures of benchmarks/imbalance.py."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from benchmarks.imbalance_paper import PAPER_ACCURACY
+from benchmarks.imbalance_rows import title
 from benchmarks.imbalance_statistics import TRAIN, Treatments
 from training.data import LABELS
 from training.evaluation.bootstrap import measure_title
@@ -16,7 +18,7 @@ DPI = 200
 MARKERS = "osD^vP*Xph<>d"
 
 
-def plot_treatments(path: Path, treatments: Treatments, title: Callable[[str], str]) -> None:
+def plot_treatments(path: Path, treatments: Treatments) -> None:
     """
     Accuracy against balanced accuracy and macro-F1: every treatment under the prior that it
     learned (filled) and under the training's (hollow), the baseline's prior shift as a line.
@@ -53,12 +55,7 @@ def plot_treatments(path: Path, treatments: Treatments, title: Callable[[str], s
     figure.savefig(path, dpi=DPI)
 
 
-def plot_paper(
-    path: Path,
-    runs: Mapping[str, list[dict]],
-    paper: Mapping[str, float],
-    title: Callable[[str], str],
-) -> None:
+def plot_paper(path: Path, runs: Mapping[str, list[dict]]) -> None:
     """One dot for a run, one line for the paper's figure."""
     figure = Figure(figsize=(8, 0.6 * len(runs) + 1.6), layout="constrained")
     axes = figure.subplots()
@@ -70,7 +67,7 @@ def plot_paper(
             accuracies = [run[key] for run in of_row]
             axes.plot(accuracies, [y] * len(of_row), "o", color="#0072B2", mfc=face, ms=7,
                       alpha=0.8, label=label if y == 0 else None)  # fmt: skip
-        axes.plot([paper[row]] * 2, [y - 0.35, y + 0.35], color="#D55E00", lw=3,
+        axes.plot([PAPER_ACCURACY[row]] * 2, [y - 0.35, y + 0.35], color="#D55E00", lw=3,
                   label="the paper" if y == 0 else None)  # fmt: skip
     axes.set_yticks(range(len(runs)), [title(name) for name in runs])
     axes.invert_yaxis()
@@ -80,9 +77,7 @@ def plot_paper(
     figure.savefig(path, dpi=DPI)
 
 
-def plot_confusions(
-    path: Path, runs: Mapping[str, list[dict]], title: Callable[[str], str]
-) -> None:
+def plot_confusions(path: Path, runs: Mapping[str, list[dict]]) -> None:
     """Each row's confusion matrix, shares of the true class, averaged over seeds."""
     columns = min(4, len(runs))
     rows = -(-len(runs) // columns)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import imbalance_pictures as pictures
-from benchmarks.imbalance_paper import PAPER_ACCURACY, paper_excerpt, paper_text
+from benchmarks.imbalance_paper import paper_excerpt, paper_text
 from benchmarks.imbalance_rows import (
     CHOSEN_BY,
     DEVELOPMENT,
@@ -56,11 +56,11 @@ def write_report(folder: Path, protocol: str, resamples: int = RESAMPLES) -> Non
     texts = {f"{name}_trials": trials_text(trials, protocol)} if trials else {}
     if runs and protocol == "paper":
         texts |= {name: paper_text(runs), f"{name}_excerpt": paper_excerpt(runs)}
-        pictures.plot_paper(folder / f"{name}.png", runs, PAPER_ACCURACY, title)
+        pictures.plot_paper(folder / f"{name}.png", runs)
     elif BASELINE in runs and common_seeds(runs):
         texts |= write_official(folder, runs, trials, resamples)
     if runs:
-        pictures.plot_confusions(folder / f"{name}_confusion.png", runs, title)
+        pictures.plot_confusions(folder / f"{name}_confusion.png", runs)
     for file, text in texts.items():
         (folder / f"{file}.md").write_text(f"{text}\n")
 
@@ -77,7 +77,7 @@ def write_official(folder: Path, runs: Runs, trials: Runs, resamples: int) -> di
         for chosen in ((later, [*seeds, *later]) if later else ())
     ]
     sentences = conclusions(treatments, again)
-    pictures.plot_treatments(folder / "imbalance_official.png", treatments, title)
+    pictures.plot_treatments(folder / "imbalance_official.png", treatments)
     shown = json.dumps(points_of_the_space(treatments, len(arrays["labels"])), indent=1)
     (folder / "imbalance_official.json").write_text(f"{shown}\n")
     copies = int(arrays["copies"].sum())
@@ -95,7 +95,11 @@ def write_official(folder: Path, runs: Runs, trials: Runs, resamples: int) -> di
             [
                 f"Recall of each class:\n\n{recalls_table(treatments)}",
                 f"Every row from one prior to the other:\n\n{priors_table(treatments)}",
-                *again_tables(again),
+                *(
+                    f"Seeds {seed_list(each.seeds)}:\n\n"
+                    f"{treatments_table(each, each.lines, flags=False)}"
+                    for each in again
+                ),
             ]
         ),
         "imbalance_excerpt": "\n".join(
@@ -162,15 +166,6 @@ def about(treatments: Treatments, trials: Runs) -> str:
         "difference to cross-entropy with the same seeds, bold where Holm's correction over all "
         f"{len(treatments.comparison.differences)} differences of the table confirms it at 5 %."
     )
-
-
-def again_tables(again: Sequence[Treatments]) -> list[str]:
-    """The rows with later seeds, over these alone and over all of them."""
-    return [
-        f"Seeds {seed_list(treatments.seeds)}:\n\n"
-        f"{treatments_table(treatments, treatments.lines, flags=False)}"
-        for treatments in again
-    ]
 
 
 def excerpt(treatments: Treatments) -> str:

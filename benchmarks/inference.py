@@ -16,7 +16,6 @@ stream  peak memory of a clean process that streams 20 photos, and 2,000
 import argparse
 import itertools
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -246,11 +245,7 @@ def run(command: list[str]) -> tuple[float, float]:
     seconds = time.perf_counter() - start
     if status:
         raise RuntimeError(f"{command} ended with status {os.waitstatus_to_exitcode(status)}.")
-    return seconds, peak_megabytes(usage)
-
-
-def peak_megabytes(usage: resource.struct_rusage) -> float:
-    return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return seconds, usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,9 @@ def read_runs(folder: Path, order: Sequence[str] = ()) -> Runs:
     runs: Runs = {name: [] for name in order}
     for run in _lines(folder):
         runs.setdefault(run["name"], []).append(run)
-    return {name: sorted(of_name, key=_seed) for name, of_name in runs.items() if of_name}
+    return {
+        name: sorted(of_name, key=itemgetter("seed")) for name, of_name in runs.items() if of_name
+    }
 
 
 def read_logits(folder: Path) -> dict[str, np.ndarray]:
@@ -60,7 +63,7 @@ def add_run(folder: Path, run: Mapping, arrays: Mapping[str, np.ndarray] | None 
         if arrays is not None:
             _write_logits(folder, key_of(run), arrays)
         others = [other for other in _lines(folder) if key_of(other) != key_of(run)]
-        lines = sorted([*others, run], key=lambda line: (line["name"], line["seed"]))
+        lines = sorted([*others, run], key=itemgetter("name", "seed"))
         with _replaced(folder / RUNS) as partial:
             partial.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
 
@@ -83,10 +86,6 @@ def _write_logits(folder: Path, key: str, arrays: Mapping[str, np.ndarray]) -> N
 def _lines(folder: Path) -> list[dict]:
     file = folder / RUNS
     return [json.loads(line) for line in file.open()] if file.is_file() else []
-
-
-def _seed(run: Mapping) -> int:
-    return run["seed"]
 
 
 @contextlib.contextmanager

@@ -90,29 +90,24 @@ def _uint8(images: torch.Tensor) -> torch.Tensor:
 
 
 PLAIN = "plain"
-SHIFTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    PLAIN: lambda images: images,
-    **{f"tighter_{n}": functools.partial(crop, side=1 - n / 100) for n in (8, 16, 30)},
-    **{f"looser_{n}": functools.partial(crop, side=1 + n / 100) for n in (8, 16, 30)},
-    "off_centre": functools.partial(crop, offset=0.1),
-    **{f"turned_{n}": functools.partial(crop, degrees=n) for n in (10, 20)},
-    "half_resolution": half_resolution,
-    "jpeg_20": functools.partial(jpeg, quality=20),
-    "blur": functools.partial(blur, sigma=1 / 48),
-    "noise": functools.partial(noise, sigma=0.05),
-    "darker": functools.partial(darker, gain=0.5),
-    "lower_contrast": functools.partial(lower_contrast, gain=0.4),
+_SHIFTS: dict[str, tuple[str, Callable[[torch.Tensor], torch.Tensor]]] = {
+    PLAIN: ("plain", lambda images: images),
+    **{
+        f"{name}_{n}": (f"crop {n} % {name}", functools.partial(crop, side=1 + sign * n / 100))
+        for name, sign in (("tighter", -1), ("looser", 1))
+        for n in (8, 16, 30)
+    },
+    "off_centre": ("off centre by 10 % both ways", functools.partial(crop, offset=0.1)),
+    **{
+        f"turned_{n}": (f"turned by {n} degrees", functools.partial(crop, degrees=n))
+        for n in (10, 20)
+    },
+    "half_resolution": ("half the resolution", half_resolution),
+    "jpeg_20": ("JPEG, quality 20", functools.partial(jpeg, quality=20)),
+    "blur": ("blur, sigma 1/48 of the side", functools.partial(blur, sigma=1 / 48)),
+    "noise": ("noise, sigma 5 % of the range", functools.partial(noise, sigma=0.05)),
+    "darker": ("half as bright", functools.partial(darker, gain=0.5)),
+    "lower_contrast": ("contrast times 0.4", functools.partial(lower_contrast, gain=0.4)),
 }
-TITLES = {
-    PLAIN: "plain",
-    **{f"tighter_{n}": f"crop {n} % tighter" for n in (8, 16, 30)},
-    **{f"looser_{n}": f"crop {n} % looser" for n in (8, 16, 30)},
-    "off_centre": "off centre by 10 % both ways",
-    **{f"turned_{n}": f"turned by {n} degrees" for n in (10, 20)},
-    "half_resolution": "half the resolution",
-    "jpeg_20": "JPEG, quality 20",
-    "blur": "blur, sigma 1/48 of the side",
-    "noise": "noise, sigma 5 % of the range",
-    "darker": "half as bright",
-    "lower_contrast": "contrast times 0.4",
-}
+TITLES = {name: title for name, (title, _) in _SHIFTS.items()}
+SHIFTS = {name: shift for name, (_, shift) in _SHIFTS.items()}

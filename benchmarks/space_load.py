@@ -11,8 +11,8 @@ the same files as one list, with PyTorch's own number of threads. Memory is the 
 warm-up and `--flat_over` answers later; the clients go on until then. They run on the same cores
 as the server.
 
-Then the tab Live, `--live_seconds` each: one visitor alone, `--photo_clients` with photos alone,
-and both together, with `--live` visitors. A live visitor sends a frame of 480 px when the one
+Then the tab Live, `--live_seconds` each: one visitor alone, 16 clients with photos alone, and 4
+visitors beside these. A live visitor sends a frame of 480 px when the one
 before it has been answered, as the page does but without its pause, and reads the answers from
 Gradio's stream. The bare pipeline reads the same frames one by one.
 """
@@ -42,25 +42,15 @@ from PIL import Image
 from transformers import pipeline
 
 ROOT = Path(__file__).parents[1]
+WARM_UP = 300  # answers before memory is read
+VISITORS, PHOTO_CLIENTS = 4, 16  # of the tab Live, and beside them
 GoOn = Callable[[], bool]  # whether a client sends once more
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--warm_up", type=int, default=300, help="answers before memory is read")
-    parser.add_argument(
-        "--flat_over", type=int, default=2000, help="answers before the next reading"
-    )
-    parser.add_argument("--live", type=int, default=4, help="visitors with a camera; 0 for none")
-    parser.add_argument("--photo_clients", type=int, default=16, help="beside the live visitors")
-    parser.add_argument("--live_seconds", type=float, default=30)
-    parser.add_argument("--bare_photos", type=int, default=256, help="for the bare pipeline")
-    parser.add_argument("--detector_path", default="", help="a local YuNet file")
-    return parser.parse_args(argv)
+def jpeg(picture: Image.Image, quality: int) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality)
+    return file.getvalue()
 
 
 def make_photos(count: int) -> list[bytes]:
@@ -69,9 +59,7 @@ def make_photos(count: int) -> list[bytes]:
     for number in range(count):
         moved = np.roll(skimage.data.astronaut(), 4 * (number - count // 2), axis=1)
         lit = (moved * (0.6 + 0.4 * (number % 8) / 7)).astype(np.uint8)
-        file = io.BytesIO()
-        Image.fromarray(lit).save(file, "JPEG", quality=90)
-        photos.append(file.getvalue())
+        photos.append(jpeg(Image.fromarray(lit), 90))
     return photos
 
 
@@ -81,9 +69,7 @@ def make_frames(count: int = 32) -> list[bytes]:
     for number in range(count):
         frame = Image.new("RGB", (480, 360), (120, 140, 150))
         frame.paste(photo, (60 + round(40 * np.sin(2 * np.pi * number / count)), 0))
-        file = io.BytesIO()
-        frame.save(file, "JPEG", quality=70)
-        frames.append(file.getvalue())
+        frames.append(jpeg(frame, 70))
     return frames
 
 
@@ -165,10 +151,6 @@ class Load:
     def clients(self, go_on: GoOn, count: int | None = None) -> list[Callable]:
         numbers = range(len(self.photos) if count is None else count)
         return [lambda session, i=i: self.client(session, i, go_on) for i in numbers]
-
-    def run(self, go_on: GoOn) -> float:
-        """Seconds until all clients have ended."""
-        return run(self.clients(go_on))
 
 
 class Live:
@@ -271,26 +253,37 @@ def measure_live(
         print(f"{len(latencies) / took:.1f} photos/s, median {middle:.2f} s, 99th {last:.2f}")
 
 
-def main(argv: list[str] | None = None) -> None:
-    args = parse(argv)
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument(
+        "--flat_over", type=int, default=2000, help="answers before the next reading"
+    )
+    parser.add_argument("--live_seconds", type=float, default=30)
+    parser.add_argument("--bare_photos", type=int, default=256, help="for the bare pipeline")
+    parser.add_argument("--detector_path", default="", help="a local YuNet file")
+    args = parser.parse_args()
     photos = make_photos(args.clients)
     frames = make_frames()
     alone, one_by_one, expected = bare(photos, frames, args.bare_photos, args.detector_path)
     server, url = start_server(args.detector_path)
     try:
         load = Load(url, photos, expected)
-        load.run(lambda: len(load.seconds) + len(load.errors) < args.warm_up)
+        run(load.clients(lambda: len(load.seconds) + len(load.errors) < WARM_UP))
         before, answered = megabytes(server), len(load.seconds)
         end = time.perf_counter() + args.seconds
-        took = load.run(lambda: time.perf_counter() < end)
+        took = run(load.clients(lambda: time.perf_counter() < end))
         latencies = load.seconds[answered:]
-        load.run(lambda: len(load.seconds) - answered < args.flat_over and not load.errors)
+        run(load.clients(
+            lambda: len(load.seconds) - answered < args.flat_over and not load.errors
+        ))  # fmt: skip
         after, all_answers = megabytes(server), len(load.seconds) - answered
-        if args.live:
-            clients = args.photo_clients
-            for visitors, beside in ((1, 0), (0, clients), (args.live, clients)):
-                measure_live(url, load, frames, visitors, beside, args.live_seconds)
-            print(f"memory at the end    {megabytes(server):.0f} MB")
+        for visitors, beside in ((1, 0), (0, PHOTO_CLIENTS), (VISITORS, PHOTO_CLIENTS)):
+            measure_live(url, load, frames, visitors, beside, args.live_seconds)
+        print(f"memory at the end    {megabytes(server):.0f} MB")
     finally:
         server.terminate()
         server.wait(30)

@@ -82,9 +82,6 @@ class JsonLinesWriter:
     def write(self, name: str, faces: Sequence[dict] | None) -> None:
         self.file.write(_json(name, faces) + "\n")
 
-    def end(self) -> None:
-        pass
-
 
 class CsvWriter:
     """
@@ -111,9 +108,6 @@ class CsvWriter:
                 + [face["uncertain"], *(f"{face['scores'][label]:.4f}" for label in self.labels)]
             )
 
-    def end(self) -> None:
-        pass
-
 
 @contextlib.contextmanager
 def open_writers(
@@ -131,9 +125,10 @@ def open_writers(
             Path(name).parent.mkdir(parents=True, exist_ok=True)
             return files.enter_context(open(name, "w", 1, encoding="utf-8", newline=""))
 
-        writers: list = [JsonWriter(opened(json))] if json else []
+        writers: list = []
+        if json:
+            writers.append(JsonWriter(opened(json)))
+            files.callback(writers[0].end)
         writers += [JsonLinesWriter(opened(jsonl))] if jsonl else []
         writers += [CsvWriter(opened(csv), label_names)] if csv else []
-        for writer in writers:
-            files.callback(writer.end)
         yield writers

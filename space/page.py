@@ -353,7 +353,7 @@ def serve(uploads: Path) -> None:
     operations.serve_metrics(limits.metrics_port)
     demo.launch(
         theme=theme(),
-        head=panels.HEAD + story.STYLE,
+        head=panels.HEAD,
         max_threads=2 * limits.photos_at_once,
         max_file_size=MAX_VIDEO_BYTES,
         footer_links=["api", "settings"],

@@ -29,18 +29,6 @@ NAMED_CELLS = 12  # classes up to which the cells of a confusion matrix have num
 SHARES = [[0, "#14213D"], [0.25, "#1F4E8C"], [1, "#0A7EA4"]]  # white can be read on each
 PERCENT = {"tickformat": ".0%"}
 
-# plotly.js writes colours into the elements; the page's own follow light and dark.
-STYLE = """<style>
-.story {max-width: 960px; margin-bottom: 28px}
-.story .js-plotly-plot .main-svg {background: transparent !important}
-.story g:is(.xtick, .ytick, .legend, .infolayer, .annotation) text
-    {fill: var(--body-text-color) !important}
-.wide {overflow-x: auto}
-.wide td, .wide th {min-width: 5em; overflow-wrap: normal; word-break: normal}
-.prose code .token {color: inherit !important}
-.prose pre, .prose pre code {white-space: pre-wrap !important; overflow-wrap: anywhere}
-</style>"""
-
 
 @dataclass
 class Screen:
