@@ -70,6 +70,12 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: %(default)s"
     )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        help="runs at a time, sharing the cores (OMP_NUM_THREADS, if set, are the threads of each)",
+    )
     parser.add_argument("--output_dir", type=Path, default=OUTPUT, help="default: %(default)s")
     parser.add_argument("--protocol", choices=("official", "paper"), default="official")
     parser.add_argument(

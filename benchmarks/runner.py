@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def run_missing(
     """
     Args:
         commands: name -> arguments of train.py, without data set, seed and output folder.
-        args: of the command line: data set, seeds, further flags.
+        args: of the command line: data set, seeds, jobs, further flags.
         folder: of the table of runs.
         after_each: called after each finished run.
         with_logits: keep the logits.
@@ -54,11 +55,21 @@ def run_missing(
     here = ["--dataset", _absolute(args.dataset)]
     if args.pretrained:
         here += ["--pretrained", _absolute(args.pretrained)]
-    threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
-    for name, seed in tqdm(missing, desc="Runs", unit="run"):
-        results, arrays = train(wanted[name, seed], seed, here, threads, also_measured)
-        add_run(folder, {"name": name, "seed": seed} | results, arrays if with_logits else None)
-        after_each()
+    share = max(1, (os.cpu_count() or 1) // args.jobs)
+    threads = int(os.environ.get("OMP_NUM_THREADS", share))
+    pool = ThreadPoolExecutor(args.jobs)
+    started = {
+        pool.submit(train, wanted[key], key[1], here, threads, also_measured): key
+        for key in missing
+    }
+    try:
+        for future in tqdm(as_completed(started), total=len(started), desc="Runs", unit="run"):
+            results, arrays = future.result()
+            name, seed = started[future]
+            add_run(folder, {"name": name, "seed": seed} | results, arrays if with_logits else None)
+            after_each()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _absolute(path: str) -> str:
