@@ -1,6 +1,5 @@
 """Augmentation of whole batches on their device, with random parameters (N,), one per image."""
 
-import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -8,6 +7,32 @@ import torch
 import torch.nn.functional as F
 
 from .flags import arg
+from .random_boxes import random_boxes
+
+
+@dataclass
+class AugmentationArguments:
+    """How training images are augmented; see `BatchAugmentation`."""
+
+    _argument_group_name = "augmentation"
+
+    augment_flip: float = arg(0.5, "Probability of a horizontal flip.")
+    augment_rotate: float = arg(10.0, "Largest rotation, degrees.")
+    augment_translate: float = arg(0.08, "Largest shift, fraction of the side.")
+    augment_scale: float = arg(0.1, "Largest change of size, fraction.")
+    augment_brightness: float = arg(0.15, "Largest change of brightness, fraction of the range.")
+    augment_contrast: float = arg(0.2, "Largest change of contrast, fraction.")
+    augment_erasing: float = arg(0.0, "Probability that a rectangle is erased.")
+    augment_blur: float = arg(
+        0.0, "Largest blur: standard deviation in pixels. Half the images get none."
+    )
+    augment_noise: float = arg(
+        0.0, "Largest noise: standard deviation, fraction of the range. Half the images get none."
+    )
+
+    def build(self) -> "BatchAugmentation":
+        flags = {name.removeprefix("augment_"): value for name, value in vars(self).items()}
+        return BatchAugmentation(**flags)
 
 
 @dataclass
@@ -19,22 +44,29 @@ class BatchAugmentation:
     torchvision takes one set of parameters for a whole batch, so this is written out here; the
     geometry is one `grid_sample`.
 
-    The largest rotation, shift and change are meant either way, and fractions of the range are of
-    255; contrast changes about the image's mean, which also fills what is erased, 2 to 20 % of the
-    area. Each field is the flag `--augment_<field>` of train.py.
+    Args:
+        flip: probability of a horizontal mirror.
+        rotate: largest rotation in degrees, either way.
+        translate: largest shift as a fraction of the side, either way.
+        scale: largest change of size as a fraction (0.1: 0.9 to 1.1).
+        brightness: largest change as a fraction of the range of 255.
+        contrast: largest change of contrast about the image's mean, as a fraction.
+        erasing: probability that one rectangle (2 to 20 % of the area) is replaced by the image's
+            mean.
+        blur: largest standard deviation of a Gaussian blur in pixels; half the images get none.
+        noise: largest standard deviation of Gaussian noise as a fraction of the range of 255; half
+            the images get none.
     """
 
-    flip: float = arg(0.5, "Probability of a horizontal flip.")
-    rotate: float = arg(10.0, "Largest rotation, degrees.")
-    translate: float = arg(0.08, "Largest shift, fraction of the side.")
-    scale: float = arg(0.1, "Largest change of size, fraction.")
-    brightness: float = arg(0.15, "Largest change of brightness, fraction of the range.")
-    contrast: float = arg(0.2, "Largest change of contrast, fraction.")
-    erasing: float = arg(0.0, "Probability that a rectangle is erased.")
-    blur: float = arg(0.0, "Largest blur: standard deviation in pixels. Half the images get none.")
-    noise: float = arg(
-        0.0, "Largest noise: standard deviation, fraction of the range. Half the images get none."
-    )
+    flip: float = 0.5
+    rotate: float = 10.0
+    translate: float = 0.08
+    scale: float = 0.1
+    brightness: float = 0.15
+    contrast: float = 0.2
+    erasing: float = 0.0
+    blur: float = 0.0
+    noise: float = 0.0
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) in [0, 255], uint8 or float -> float32 of the same shape and range."""
@@ -100,46 +132,6 @@ class BatchAugmentation:
         return (images + sigma * torch.randn_like(images)).clamp(0, 255)
 
 
-class _Flags:
-    """How training images are augmented, as flags of train.py."""
-
-    _argument_group_name = "augmentation"
-
-    def build(self) -> BatchAugmentation:
-        flags = {name.removeprefix("augment_"): value for name, value in vars(self).items()}
-        return BatchAugmentation(**flags)
-
-
-AugmentationArguments = dataclasses.make_dataclass(
-    "AugmentationArguments",
-    [
-        (f"augment_{field.name}", float, arg(field.default, field.metadata["help"]))
-        for field in dataclasses.fields(BatchAugmentation)
-    ],
-    bases=(_Flags,),
-)
-
-
 def _symmetric(n: int, device: torch.device) -> torch.Tensor:
     """(n,) uniform in [-1, 1)."""
     return 2 * torch.rand(n, device=device) - 1
-
-
-def random_boxes(images: torch.Tensor, area: torch.Tensor, aspect: torch.Tensor) -> torch.Tensor:
-    """
-    Args:
-        images: (N, C, H, W). area: (N,), the share of the image that its box covers.
-        aspect: (N,), width / height of the box.
-
-    Returns:
-        bool (N, 1, H, W), True inside the box. Boxes are cut off at the edges.
-    """
-    n, _, height, width = images.shape
-    # (N, 1, 1, 1) each, in pixels
-    half_h = (area / aspect).sqrt().clamp(max=1).view(n, 1, 1, 1) * height / 2
-    half_w = (area * aspect).sqrt().clamp(max=1).view(n, 1, 1, 1) * width / 2
-    center_y = torch.rand(n, 1, 1, 1, device=images.device) * height
-    center_x = torch.rand(n, 1, 1, 1, device=images.device) * width
-    y = torch.arange(height, device=images.device).view(1, 1, height, 1) + 0.5
-    x = torch.arange(width, device=images.device).view(1, 1, 1, width) + 0.5
-    return ((y - center_y).abs() < half_h) & ((x - center_x).abs() < half_w)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..augmentation import random_boxes
+from ..random_boxes import random_boxes
 from ..treatments.functional import one_hot
 from .pipeline import Batch
 
