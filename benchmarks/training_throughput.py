@@ -32,7 +32,7 @@ from modeling import (
 )
 from training.arguments import FerTrainingArguments
 from training.augmentation import BatchAugmentation
-from training.cpu.depthwise import use_small_map_gradient
+from training.cpu.depthwise import use_fast_depthwise
 from training.data import LABELS, FaceDataset, decode_split, load_fer2013
 from training.trainer import FerTrainer
 from training.treatments import CrossEntropy
@@ -90,7 +90,7 @@ def bare(steps: int, split: Dataset, faces: FaceDataset, folder: str) -> float:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = new_network().to(device, memory_format=torch.channels_last).train()
     if device == "cpu":
-        use_small_map_gradient(network)
+        use_fast_depthwise(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
     images = torch.randn(BATCH, 1, IMAGE_SIZE, IMAGE_SIZE, device=device)
     images = images.contiguous(memory_format=torch.channels_last)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from .flags import arg
+from .degradation import PhotoDegradation
+from .flags import arg, check_range
 from .random_boxes import random_boxes
 
 
@@ -23,22 +24,28 @@ class AugmentationArguments:
     augment_brightness: float = arg(0.15, "Largest change of brightness, fraction of the range.")
     augment_contrast: float = arg(0.2, "Largest change of contrast, fraction.")
     augment_erasing: float = arg(0.0, "Probability that a rectangle is erased.")
-    augment_blur: float = arg(
-        0.0, "Largest blur: standard deviation in pixels. Half the images get none."
+    augment_degrade: float = arg(
+        0.0,
+        "Share of the images that lose resolution, sharpness or more, as in photos; see "
+        "`PhotoDegradation`. The --teachers see them undamaged.",
     )
-    augment_noise: float = arg(
-        0.0, "Largest noise: standard deviation, fraction of the range. Half the images get none."
-    )
+
+    def __post_init__(self):
+        check_range(self, "augment_degrade", 0, 1, closed=True)
 
     def build(self) -> "BatchAugmentation":
         flags = {name.removeprefix("augment_"): value for name, value in vars(self).items()}
+        del flags["degrade"]
         return BatchAugmentation(**flags)
+
+    def build_degradation(self) -> PhotoDegradation | None:
+        return PhotoDegradation(self.augment_degrade) if self.augment_degrade else None
 
 
 @dataclass
 class BatchAugmentation:
     """
-    Flip, affine, blur, brightness, contrast, erasing, noise, in this order, each image with
+    Flip, affine, brightness, contrast, erasing, in this order, each image with
     parameters of its own from torch's global RNG.
 
     torchvision takes one set of parameters for a whole batch, so this is written out here; the
@@ -53,9 +60,6 @@ class BatchAugmentation:
         contrast: largest change of contrast about the image's mean, as a fraction.
         erasing: probability that one rectangle (2 to 20 % of the area) is replaced by the image's
             mean.
-        blur: largest standard deviation of a Gaussian blur in pixels; half the images get none.
-        noise: largest standard deviation of Gaussian noise as a fraction of the range of 255; half
-            the images get none.
     """
 
     flip: float = 0.5
@@ -65,22 +69,16 @@ class BatchAugmentation:
     brightness: float = 0.15
     contrast: float = 0.2
     erasing: float = 0.0
-    blur: float = 0.0
-    noise: float = 0.0
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) in [0, 255], uint8 or float -> float32 of the same shape and range."""
         images = images.float()
         if self.flip or self.rotate or self.translate or self.scale:
             images = self._affine(images)
-        if self.blur:
-            images = self._blur(images)
         if self.brightness or self.contrast:
             images = self._light(images)
         if self.erasing:
             images = self._erase(images)
-        if self.noise:
-            images = self._add_noise(images)
         return images
 
     def _affine(self, images: torch.Tensor) -> torch.Tensor:
@@ -98,20 +96,6 @@ class BatchAugmentation:
             images, grid, mode="bilinear", padding_mode="border", align_corners=False
         )
 
-    def _blur(self, images: torch.Tensor) -> torch.Tensor:
-        n, channels = images.shape[:2]
-        sigma = (self.blur * _symmetric(n, images.device)).clamp(min=1e-3)
-        radius = math.ceil(3 * self.blur)
-        x = torch.arange(-radius, radius + 1, device=images.device)
-        kernel = torch.softmax(-0.5 * (x / sigma.view(n, 1)) ** 2, dim=1)  # (N, K)
-        kernel = kernel.repeat_interleave(channels, dim=0)
-        # every image has its own kernel: one group per image and channel
-        images = images.flatten(0, 1)[None]  # (1, N C, H, W)
-        for side, shape in (((radius, radius, 0, 0), (1, -1)), ((0, 0, radius, radius), (-1, 1))):
-            weight = kernel.view(n * channels, 1, *shape)
-            images = F.conv2d(F.pad(images, side, mode="replicate"), weight, groups=n * channels)
-        return images.view(n, channels, *images.shape[2:])
-
     def _light(self, images: torch.Tensor) -> torch.Tensor:
         n, device = len(images), images.device
         gain = 1 + self.contrast * _symmetric(n, device).view(n, 1, 1, 1)
@@ -125,11 +109,6 @@ class BatchAugmentation:
         area = area * (torch.rand(n, device=device) < self.erasing)
         inside = random_boxes(images, area, aspect=torch.exp(_symmetric(n, device)))
         return torch.where(inside, images.mean(dim=(1, 2, 3), keepdim=True), images)
-
-    def _add_noise(self, images: torch.Tensor) -> torch.Tensor:
-        n, device = len(images), images.device
-        sigma = 255 * (self.noise * _symmetric(n, device)).clamp(min=0).view(n, 1, 1, 1)
-        return (images + sigma * torch.randn_like(images)).clamp(0, 255)
 
 
 def _symmetric(n: int, device: torch.device) -> torch.Tensor:

@@ -175,6 +175,7 @@ def make_trainer(
         criterion=args.loss,
         augmentation=args.augmentation.build(),
         targets=targets,
+        degradation=args.augmentation.build_degradation(),
         weighted_sampling=SAMPLINGS[args.treatment.sampling].weighted,
         settings=args.decisive(data_fingerprint),
     )

@@ -39,8 +39,9 @@ from .checkpoints import (
     resume_point,
     set_aside_newer,
 )
-from .cpu import use_float32_iterations, use_small_map_gradient
+from .cpu import use_fast_depthwise, use_float32_iterations
 from .data import FaceDataset, class_counts
+from .degradation import PhotoDegradation
 from .errors import TrainingError
 from .evaluation import classification_metrics
 from .failures import Failures
@@ -111,6 +112,8 @@ class FerTrainer(Trainer):
         augmentation: images (N, C, H, W) -> images, applied to training batches on their device.
             None: none.
         targets: what becomes of the labels of training batches, images augmented. None: nothing.
+        degradation: images (N, C, H, W) -> images, applied last, so that teachers see what the
+            network does not. None: none.
         weighted_sampling: sample rows with replacement, each class equally likely.
         settings: those that decide which weights come out (`Arguments.decisive`), kept in each
             checkpoint to be compared on resume.
@@ -140,6 +143,7 @@ class FerTrainer(Trainer):
         criterion: Criterion | None = None,
         augmentation: BatchAugmentation | None = None,
         targets: Targets | None = None,
+        degradation: PhotoDegradation | None = None,
         weighted_sampling: bool = False,
         settings: Mapping | None = None,
         **options,
@@ -164,6 +168,7 @@ class FerTrainer(Trainer):
                 stack_equal_matrices(optimizer)
         self.criterion = CrossEntropy() if criterion is None else criterion
         self.augmentation, self.targets = augmentation, targets or Targets()
+        self.degradation = degradation
         self.weighted_sampling = weighted_sampling
         self.settings, self.changed_settings = settings or {}, []
         self.resumed_from: str | None = None
@@ -174,7 +179,7 @@ class FerTrainer(Trainer):
         if self.args.channels_last:
             self.model.to(memory_format=torch.channels_last)
         if self.args.device.type == "cpu":
-            use_small_map_gradient(self.model)
+            use_fast_depthwise(self.model)
         self.add_callback(EpochScheduleCallback(self))
         self.stop = StopOnSignal(self.accelerator)
         self.add_callback(self.stop)
@@ -197,7 +202,8 @@ class FerTrainer(Trainer):
         self, model: torch.nn.Module, inputs: dict, return_outputs: bool = False, **_
     ) -> torch.Tensor | tuple[torch.Tensor, ModelOutput]:
         """
-        Training: augment, apply the steps of the targets, normalise, forward, the criterion.
+        Training: augment, apply the steps of the targets, degrade, normalise, forward, the
+        criterion.
         Evaluation: plain cross-entropy, so that the curves of different treatments compare.
         """
         images, labels = inputs["pixel_values"], inputs["labels"]  # uint8 (N, C, H, W), int64 (N,)
@@ -206,6 +212,8 @@ class FerTrainer(Trainer):
         if model.training:
             batch = self.targets(Batch(images, labels, inputs.get("voted")))
             images, labels = batch.images, batch.targets  # labels (N,), or (N, C) probabilities
+            if self.degradation is not None:
+                images = self.degradation(images)
         side = self.train_size if model.training else None
         pixel_values = self.processing_class.normalize_batch(images, side)  # float32 (N, C, h, w)
         if self.args.channels_last:

@@ -1,14 +1,19 @@
 """
-A faster weight gradient for depthwise convolutions on tiny maps, for training on CPUs.
+Faster depthwise convolutions for training on CPUs: the weight gradient on tiny maps, and the type
+under bfloat16 autocast.
 
 FER-2013's faces are 48 px, so the last stages of an EfficientNet convolve maps of 2x2 or 3x3 with
 5x5 kernels. oneDNN's weight gradient there takes ten to fifty times as long as the handful of
 products it consists of, and most of a training step with it (benchmarks/LOG.md). Forward, input
 gradient and every other shape stay PyTorch's.
+
+Under --bf16, a CPU with AMX computes the other convolutions three times as fast, but depthwise ones
+more slowly than in float32. So these stay in float32.
 """
 
 import torch
 import torch.nn.functional as F
+from timm.layers import Conv2dSame
 from torch import nn
 from torch.autograd.function import FunctionCtx
 
@@ -62,33 +67,49 @@ def _weight_gradient(
     return result
 
 
-class SmallMapDepthwiseConv2d(nn.Conv2d):
+class _PastAutocast:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.to(self.weight.dtype))
+
+
+class SmallMapDepthwiseConv2d(_PastAutocast, nn.Conv2d):
     """A depthwise nn.Conv2d without bias, its gradient faster where the kernel exceeds the map."""
 
     def _conv_forward(
         self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
     ) -> torch.Tensor:
         small = max(x.shape[-2:]) < min(self.kernel_size)
-        autocast = torch.is_autocast_enabled(x.device.type)  # x, weight and grad differ in dtype
-        if small and self.training and torch.is_grad_enabled() and not autocast:
+        if small and self.training and torch.is_grad_enabled():
             return _DepthwiseConv2d.apply(x, weight, self.stride, self.padding)
         return super()._conv_forward(x, weight, bias)
 
 
-def use_small_map_gradient(model: nn.Module) -> int:
+class DepthwiseConv2dSame(_PastAutocast, Conv2dSame):
+    """timm's convolution with TensorFlow's padding, which the tf_ networks have at stride 2."""
+
+
+def use_fast_depthwise(model: nn.Module) -> int:
     """
-    Switches every plain depthwise convolution of the model over, in place; returns how many.
+    Switches the depthwise convolutions of the model over, in place; returns how many.
 
     Weights stay as they are.
     """
     switched = 0
     for module in model.modules():
-        if type(module) is not nn.Conv2d:
-            continue
-        depthwise = module.groups == module.in_channels == module.out_channels > 1
-        plain = module.bias is None and module.dilation == (1, 1)
-        padded = module.padding_mode == "zeros" and not isinstance(module.padding, str)
-        if depthwise and plain and padded:
-            module.__class__ = SmallMapDepthwiseConv2d
+        if fast := _fast_class(module):
+            module.__class__ = fast
             switched += 1
     return switched
+
+
+def _fast_class(module: nn.Module) -> type | None:
+    if not isinstance(module, nn.Conv2d) or module.groups == 1:
+        return None
+    if not module.groups == module.in_channels == module.out_channels:
+        return None
+    if type(module) is Conv2dSame:
+        return DepthwiseConv2dSame
+    plain = module.bias is None and module.dilation == (1, 1)
+    padded = module.padding_mode == "zeros" and not isinstance(module.padding, str)
+    return SmallMapDepthwiseConv2d if type(module) is nn.Conv2d and plain and padded else None

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
+from ..cpu import use_fast_depthwise
 from ..network import Network, Processor
 from ..treatments.functional import one_hot
 from .pipeline import Batch
@@ -15,8 +16,8 @@ class Teachers:
     Mixes the mean probabilities of `teachers` into the targets of a batch.
 
     They see each image as the student does, augmented and mixed (Beyer et al., "Knowledge
-    distillation: A good teacher is patient and consistent", CVPR 2022), at their own size. There is
-    no temperature: a saved model is calibrated.
+    distillation: A good teacher is patient and consistent", CVPR 2022), but before it is degraded,
+    and at their own size. There is no temperature: a saved model is calibrated.
 
     Args:
         teachers: networks with their image processors, of one class order and number of channels.
@@ -39,6 +40,9 @@ class Teachers:
             for network, processor in teachers
         ]
         self.weight, self.flip, self.bf16 = weight, flip, bf16
+        if device.type == "cpu":
+            for network, _ in teachers:
+                use_fast_depthwise(network)
 
     @torch.no_grad()
     def apply(self, batch: Batch) -> Batch:

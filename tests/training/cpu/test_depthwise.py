@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
 
-from training.cpu.depthwise import SmallMapDepthwiseConv2d, _DepthwiseConv2d, use_small_map_gradient
+from training.cpu.depthwise import SmallMapDepthwiseConv2d, _DepthwiseConv2d, use_fast_depthwise
 
 FAST = "_DepthwiseConv2dBackward"
 
@@ -19,7 +19,7 @@ def depthwise(channels=8, kernel=5, stride=1, padding=2, **kwargs):
 
 def switched(**kwargs):
     conv = depthwise(**kwargs)
-    assert use_small_map_gradient(conv) == 1
+    assert use_fast_depthwise(conv) == 1
     return conv
 
 
@@ -67,9 +67,9 @@ def test_every_depthwise_convolution_of_a_model_is_switched_and_no_other():
     plain = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
     separable = [m for m in plain if m.groups == m.in_channels > 1]
     assert 0 < len(separable) < len(plain)
-    assert use_small_map_gradient(model) == len(separable)
+    assert use_fast_depthwise(model) == len(separable)
     assert [m for m in plain if type(m) is SmallMapDepthwiseConv2d] == separable
-    assert use_small_map_gradient(model) == 0
+    assert use_fast_depthwise(model) == 0
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ def test_every_depthwise_convolution_of_a_model_is_switched_and_no_other():
 )
 def test_other_convolutions_stay_as_they_are(other):
     conv = depthwise(**other)
-    assert use_small_map_gradient(conv) == 0
+    assert use_fast_depthwise(conv) == 0
     assert type(conv) is nn.Conv2d
 
 
 def test_gradients_of_a_switched_model_equal_those_of_the_plain_one():
     model = small_model()
     reference = copy.deepcopy(model)
-    use_small_map_gradient(model)
+    use_fast_depthwise(model)
     used = []
     for module in model.modules():
         if type(module) is SmallMapDepthwiseConv2d:
@@ -109,7 +109,7 @@ def test_gradients_of_a_switched_model_equal_those_of_the_plain_one():
 
 def test_gradients_of_a_deep_copy_go_to_the_copy():
     model = small_model()
-    use_small_map_gradient(model)
+    use_fast_depthwise(model)
     duplicate = copy.deepcopy(model)
     images = torch.randn(4, 3, 32, 32, dtype=torch.float64)
     of_copy = gradients(duplicate, images)
