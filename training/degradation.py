@@ -4,13 +4,15 @@ What a face loses between a camera and the network: resolution, sharpness, noise
 FER-2013's faces are sharp at 48 px; those of photos and videos often are not.
 """
 
+import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
+from PIL import Image
+from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 
 REDUCING = ("area", "bilinear", "bicubic", "nearest-exact")
 ENLARGING = ("bilinear", "bicubic")
@@ -74,14 +76,16 @@ def add_noise(images: torch.Tensor) -> torch.Tensor:
 
 
 def compress(images: torch.Tensor) -> torch.Tensor:
-    """JPEG, on the CPU: its decoders on GPUs read other files than ours."""
     qualities = _between(15, 95, len(images)).int().tolist()
-    mode = ImageReadMode.GRAY if images.shape[1] == 1 else ImageReadMode.RGB
-    decoded = [
-        decode_jpeg(encode_jpeg(image, quality), mode)
-        for image, quality in zip(images.round().byte().cpu(), qualities)
-    ]
-    return torch.stack(decoded).to(images)
+    pixels = images.round().byte().cpu()
+    return torch.stack([_jpeg(*pair) for pair in zip(pixels, qualities)]).to(images)
+
+
+def _jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
+    """uint8 (C, H, W) -> the same, compressed and decoded by Pillow."""
+    content = io.BytesIO()
+    to_pil_image(image).save(content, "JPEG", quality=quality)
+    return pil_to_tensor(Image.open(content))
 
 
 LOSSES: tuple[tuple[float, Callable[[torch.Tensor], torch.Tensor]], ...] = (

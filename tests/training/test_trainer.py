@@ -147,6 +147,20 @@ def test_training_uses_the_criterion_and_evaluation_plain_cross_entropy(tmp_path
     torch.testing.assert_close(outputs.logits, direct.logits)
 
 
+def test_targets_are_made_from_undamaged_images_and_training_alone_degrades(tmp_path):
+    trainer = make_trainer(tmp_path, plain=True)
+    taught, shown = [], []
+    trainer.targets = lambda batch: taught.append(batch.images) or batch
+    trainer.degradation = torch.zeros_like
+    trainer.processing_class.normalize_batch = lambda images, side: shown.append(images) or images
+    batch = make_data()[torch.arange(8)]
+    for training in (True, False):
+        model = trainer.model.train(training)
+        trainer.compute_loss(model, dict(batch, pixel_values=batch["pixel_values"].float()))
+    assert [images.any().item() for images in taught] == [True]
+    assert [images.any().item() for images in shown] == [False, True]
+
+
 def test_the_seed_decides_every_bit_of_the_weights(tmp_path):
     results = []
     for number, seed in enumerate((1, 1, 2)):

@@ -4,6 +4,7 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from timm.layers import Conv2dSame
 from torch import nn
 from torch.testing import assert_close
 
@@ -128,12 +129,17 @@ def test_fast_gradient_is_used_in_training_on_maps_smaller_than_the_kernel():
     assert conv.eval()(torch.randn(2, 8, 2, 2)).grad_fn.name() != FAST
 
 
-def test_gradients_under_autocast_are_those_of_torch():
-    conv, x = switched(), torch.randn(2, 8, 2, 2)
-    reference = depthwise()
-    reference.load_state_dict(conv.state_dict())
-    for module in (conv, reference):
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            out = module(x)
-        out.float().square().sum().backward()
-    assert torch.equal(conv.weight.grad, reference.weight.grad)
+@pytest.mark.parametrize("kind", [nn.Conv2d, Conv2dSame])
+def test_autocast_leaves_depthwise_convolutions_in_float32(kind):
+    torch.manual_seed(0)
+    reference = kind(8, 8, 5, stride=2, groups=8, bias=False)
+    conv = copy.deepcopy(reference)
+    assert use_fast_depthwise(conv) == 1
+    x = torch.randn(2, 8, 6, 6)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = conv(x.bfloat16())
+    expected = reference(x.bfloat16().float())
+    assert out.dtype == torch.float32 and torch.equal(out, expected)
+    for result in (out, expected):
+        result.square().sum().backward()
+    assert_close(conv.weight.grad, reference.weight.grad)
