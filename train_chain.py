@@ -112,6 +112,8 @@ def main(argv: list[str] | None = None) -> None:
         flags = [*(() if "--dataset" in flags else DRAWN), *SHORT, *flags]
         Path("runs/rehearsal").mkdir(parents=True, exist_ok=True)
         os.chdir("runs/rehearsal")
+        if not Path("model").exists():
+            Path("model").symlink_to(Path(__file__).with_name("model"))
     # all are read, so that a mistake in the last shows before the first is trained
     every = [Stage(recipe, flags).with_weights(options.pretrained) for recipe in recipes]
     if options.rehearse and (every[-1].folder / "model.safetensors").is_file():
