@@ -17,7 +17,8 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.utils import logging
 
 from .calibration import are_several, checked_priors
-from .face_detection import DetectionError, Detectors, Face, crop_face, find_faces
+from .face_cropping import crop_face, face_pixels
+from .face_detection import DetectionError, Detectors, Face, find_faces
 from .grad_cam import grad_cam, logits_and_maps
 from .names import DETECTORS
 from .photo_reading import MAX_PIXELS, PILLOWS_LIMIT, PhotoError, is_array, read_photo
@@ -219,12 +220,12 @@ class FacialEmotionPipeline(Pipeline):
         except DetectionError as error:
             raise PhotoError(f"{name or source}: {error}") from None
         for face in faces:
-            crop = array if face is None else crop_face(array, face)  # (side, side, 3)
-            pixels = self.image_processor.preprocess(crop, input_data_format="channels_last")
-            photo.pixel_values.append(pixels["pixel_values"])  # (1, C, h, w)
+            side, channels = self.image_processor.size["height"], self.image_processor.num_channels
+            pixels = torch.from_numpy(face_pixels(array, face, side, channels))[None]
+            photo.pixel_values.append(self.image_processor.normalize_batch(pixels))  # (1, C, h, w)
             photo.faces.append(_describe_place(face, array.shape))
             if options["explain"] or options["crop"]:
-                photo.crops.append(crop)
+                photo.crops.append(array if face is None else crop_face(array, face))
         return photo
 
     @property
