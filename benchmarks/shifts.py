@@ -22,7 +22,7 @@ def crop(
 ) -> torch.Tensor:
     """
     Another square of the same photo. Beyond the image, its edge is repeated, as in
-    `modeling.face_detection.crop_face`.
+    `modeling.face_cropping.crop_face`.
 
     Args:
         side: of the new crop, in sides of the image: 1.16 adds 16 % of margin.

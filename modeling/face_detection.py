@@ -1,4 +1,4 @@
-"""Finds the faces in a photo, and crops the square around each that FER-2013 would have kept."""
+"""Finds the faces in a photo."""
 
 import contextlib
 import copy
@@ -21,9 +21,6 @@ logger = logging.getLogger(__name__)
 
 YUNET = "face_detection_yunet.onnx"  # the name of its file, in a model's folder and beside this one
 CLOSE_UP_SIDE = 256  # pixels; where no face is found, at this size again, with room around it
-# FER-2013's pictures relative to the detector's box: side of the picture / longer side of the box,
-# and the picture's centre above the box's in such sides. Medians over its validation split.
-FRAME = {"yunet": (1.0, 0.01), "haar": (1.03, 0.0)}
 
 
 @dataclass(frozen=True)
@@ -310,40 +307,4 @@ def _is_in(face: Face, height: int, width: int) -> bool:
         and max(left, 0) < min(right, width)
         and max(top, 0) < min(bottom, height)
         and face.side <= 2 * max(height, width)
-    )
-
-
-def crop_face(photo: np.ndarray, face: Face) -> np.ndarray:
-    """
-    The upright square around a face with the margin that FER-2013 has.
-
-    Args:
-        photo: uint8 (H, W, 3).
-
-    Returns:
-        uint8 (side, side, 3) in the photo's resolution; its edge is repeated beyond its border.
-    """
-    factor, above = FRAME[face.detector]
-    left, top, right, bottom = face.box
-    side = max(8, round(factor * face.side))
-    turn = math.radians(face.angle)
-    x = (left + right) / 2 + above * side * math.sin(turn)
-    y = (top + bottom) / 2 - above * side * math.cos(turn)
-    cos, sin, half = math.cos(turn), math.sin(turn), (side - 1) / 2
-    reach = math.ceil(0.75 * side) + 2  # the turned square's corners lie within it
-    x0, y0 = max(0, math.floor(x) - reach), max(0, math.floor(y) - reach)
-    around = photo[y0 : math.ceil(y) + reach, x0 : math.ceil(x) + reach]
-    # Pixel (u, v) of the crop lies at: centre + (u, v) - half, turned about the centre.
-    back = np.array(
-        [
-            [cos, -sin, x - x0 - 0.5 - half * (cos - sin)],
-            [sin, cos, y - y0 - 0.5 - half * (sin + cos)],
-        ]
-    )
-    return cv2.warpAffine(
-        around,
-        back,
-        (side, side),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
     )

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 from transformers.utils import TensorType
 
-from .pixels import to_uint8
+from .pixels import resize_weights, to_uint8
 
 
 class FerEfficientNetImageProcessor(BaseImageProcessor):
@@ -115,16 +114,24 @@ class FerEfficientNetImageProcessor(BaseImageProcessor):
         return tensor.to(image.device) if isinstance(image, torch.Tensor) else tensor
 
     def resize_batch(self, images: torch.Tensor, side: int | None = None) -> torch.Tensor:
-        """(N, C, H, W), any number type -> float32 (N, C, height, width), bilinear, antialiased."""
+        """
+        (N, C, H, W), any number type -> float32 (N, C, height, width): area averages where it
+        shrinks, bilinear where it grows.
+        """
         images = images.float()
         target = (side, side) if side else (self.size["height"], self.size["width"])
         if tuple(images.shape[-2:]) == target:
             return images
-        return F.interpolate(images, size=target, mode="bilinear", antialias=True)
+        rows, columns = (
+            torch.from_numpy(weights).to(images.device)
+            for weights in map(resize_weights, images.shape[-2:], target)
+        )
+        with torch.autocast(images.device.type, enabled=False):
+            return rows @ images @ columns.T
 
     def normalize_batch(self, images: torch.Tensor, side: int | None = None) -> torch.Tensor:
         """
-        Resize (bilinear, antialiased), rescale to [0, 1], normalise.
+        Resize (`resize_batch`), rescale to [0, 1], normalise.
 
         Args:
             images: (N, num_channels, H, W) with values in [0, 255], uint8 or float, on any device.

@@ -1,4 +1,4 @@
-"""An image of any kind -> uint8 pixels, the one conversion for training and inference. No torch."""
+"""An image of any kind -> uint8 pixels -> their size, for training and inference. No torch."""
 
 import sys
 from typing import Any
@@ -44,6 +44,28 @@ def to_uint8(image: Any, channels: int, data_format: str | None = None) -> np.nd
     if image.dtype.kind not in "buif":
         raise TypeError(f"Expected an array of numbers, but found one of dtype {image.dtype}.")
     return _with_channels(_in_range(_channels_last(image, data_format)), channels)
+
+
+def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(..., H, W) -> float32 (..., height, width), by `resize_weights`."""
+    rows, columns = map(resize_weights, pixels.shape[-2:], (height, width))
+    return rows @ pixels.astype(np.float32) @ columns.T
+
+
+def resize_weights(length: int, target: int) -> np.ndarray:
+    """
+    float32 (target, length): what each pixel of a line counts in each pixel of the resized line. A
+    line that shrinks is averaged over the area of each new pixel; one that grows is interpolated.
+    """
+    pixels = np.arange(length)
+    if target > length:
+        places = ((np.arange(target) + 0.5) * length / target - 0.5).clip(0, length - 1)
+        weights = (1 - abs(places[:, None] - pixels)).clip(0)
+    else:
+        edges = np.arange(target + 1)[:, None] * length / target
+        weights = (np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)).clip(0)
+        weights *= target / length
+    return weights.astype(np.float32)
 
 
 def is_tensor(value: Any) -> bool:

@@ -124,7 +124,7 @@ def model_folder(model: str | Path, revision: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
-        raise OSError(
+        raise ImportError(
             f"{model}: no such folder; a model on the Hub needs pip install huggingface_hub."
         ) from None
     names = [ONNX, "onnx.json", *SETTINGS, modeling.face_detection.YUNET]

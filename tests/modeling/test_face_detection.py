@@ -9,12 +9,10 @@ from transformers.utils import logging
 
 from modeling import face_detection
 from modeling.face_detection import (
-    FRAME,
     DetectionError,
     Face,
     Haar,
     YuNet,
-    crop_face,
     find_faces,
     make_detector,
 )
@@ -167,38 +165,6 @@ def test_a_detector_that_fails_names_itself():
     failing.largest_side = 1280
     with pytest.raises(DetectionError, match="face detector function fails .*Insufficient memory"):
         find_faces(np.zeros((300, 400, 3), np.uint8), failing, 0)
-
-
-def scene(side=200):
-    """Each pixel tells its column and its row."""
-    rows, columns = np.mgrid[:side, :side]
-    return np.stack([columns, rows, 0 * rows], axis=-1).astype(np.uint8)
-
-
-def test_an_upright_crop_is_a_slice():
-    factor, above = FRAME["haar"]
-    side = round(factor * 60)
-    crop = crop_face(scene(), Face((70, 70, 130, 130), 1.0, "haar")).astype(int)
-    assert crop.shape == (side, side, 3)
-    first = 100 - side / 2
-    np.testing.assert_allclose(crop[0, :, 0], first + np.arange(side), atol=1)
-    np.testing.assert_allclose(crop[:, 0, 1], first - above * side + np.arange(side), atol=1)
-
-
-def test_a_turned_face_is_turned_upright():
-    """Eyes that fall to the right by 30 degrees come to lie level."""
-    crop = crop_face(scene(), Face((60, 60, 140, 140), 1.0, "yunet", angle=30)).astype(float)
-    centre = (len(crop) - 1) / 2
-    across = crop[round(centre), -10] - crop[round(centre), 10]  # along the eyes, in the photo
-    assert np.degrees(np.arctan2(across[1], across[0])) == pytest.approx(30, abs=2)
-    assert np.hypot(across[0], across[1]) == pytest.approx(len(crop) - 20, abs=2)
-
-
-def test_beyond_the_border_the_edge_is_repeated():
-    crop = crop_face(scene(), Face((-30, 50, 30, 110), 1.0, "haar"))
-    assert len(crop) == 62
-    assert (crop[:, :28, 0] == 0).all()
-    assert (np.diff(crop[30, 32:, 0].astype(int)) == 1).all()
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -35,6 +37,17 @@ def test_both_halves_are_the_whole():
     processor = FerEfficientNetImageProcessor()
     halves = processor.normalize_batch(processor.to_uint8(Image.fromarray(RGB))[None])
     torch.testing.assert_close(halves, pixels(processor, Image.fromarray(RGB)))
+
+
+@pytest.mark.parametrize("context", [contextlib.nullcontext(), torch.autocast("cpu")])
+def test_large_images_are_averaged_and_those_of_the_size_stay(context):
+    processor = FerEfficientNetImageProcessor()
+    large = torch.from_numpy(RNG.integers(0, 256, (2, 1, 96, 144), dtype=np.uint8))
+    with context:
+        small = processor.resize_batch(large)
+    expected = torch.nn.functional.avg_pool2d(large.float(), (2, 3))
+    torch.testing.assert_close(small, expected)
+    assert torch.equal(processor.resize_batch(large[..., :48, :48]), large[..., :48, :48].float())
 
 
 def test_mixed_sizes_in_one_batch():

@@ -3,6 +3,7 @@
 import ast
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -100,7 +101,19 @@ def test_what_is_no_image_is_refused_by_name(image, error, message):
         to_uint8(image, 1)
 
 
-TORCHLESS = ("calibration", "face_detection", "names", "photo_reading", "pixels")
+@pytest.mark.parametrize("height, width", [(48, 48), (20, 90), (90, 20), (61, 77)])
+def test_an_image_shrinks_by_area_averages_and_grows_by_interpolation(height, width):
+    image = np.random.default_rng(0).uniform(0, 255, (61, 77)).astype(np.float32)
+    expected = image
+    for size in ((77, height), (width, height)):
+        shrinks = size < expected.shape[::-1]
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        expected = cv2.resize(expected, size, interpolation=method)
+    found = pixels.resize(np.stack([image, image]), height, width)
+    np.testing.assert_allclose(found, np.stack([expected, expected]), atol=0.01)
+
+
+TORCHLESS = ("calibration", "face_cropping", "face_detection", "names", "photo_reading", "pixels")
 
 
 @pytest.mark.parametrize("name", TORCHLESS)

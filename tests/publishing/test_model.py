@@ -29,7 +29,7 @@ def test_a_dry_run_holds_the_hub_folder_and_nothing_else(staged):
         *("configuration_fer_efficientnet.py", "modeling_fer_efficientnet.py"),
         *("image_processing_fer_efficientnet.py", "pipeline_facial_emotion.py"),
         *("face_detection.py", "photo_reading.py", "grad_cam.py", "confusion_matrix.png"),
-        *("calibration.py", "names.py", "pixels.py"),
+        *("calibration.py", "face_cropping.py", "names.py", "pixels.py"),
         *("class_distribution.png", "training_curves.png"),
         *("onnx/model.onnx", "onnx/model_int8.onnx"),
     }

@@ -1,0 +1,1 @@
+../modeling/face_cropping.py
