@@ -1,9 +1,17 @@
 """What is fitted after a training, and the class distributions that it knows. No torch."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
+
+import numpy as np
+
+from .names import EXPRESSIONS
+from .warn_once import warn_once
+
+logger = logging.getLogger(__name__)
 
 PRIORS = ("learned", "train", "uniform")
 DISTRIBUTIONS = ("learned_distribution", "train_distribution")
@@ -120,3 +128,131 @@ def assumed_shares(
         "train": train,
         "uniform": [1.0] * num_labels,
     }[prior]
+
+
+class Calibrated:
+    """
+    What the `calibration` and the `prior` of a config mean. Beside these, a config has `id2label`,
+    `num_labels`, `problem_type`, and the head's `backbone`, `cosine_scale` and `head_hidden_sizes`.
+    """
+
+    @property
+    def label_names(self) -> list[str]:
+        """In the order of ids."""
+        return [label for _, label in sorted(self.id2label.items())]
+
+    @property
+    def fitted(self) -> dict[str, Any]:
+        """The calibration; empty, with a warning, where it is that of other classes or heads."""
+        if self.calibration is None or self._fitted_for().items() <= self.calibration.items():
+            return self.calibration or {}
+        warn_once(
+            logger,
+            "The calibration in this config is not used: it was fitted for other classes or "
+            f"another head ({', '.join(map(str, self.calibration['classes']))}; "
+            f"{self.calibration['head']}). So the temperature is 1, no prediction counts as "
+            "uncertain, and the prior is 'learned'.",
+        )
+        return {}
+
+    def _fitted_for(self) -> dict[str, Any]:
+        head = {name: getattr(self, name) for name in ("backbone", "cosine_scale")}
+        return {
+            "classes": self.label_names,
+            "head": head | {"head_hidden_sizes": list(self.head_hidden_sizes)},
+        }
+
+    @property
+    def fitted_temperature(self) -> float:
+        # transformers takes the name "temperature" for a parameter of text generation
+        return self.fitted.get("temperature", 1.0)
+
+    @property
+    def uncertain_below(self) -> float | None:
+        return self.fitted.get("uncertain_below")
+
+    @property
+    def train_distribution(self) -> list[float] | None:
+        return self.fitted.get("train_distribution")
+
+    @property
+    def learned_distribution(self) -> list[float] | None:
+        return self.fitted.get("learned_distribution")
+
+    @property
+    def prior_in_use(self) -> str | list[float]:
+        """`prior`; "learned" where the calibration is not used, whose classes it is meant for."""
+        return self.prior if self.calibration is None or self.fitted else "learned"
+
+    def assumed_by(self, prior: str | list[float]) -> list[float] | None:
+        """The class shares, in any scale, that a checked prior stands for; None: not known."""
+        return assumed_shares(prior, self.fitted, self.num_labels)
+
+    def assumed_and_learned(
+        self, prior: str | list[float]
+    ) -> tuple[list[float], list[float]] | None:
+        """
+        The class shares, in any scale, that `prior` assumes, and those that the network has learned
+        to expect; None where these are the same.
+
+        Raises:
+            ValueError: not a prior, or a distribution that it needs is not in this config.
+        """
+        prior = checked_prior(prior, self.num_labels)
+        assumed, learned = self.assumed_by(prior), self.assumed_by("learned")
+        if assumed == learned:
+            return None
+        for shares, name in zip((learned, assumed), DISTRIBUTIONS):
+            if shares is None:
+                raise ValueError(
+                    f"prior {prior!r} needs the config's {name}, which is not set: this model was "
+                    "saved without it."
+                )
+        if self.problem_type not in (None, "single_label_classification"):
+            raise ValueError(
+                f"prior {prior!r} needs problem_type 'single_label_classification', but it is "
+                f"{self.problem_type!r}: only one label out of several has a class distribution."
+            )
+        return assumed, learned
+
+    def prior_shift(self, prior: str | list[float]) -> np.ndarray:
+        """
+        What is added to the calibrated logits to assume another class distribution than the network
+        has learned to expect: log(prior / learned_distribution), (num_labels,) float32.
+
+        Args:
+            prior: `"learned"` (zeros), `"train"` (the training set's), `"uniform"`, or a share for
+                each class, in any scale.
+
+        Raises:
+            ValueError: not such a prior, or the config lacks a distribution that it needs.
+        """
+        shares = self.assumed_and_learned(prior)
+        if shares is None:
+            return np.zeros(self.num_labels, np.float32)
+        assumed, learned = np.maximum(np.float32(shares), 1e-12)
+        return np.log(assumed / assumed.sum()) - np.log(learned / learned.sum())
+
+
+class SavedConfig(Calibrated):
+    """
+    A saved model's config, read without transformers.
+
+    Args:
+        content: of config.json.
+
+    Raises:
+        KeyError: a part is missing. ValueError: its calibration or its prior is out of range.
+    """
+
+    def __init__(self, content: Mapping[str, Any]):
+        labels = content.get("id2label") or dict(enumerate(EXPRESSIONS))
+        self.id2label = {int(i): label for i, label in labels.items()}
+        self.num_labels, self.problem_type = len(labels), content.get("problem_type")
+        for name in ("backbone", "cosine_scale", "head_hidden_sizes"):
+            setattr(self, name, content[name])
+        self.calibration = content.get("calibration")
+        if self.calibration is not None:
+            self.calibration = checked_calibration(self.calibration)
+        self.prior = content.get("prior", "learned")
+        checked_prior(self.prior_in_use, self.num_labels)

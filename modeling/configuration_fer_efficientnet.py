@@ -4,16 +4,13 @@ from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
-from transformers.utils import logging
 
-from .calibration import DISTRIBUTIONS, assumed_shares, checked_calibration, checked_prior
+from .calibration import Calibrated, checked_calibration, checked_prior
 from .names import EXPRESSIONS
-
-logger = logging.get_logger(__name__)
 
 
 @strict
-class FerEfficientNetConfig(PreTrainedConfig):
+class FerEfficientNetConfig(Calibrated, PreTrainedConfig):
     r"""
     Configuration of [`FerEfficientNetForImageClassification`].
 
@@ -110,85 +107,12 @@ class FerEfficientNetConfig(PreTrainedConfig):
             value = checked_calibration(value)
         super().__setattr__(name, value)
 
-    @property
-    def fitted(self) -> dict[str, Any]:
-        """The calibration; empty, with a warning, where it is that of other classes or heads."""
-        if self.calibration is None or self._fitted_for().items() <= self.calibration.items():
-            return self.calibration or {}
-        logger.warning_once(
-            "The calibration in this config is not used: it was fitted for other classes or "
-            f"another head ({', '.join(map(str, self.calibration['classes']))}; "
-            f"{self.calibration['head']}). So the temperature is 1, no prediction counts as "
-            "uncertain, and the prior is 'learned'."
-        )
-        return {}
-
-    def _fitted_for(self) -> dict[str, Any]:
-        head = {name: getattr(self, name) for name in ("backbone", "cosine_scale")}
-        return {
-            "classes": [label for _, label in sorted(self.id2label.items())],
-            "head": head | {"head_hidden_sizes": list(self.head_hidden_sizes)},
-        }
-
     def update_calibration(self, **fitted: Any) -> None:
         """Writes what was fitted for these classes and this head into `calibration`."""
         self.calibration = self.fitted | self._fitted_for() | fitted
 
     def forget_calibration(self) -> None:
         self.calibration, self.prior = None, "learned"
-
-    @property
-    def fitted_temperature(self) -> float:
-        # transformers takes the name "temperature" for a parameter of text generation
-        return self.fitted.get("temperature", 1.0)
-
-    @property
-    def uncertain_below(self) -> float | None:
-        return self.fitted.get("uncertain_below")
-
-    @property
-    def train_distribution(self) -> list[float] | None:
-        return self.fitted.get("train_distribution")
-
-    @property
-    def learned_distribution(self) -> list[float] | None:
-        return self.fitted.get("learned_distribution")
-
-    @property
-    def prior_in_use(self) -> str | list[float]:
-        """`prior`; "learned" where the calibration is not used, whose classes it is meant for."""
-        return self.prior if self.calibration is None or self.fitted else "learned"
-
-    def assumed_by(self, prior: str | list[float]) -> list[float] | None:
-        """The class shares, in any scale, that a checked prior stands for; None: not known."""
-        return assumed_shares(prior, self.fitted, self.num_labels)
-
-    def assumed_and_learned(
-        self, prior: str | list[float]
-    ) -> tuple[list[float], list[float]] | None:
-        """
-        The class shares, in any scale, that `prior` assumes, and those that the network has learned
-        to expect; None where these are the same.
-
-        Raises:
-            ValueError: not a prior, or a distribution that it needs is not in this config.
-        """
-        prior = checked_prior(prior, self.num_labels)
-        assumed, learned = self.assumed_by(prior), self.assumed_by("learned")
-        if assumed == learned:
-            return None
-        for shares, name in zip((learned, assumed), DISTRIBUTIONS):
-            if shares is None:
-                raise ValueError(
-                    f"prior {prior!r} needs the config's {name}, which is not set: this model was "
-                    "saved without it."
-                )
-        if self.problem_type not in (None, "single_label_classification"):
-            raise ValueError(
-                f"prior {prior!r} needs problem_type 'single_label_classification', but it is "
-                f"{self.problem_type!r}: only one label out of several has a class distribution."
-            )
-        return assumed, learned
 
     def validate_fer_efficientnet(self) -> None:
         """Part of `@strict`-powered validation: values that no network can be built from."""

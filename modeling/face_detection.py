@@ -2,35 +2,24 @@
 
 import contextlib
 import copy
-import hashlib
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from huggingface_hub import (
-    get_hf_file_metadata,
-    hf_hub_download,
-    hf_hub_url,
-    is_offline_mode,
-    try_to_load_from_cache,
-)
-from transformers.utils import logging
+
+from .warn_once import warn_once
 
 try:
     import cv2
 except ImportError:  # detector="none" works without it
     cv2 = None
 
-logger = logging.get_logger(__name__)
+logger = logging.getLogger(__name__)
 
-YUNET = {
-    "repo_id": "opencv/face_detection_yunet",
-    "filename": "face_detection_yunet_2023mar.onnx",
-    "revision": "3cc26e7f1014a5ee5d74a42acee58bafc9d0a310",
-}
-YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+YUNET = "face_detection_yunet.onnx"  # the name of its file, in a model's folder and beside this one
 CLOSE_UP_SIDE = 256  # pixels; where no face is found, at this size again, with room around it
 
 
@@ -64,7 +53,7 @@ class YuNet:
     Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023, by OpenCV.
 
     Args:
-        path: of face_detection_yunet_2023mar.onnx, or another YuNet that OpenCV reads.
+        path: of a YuNet file that OpenCV reads.
         threshold: least score of a face, in [0, 1].
 
     Photos of more than `largest_side` pixels are searched in a smaller copy, in which faces below
@@ -149,12 +138,15 @@ class Haar:
 
 def make_detector(name: str, path: str | Path | None, threshold: float) -> YuNet | Haar | None:
     """
-    The detector called `name`, one of `DETECTORS`; None for "none". "auto" is YuNet where its
-    weights can be had, and otherwise Haar, with a warning.
+    The detector called `name`, one of `DETECTORS`; None for "none". "auto" is YuNet.
+
+    Args:
+        path: of YuNet's file. None where there is none, for which "auto" takes Haar, with a
+            warning.
 
     Raises:
         ImportError: OpenCV is missing.
-        ValueError: unknown name, unreadable or altered weights, or no Haar cascade.
+        ValueError: unknown name, no YuNet file or an unreadable one, or no Haar cascade.
     """
     if name == "none":
         return None
@@ -169,20 +161,14 @@ def make_detector(name: str, path: str | Path | None, threshold: float) -> YuNet
         if not Path(path).is_file():
             raise ValueError(f"detector_path {path}: no such file.")
         return YuNet(path, threshold)
-    try:
-        return YuNet(download_yunet(), threshold)
-    except OSError as error:  # no network and not in the cache
-        if name == "yunet":
-            raise OSError(
-                f"YuNet's weights cannot be had from the Hub ({type(error).__name__}). Connect to "
-                "the network once, give a local file as detector_path, or take detector haar."
-            ) from None
-        logger.warning(
-            f"YuNet's weights cannot be had from the Hub ({type(error).__name__}); finding faces "
-            "by OpenCV's Haar cascade, which misses turned and small ones. detector_path takes a "
-            "local file."
-        )
-        return Haar(threshold)
+    missing = f"There is no {YUNET} beside the model's weights"
+    if name == "yunet":
+        raise ValueError(f"{missing}: copy it there, give detector_path, or take detector haar.")
+    logger.warning(
+        f"{missing}; finding faces by OpenCV's Haar cascade, which misses turned and small ones. "
+        "Copy it there, or give detector_path."
+    )
+    return Haar(threshold)
 
 
 class Detectors:
@@ -212,28 +198,6 @@ class Detectors:
         self._idle.append(detector)  # not reached after an error: that one is not used again
 
 
-def download_yunet() -> str:
-    """
-    Fetches YuNet's weights once, at a pinned revision, and checks them. Returns their path.
-
-    Raises:
-        OSError: they are not in the cache and the Hub cannot be reached.
-    """
-    path = try_to_load_from_cache(**YUNET)
-    if not isinstance(path, str):
-        try:
-            if not is_offline_mode():  # a single request; a download would try for half a minute
-                get_hf_file_metadata(hf_hub_url(**YUNET), timeout=5)
-            path = hf_hub_download(**YUNET)
-        except OSError:
-            raise
-        except Exception as error:  # of the Hub's client, or of what a captive portal answers
-            raise OSError(f"{type(error).__name__}: {error}") from error
-    if hashlib.sha256(Path(path).read_bytes()).hexdigest() != YUNET_SHA256:
-        raise ValueError(f"{path} is not the file it should be; delete it and try again.")
-    return path
-
-
 def find_faces(
     photo: np.ndarray, detector: YuNet | Haar, min_face_size: float, tiles: bool = False
 ) -> list[Face]:
@@ -260,11 +224,12 @@ def find_faces(
             faces = _merged(faces, _search_tiles(bgr, detector, detector.least_face / scale))
         elif detector.least_face / scale > 2 * min_face_size:
             share = round(detector.largest_side / detector.least_face)
-            logger.warning_once(
+            warn_once(
+                logger,
                 f"In photos larger than {detector.largest_side} px, faces below 1/{share} of the "
                 f"longer side ({6000 // share} px of 6000) are seldom found, although "
                 f"min_face_size={min_face_size} admits them. tiles=True finds them and takes "
-                "about ten times as long; a larger min_face_size ends this warning."
+                "about ten times as long; a larger min_face_size ends this warning.",
             )
     if not faces:
         faces = _search(bgr, detector, CLOSE_UP_SIDE / side, CLOSE_UP_SIDE // 4)

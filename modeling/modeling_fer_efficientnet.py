@@ -222,11 +222,7 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
         Raises:
             ValueError: not such a prior, or the config lacks a distribution that it needs.
         """
-        shares = self.config.assumed_and_learned(prior)
-        if shares is None:
-            return torch.zeros(self.num_labels)
-        assumed, learned = torch.tensor(shares).clamp_min(1e-12)
-        return (assumed / assumed.sum()).log() - (learned / learned.sum()).log()
+        return torch.from_numpy(self.config.prior_shift(prior))
 
     def forward(
         self,

@@ -1,61 +1,22 @@
 """Facial expressions in photos: finds the faces, crops them as FER-2013 does, classifies them."""
 
-import math
-import numbers
-import os
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from PIL import Image
 from transformers import AutoModelForImageClassification, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
-from transformers.utils import logging
 
-from .calibration import are_several, checked_priors
-from .face_cropping import crop_face, face_pixels
-from .face_detection import DetectionError, Detectors, Face, find_faces
+from .configuration_fer_efficientnet import FerEfficientNetConfig
+from .detector_file import detector_file
 from .grad_cam import grad_cam, logits_and_maps
-from .names import DETECTORS
-from .photo_reading import MAX_PIXELS, PILLOWS_LIMIT, PhotoError, is_array, read_photo
-
-logger = logging.get_logger(__name__)
-_making = threading.Lock()  # one thread fetches a detector's weights, and warns
-
-MAX_HELD = 2**28  # bytes of photos that wait for their faces, where photos are asked for
-DEFAULTS = {
-    "detector": "auto",
-    "detector_path": None,
-    "detection_threshold": 0.7,
-    "min_face_size": 16,
-    "tiles": False,
-    "prior": None,
-    "tta": False,
-    "explain": False,
-    "crop": False,
-    "photo": False,
-    "on_error": "raise",
-    "allow_private_urls": True,
-    "max_pixels": MAX_PIXELS,
-}
+from .labelling import DEFAULTS, FaceInput, FaceLabeller, PhotoError
 
 
-@dataclass
-class _Photo:
-    """A photo on its way through the network. The pixels of photo and crops only if asked for."""
-
-    failed: bool = False
-    photo: np.ndarray | None = None  # (H, W, 3)
-    faces: list[dict] = field(default_factory=list)
-    crops: list[np.ndarray] = field(default_factory=list)  # (side, side, 3) each
-    pixel_values: list[torch.Tensor] = field(default_factory=list)  # (1, C, h, w) each
-
-
-class FacialEmotionPipeline(Pipeline):
+class FacialEmotionPipeline(FaceLabeller, Pipeline):
     """
     Faces in photos and their expressions, task `"facial-emotion"`:
 
@@ -70,8 +31,8 @@ class FacialEmotionPipeline(Pipeline):
 
     Args, of the pipeline or of a call:
         detector (`str`, defaults to `"auto"`): `"yunet"`, `"haar"`, `"none"` (each image is one
-            tight face), or YuNet where its weights can be had and Haar otherwise.
-        detector_path (`str`, *optional*): a local YuNet file; default: from the Hub, once.
+            tight face), or `"auto"`: YuNet, whose file lies beside the weights (Haar without it).
+        detector_path (`str`, *optional*): a local YuNet file; default: the one beside the weights.
         detection_threshold (`float`, defaults to 0.7): least score of a face.
         min_face_size (`int`, defaults to 16): least side of a face in pixels.
         tiles (`bool`, defaults to `False`): search large photos in their own resolution too, tile
@@ -95,8 +56,6 @@ class FacialEmotionPipeline(Pipeline):
             unpacked.
     """
 
-    PhotoError = PhotoError  # for those who have the pipeline by remote code
-
     _load_processor = False
     _load_image_processor = True
     _load_feature_extractor = False
@@ -104,272 +63,57 @@ class FacialEmotionPipeline(Pipeline):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._detectors: dict[tuple, Detectors] = {}
-        config = self.model.config
-        if config.num_labels < 2 or config.problem_type in (
-            "multi_label_classification",
-            "regression",
-        ):
-            raise ValueError(
-                "The facial-emotion pipeline expects one label out of several, but the config has "
-                f"problem_type {config.problem_type!r} and num_labels {config.num_labels}. "
-                'pipeline("image-classification") takes one tight face and any of these.'
-            )
-
-    def __getstate__(self) -> dict:  # copied or pickled, it makes its detectors anew
-        return self.__dict__ | {"_detectors": {}}
-
-    def __call__(self, inputs: Any, batch_size: int | None = None, **options: Any):
-        """
-        Args:
-            inputs: a photo (path, URL, bytes, binary file object, `PIL.Image`, array (H, W),
-                (H, W, C) or (C, H, W)), or a list, generator, `datasets` column or other iterable
-                of photos. None and NaN are photos that cannot be read.
-
-        Returns:
-            The faces of the photo from left to right, `[]` without one; with `photo=True`, the pair
-            of photo and faces. For a list, a list of these; for any other iterable, an iterator
-            that holds a batch at a time. A face is a dict of
-
-            - `box`: xmin, ymin, xmax, ymax in pixels of the upright photo; `face_score`: of the
-              detector
-            - `label`, its probability `score`, and `scores`, the probability of each class
-            - `uncertain`: whether `score` is below the config's `uncertain_below`
-            - if asked for, `crop`: uint8 (side, side, 3), the upright face that was classified, in
-              the photo's resolution; to explain, with `heatmap`: float32 (side, side) in [0, 1],
-              Grad-CAM of `label`
-            - for several priors, `by_prior`: of each one given by name, a dict of `label`, `score`,
-              `scores`, `uncertain` and, to explain, `heatmap`
-
-            With `on_error="skip"`, None stands for the faces, and in a pair for the photo too.
-
-        Raises:
-            PhotoError: a photo cannot be read or searched; the message names it.
-            ValueError: an option is unknown or out of range.
-        """
-        options = DEFAULTS | self._preprocess_params | self._sanitize_parameters(**options)[0]
-        batch_size = batch_size or self._batch_size or 32
-        if _is_single(inputs):
-            return next(self._stream([inputs], batch_size, options))
-        answers = self._stream(inputs, batch_size, options)
-        return list(answers) if isinstance(inputs, (list, tuple)) else answers
-
-    def read(self, source: Any, name: str | None = None) -> np.ndarray:
-        """
-        A photo as a call reads it, with the pipeline's limits -> upright uint8 (H, W, 3).
-
-        Args:
-            source: as of a call. name: what errors call it.
-
-        Raises:
-            PhotoError: it cannot be read.
-        """
-        options = DEFAULTS | self._preprocess_params
-        return read_photo(source, name, options["allow_private_urls"], options["max_pixels"])
-
-    def _sanitize_parameters(self, **options: Any) -> tuple[dict, dict, dict]:
-        if unknown := set(options) - set(DEFAULTS):
-            raise ValueError(
-                f"Unknown option {', '.join(sorted(unknown))}; known are {', '.join(DEFAULTS)} and "
-                "batch_size."
-            )
-        given = DEFAULTS | options
-        checks = {
-            "detector": (given["detector"] in DETECTORS, f"one of {', '.join(DETECTORS)}"),
-            "detection_threshold": (_within(given["detection_threshold"], 0, 1), "in [0, 1]"),
-            "min_face_size": (_within(given["min_face_size"], 0, math.inf), "at least 0"),
-            "on_error": (given["on_error"] in ("raise", "skip"), "raise or skip"),
-            "max_pixels": (_within(given["max_pixels"], 1, PILLOWS_LIMIT), f"1 to {PILLOWS_LIMIT}"),
-        }
-        for name in ("tiles", "tta", "explain", "crop", "photo", "allow_private_urls"):
-            checks[name] = (isinstance(given[name], (bool, np.bool_)), "True or False")
-        for name, (valid, what) in checks.items():
-            if not valid:
-                raise ValueError(f"{name} must be {what}, but it is {given[name]!r}.")
-        self._prior_shifts(given["prior"])  # raises ValueError
-        return options, {}, {}
-
-    def _stream(self, inputs: Iterable, batch_size: int, options: dict) -> Iterator:
-        waiting: list[_Photo] = []
-        for number, source in enumerate(inputs):
-            waiting.append(self._read(source, number, options))
-            faces = sum(len(photo.faces) for photo in waiting)
-            held = sum(photo.photo.nbytes for photo in waiting if photo.photo is not None)
-            if max(len(waiting), faces) >= batch_size or held >= MAX_HELD:
-                yield from self._finish(waiting, batch_size, options)
-                waiting = []
-        yield from self._finish(waiting, batch_size, options)
-
-    def _read(self, source: Any, number: int, options: dict) -> _Photo:
-        try:
-            return self.preprocess(source, number=number, **options)
-        except PhotoError as error:
-            if options["on_error"] == "raise":
-                raise
-            logger.warning(f"Skipped: {error}")
-            return _Photo(failed=True)
-
-    def preprocess(self, source: Any, number: int = 0, **options: Any) -> _Photo:
-        """Reads a photo, finds its faces, and makes each the network's input."""
-        options = DEFAULTS | options
-        name = None if isinstance(source, (str, os.PathLike)) else f"photo {number}"
-        array = read_photo(source, name, options["allow_private_urls"], options["max_pixels"])
-        photo = _Photo(photo=array if options["photo"] else None)
-        try:
-            faces = self._find(array, options)
-        except DetectionError as error:
-            raise PhotoError(f"{name or source}: {error}") from None
-        for face in faces:
-            side, channels = self.image_processor.size["height"], self.image_processor.num_channels
-            pixels = torch.from_numpy(face_pixels(array, face, side, channels))[None]
-            photo.pixel_values.append(self.image_processor.normalize_batch(pixels))  # (1, C, h, w)
-            photo.faces.append(_describe_place(face, array.shape))
-            if options["explain"] or options["crop"]:
-                photo.crops.append(array if face is None else crop_face(array, face))
-        return photo
+        self._check_classes()
 
     @property
-    def detector(self) -> str:
-        """What finds the faces: "YuNet", "Haar" or "none"; made now if it was not yet."""
-        return self._detectors_for(DEFAULTS | self._preprocess_params).kind
+    def config(self) -> FerEfficientNetConfig:
+        return self.model.config
 
-    def _detectors_for(self, options: dict) -> Detectors:
-        key = tuple(options[name] for name in ("detector", "detector_path", "detection_threshold"))
-        if key not in self._detectors:
-            with _making:
-                if key not in self._detectors:  # another thread may have made it meanwhile
-                    self._detectors[key] = Detectors(*key)
-        return self._detectors[key]
+    @property
+    def face_input(self) -> FaceInput:
+        of = self.image_processor
+        return FaceInput(of.size["height"], of.num_channels, of.image_mean, of.image_std)
 
-    def _find(self, array: np.ndarray, options: dict) -> list[Face | None]:
-        with self._detectors_for(options).borrow() as detector:
-            if detector is None:
-                return [None]
-            return find_faces(array, detector, options["min_face_size"], options["tiles"])
+    def _yunet_file(self) -> Path | None:
+        return detector_file(self.config)
 
-    def _finish(self, photos: list[_Photo], batch_size: int, options: dict) -> Iterator:
-        faces = [values for photo in photos for values in photo.pixel_values]
-        outputs = []
-        for start in range(0, len(faces), batch_size):
-            batch = torch.cat(faces[start : start + batch_size])  # (N, C, h, w)
-            outputs += zip(*self.forward({"pixel_values": batch}, **options).values())
-        outputs = iter(outputs)
-        for photo in photos:
-            answer = None if photo.failed else self.postprocess(photo, outputs, options["prior"])
-            yield (photo.photo, answer) if options["photo"] else answer
+    def _sanitize_parameters(self, **options: Any) -> tuple[dict, dict, dict]:
+        return self._checked(options), {}, {}
 
-    def _forward(self, model_inputs: dict, **options: Any) -> dict[str, torch.Tensor]:
+    def _raw_logits(
+        self, pixel_values: np.ndarray, explain: bool
+    ) -> tuple[np.ndarray, Callable[[Sequence[int]], np.ndarray] | None]:
+        output = self.forward({"pixel_values": torch.from_numpy(pixel_values)}, explain=explain)
+        # the network's own have the config's temperature and prior
+        shift = self.config.prior_shift(self.config.prior_in_use)
+        logits = output["logits"].detach().float().numpy() - shift
+        return logits * self.config.fitted_temperature, output.get("heat_maps")
+
+    def _forward(self, model_inputs: dict, explain: bool = False) -> dict[str, Any]:
         """
-        pixel_values (N, C, h, w) -> probabilities (N, priors, classes) and, to explain, heatmaps
-        (N, priors, h, w).
+        pixel_values (N, C, H, W) -> logits (N, classes) and, to explain, a function from a class
+        for each face to heat maps (N, H, W).
         """
         pixel_values = model_inputs["pixel_values"].to(self.model.dtype)
-        shifts = self._prior_shifts(options["prior"]).to(pixel_values.device)  # (priors, classes)
+        if not explain:
+            return {"logits": self.model(pixel_values, return_dict=True).logits}
+        logits, maps = logits_and_maps(self.model, pixel_values)
+        return {"logits": logits, "heat_maps": functools.partial(_heat_maps, logits, maps,
+                tuple(pixel_values.shape[-2:]))}  # fmt: skip
 
-        def probabilities_of(logits: torch.Tensor) -> torch.Tensor:
-            return (logits.detach().float()[:, None] + shifts).softmax(-1)
+    def preprocess(self, source: Any, **options: Any) -> Any:
+        return self._find(source, 0, DEFAULTS | options)
 
-        if options["explain"]:
-            logits, maps = logits_and_maps(self.model, pixel_values)
-        else:
-            logits = self.model(pixel_values, return_dict=True).logits  # (N, classes)
-        probabilities = probabilities_of(logits)  # (N, priors, classes)
-        if options["tta"]:
-            mirrored = self.model(pixel_values.flip(-1), return_dict=True).logits
-            probabilities = (probabilities + probabilities_of(mirrored)) / 2
-        if not options["explain"]:
-            return {"probabilities": probabilities}
-        heatmaps, size = {}, tuple(pixel_values.shape[-2:])
-        rows = [tuple(row) for row in probabilities.argmax(-1).T.tolist()]  # a label for each face
-        for row in {*rows}:  # priors under which all labels agree share a pass back
-            classes = torch.tensor(row, device=logits.device)  # (N,)
-            heatmaps[row] = grad_cam(logits, maps, classes, size)
-        return {
-            "probabilities": probabilities,
-            "heatmaps": torch.stack([heatmaps[row] for row in rows], 1),  # (N, priors, h, w)
-        }
-
-    def _prior_shifts(self, prior: Any) -> torch.Tensor:
-        """
-        What each prior adds to the logits as the model gives them, (priors, classes).
-
-        Raises:
-            ValueError: not a prior, or one that the config knows too little for.
-        """
-        config = self.model.config
-        if prior is None:
-            return torch.zeros(1, config.num_labels)
-        own = self.model.prior_shift(config.prior_in_use)
-        priors = checked_priors(prior, config.num_labels)
-        return torch.stack([self.model.prior_shift(each) - own for each in priors])
-
-    def postprocess(self, photo: _Photo, outputs: Iterator, prior: Any = None) -> list[dict]:
-        """Takes as many of the outputs as the photo has faces."""
-        config = self.model.config
-        labels = [config.id2label[i] for i in range(config.num_labels)]
-        names = checked_priors(prior, config.num_labels) if are_several(prior) else []
-        for number, face in enumerate(photo.faces):
-            probabilities, *heatmaps = next(outputs)  # (priors, classes), (priors, h, w)
-            answers = [
-                _describe_scores(scores, labels, config.uncertain_below)
-                for scores in probabilities.tolist()
-            ]
-            if heatmaps:
-                size = photo.crops[number].shape[:2]
-                for answer, heatmap in zip(answers, _resize(heatmaps[0], size)):
-                    answer["heatmap"] = heatmap
-            face |= answers[0]
-            if photo.crops:
-                face["crop"] = photo.crops[number]
-            if names:
-                named = zip(names, answers)
-                face["by_prior"] = {name: answer for name, answer in named if type(name) is str}
-        return photo.faces
+    def postprocess(self, outputs: Any) -> Any:
+        return outputs
 
 
-def _is_single(inputs: Any) -> bool:
-    """Whether it is a single photo, or none at all, and no iterable of photos."""
-    if is_array(inputs):
-        return inputs.ndim < 4
-    return (
-        isinstance(inputs, (str, bytes, bytearray, memoryview, dict, Image.Image))
-        or hasattr(inputs, "read")
-        or not hasattr(inputs, "__iter__")
-        and not hasattr(inputs, "__getitem__")
-    )
-
-
-def _within(value: Any, low: float, high: float) -> bool:
-    return isinstance(value, numbers.Real) and low <= value <= high
-
-
-def _describe_place(face: Face | None, shape: tuple[int, ...]) -> dict:
-    """Box within the photo, and score; without a detector, all of the photo."""
-    height, width = shape[:2]
-    if face is None:
-        box, score = (0, 0, width, height), 1.0
-    else:
-        left, top, right, bottom = face.box
-        box = max(0, left), max(0, top), min(width, right), min(height, bottom)
-        score = face.score
-    names = ("xmin", "ymin", "xmax", "ymax")
-    return {"box": dict(zip(names, (round(edge) for edge in box))), "face_score": score}
-
-
-def _describe_scores(
-    scores: Sequence[float], labels: Sequence[str], uncertain_below: float | None
-) -> dict:
-    best = max(range(len(scores)), key=scores.__getitem__)
-    return {
-        "label": labels[best],
-        "score": scores[best],
-        "scores": dict(zip(labels, scores)),
-        "uncertain": scores[best] < (uncertain_below or 0),
-    }
-
-
-def _resize(heatmaps: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
-    return F.interpolate(heatmaps[:, None].float(), size=size, mode="bilinear")[:, 0].numpy()
+def _heat_maps(
+    logits: torch.Tensor, maps: torch.Tensor, size: tuple[int, int], classes: Sequence[int]
+) -> np.ndarray:
+    """classes: one for each face. (N, *size)"""
+    ids = torch.tensor(classes, device=logits.device)  # (N,)
+    return grad_cam(logits, maps, ids, size).float().cpu().numpy()
 
 
 PIPELINE_REGISTRY.supported_tasks.pop("facial-emotion", None)  # of another copy of this file

@@ -1,39 +1,86 @@
-"""What answers: the model on torch, behind the facial-emotion pipeline."""
+"""What answers: the model on ONNX Runtime, or on torch behind the facial-emotion pipeline."""
 
 import argparse
+import hashlib
+import importlib.util
+import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from safetensors import SafetensorError
-from transformers.utils.logging import disable_progress_bar
 
 from . import modeling
+from .facial_emotion import ONNX, FacialEmotion, model_folder
 from .inputs import missing_model
 
 if TYPE_CHECKING:
-    from modeling import FacialEmotionPipeline
+    from modeling.labelling import FaceLabeller
+
+logger = logging.getLogger(__name__)
+
+OPTIONS = ("batch_size", "detector", "detector_path", "detection_threshold", "min_face_size",
+           "tiles", "prior", "tta")  # fmt: skip
+NAMES = {"onnx": "ONNX Runtime", "torch": "torch"}
 
 
-def load_pipeline(args: argparse.Namespace) -> "FacialEmotionPipeline":
+def load(args: argparse.Namespace) -> "tuple[FaceLabeller, str]":
     """
-    A pipeline of this package's own classes: whatever the model, no code that came with it is run.
-
     Args:
         args: the flags of `arguments.make_parser`.
+
+    Returns:
+        What finds and labels faces, and the name of its engine.
 
     Raises:
         OSError, ValueError, ImportError, RuntimeError, AssertionError: the model or the detector
             cannot be loaded, an option is out of range, or the device is not there.
     """
-    disable_progress_bar()  # of loading the weights, which takes less than a second
-    source = {"pretrained_model_name_or_path": args.model, "revision": args.revision}
     try:
-        config, _ = modeling.FerEfficientNetConfig.get_config_dict(**source)
+        engine = args.engine or ("torch" if _needs_torch(args) else "onnx")
+        if engine == "torch":
+            find = _on_torch(args)
+        else:
+            options = {name: getattr(args, name) for name in OPTIONS}
+            find = FacialEmotion(args.model, args.revision, **options)
     except OSError:
         if Path(args.model).is_dir():
             raise
         raise missing_model(args.model, args.revision) from None
+    find(np.zeros((64, 64, 3), np.uint8))  # makes the detector, or raises what is missing
+    return find, NAMES[engine]
+
+
+def _needs_torch(args: argparse.Namespace) -> bool:
+    """Heat maps, another device than the CPU, or a model without model.onnx of its weights."""
+    if args.explain or args.device not in (None, "cpu"):
+        return True
+    if not Path(args.model).is_dir() and importlib.util.find_spec("huggingface_hub") is None:
+        return False  # which says what it needs
+    folder = model_folder(args.model, args.revision)
+    if not (folder / ONNX).is_file():
+        return True
+    weights, record = folder / "model.safetensors", folder / "onnx.json"
+    if not (weights.is_file() and record.is_file()):
+        return False
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    stale = json.loads(record.read_text()).get("weights_sha256") != digest
+    if stale:
+        logger.warning(
+            f"{folder / ONNX} is of other weights than {weights.name}, which is taken instead. "
+            f"Make it anew: python -m training.onnx_export {folder}"
+        )
+    return stale
+
+
+def _on_torch(args: argparse.Namespace) -> "FaceLabeller":
+    """A pipeline of this package's own classes: no code that came with the model is run."""
+    from safetensors import SafetensorError
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # of loading the weights, which takes less than a second
+    source = {"pretrained_model_name_or_path": args.model, "revision": args.revision}
+    config, _ = modeling.FerEfficientNetConfig.get_config_dict(**source)
     expected, actual = modeling.FerEfficientNetConfig.model_type, config.get("model_type")
     if actual != expected:
         raise ValueError(
@@ -48,13 +95,9 @@ def load_pipeline(args: argparse.Namespace) -> "FacialEmotionPipeline":
         raise ValueError(
             f"--model {args.model}: model.safetensors is broken ({error}). Fetch or copy it again."
         ) from None
-    options = ("device", "batch_size", "detector", "detector_path", "detection_threshold",
-               "min_face_size", "tiles", "prior", "tta")  # fmt: skip
-    find = modeling.FacialEmotionPipeline(
+    return modeling.FacialEmotionPipeline(
         model=network,
         image_processor=modeling.FerEfficientNetImageProcessor.from_pretrained(**source),
         task="facial-emotion",
-        **{name: getattr(args, name) for name in options},
+        **{name: getattr(args, name) for name in ("device", *OPTIONS)},
     )
-    find(np.zeros((64, 64, 3), np.uint8))  # makes the detector, or raises what is missing
-    return find

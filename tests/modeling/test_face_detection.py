@@ -146,7 +146,7 @@ def test_tiles_cover_everything_with_overlap(length, tile, overlap):
 
 
 def test_a_warning_says_once_what_a_search_without_tiles_misses(large_photo, caplog):
-    logging.warning_once.cache_clear()
+    warn_once.cache_clear()
     find_faces(large_photo, Spots(), 40)
     find_faces(large_photo, Spots(), 16, tiles=True)
     find_faces(large_photo[:400, :800], Spots(), 16)

@@ -185,7 +185,7 @@ def calibrated(tmp_path):
     ],
 )
 def test_a_calibration_is_not_used_with_another_head(other, calibrated, tmp_path, caplog):
-    logging.warning_once.cache_clear()
+    warn_once.cache_clear()
     config = FerEfficientNetConfig.from_pretrained(calibrated, **other)
     model = FerEfficientNetForImageClassification(config).eval()
     warnings = [record.message for record in caplog.records if "calibration" in record.message]

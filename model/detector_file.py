@@ -1,0 +1,1 @@
+../modeling/detector_file.py

@@ -1,0 +1,1 @@
+../modeling/warn_once.py
