@@ -91,7 +91,7 @@ def read_photo(
     elif isinstance(source, os.PathLike):
         source = Path(source)
     if isinstance(source, str) and _is_url(source):
-        source = _download(source, allow_private_urls)
+        source = download(source, allow_private_urls)
     if isinstance(source, (str, Path)) and not _is_file(source):
         raise PhotoError(f"{name}: no such file.")
     if not isinstance(source, (str, Path, bytes)):
@@ -213,8 +213,11 @@ def _to_rgb(image: Any, name: str, max_pixels: int) -> np.ndarray:
     return np.array(rgb, order="C")  # OpenCV reads rows; a copy may be kept and written to
 
 
-def _download(url: str, allow_private: bool) -> bytes:
-    """transformers' own `load_image` has no limit of size and, by default, none of time."""
+def download(url: str, allow_private: bool = True) -> bytes:
+    """
+    What an http(s) URL leads to, within `MAX_BYTES` and `TIMEOUT`; PhotoError otherwise.
+    (transformers' own `load_image` has no limit of size and, by default, none of time.)
+    """
     end, parts, size = time.monotonic() + TIMEOUT, [], 0
     handlers: list = [_CheckedRedirects]
     if not allow_private:  # a proxy would look the name up itself
