@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from prediction.arguments import parse
-from prediction.inputs import InputError, collect
+from prediction.inputs import InputError, collect, fixed_part
 
 
 def test_files_folders_globs_and_urls(album, monkeypatch):
@@ -15,6 +15,22 @@ def test_files_folders_globs_and_urls(album, monkeypatch):
     assert collect(["more", "https://a.b/c", "*.png"]) == expected
     with pytest.raises(InputError, match=r"\*.gif: nothing matches"):
         collect(["*.gif"])
+
+
+def test_links_are_followed_and_brackets_may_be_names(tmp_path, monkeypatch):
+    for name in ("elsewhere/a.jpg", "[2023] trip/b.jpg", "[2023] trip/deep/c.jpg", "2/d.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "holiday")
+    (tmp_path / "holiday" / "gone.jpg").symlink_to("nowhere")
+    monkeypatch.chdir(tmp_path)
+    assert collect(["holiday"])[0] == ["holiday/gone.jpg", "holiday/linked/a.jpg"]
+    assert collect(["[2023] trip/*.jpg"])[0] == ["[2023] trip/b.jpg"]
+    assert collect(["[2023] trip/**/*.jpg"])[0] == ["[2023] trip/b.jpg", "[2023] trip/deep/c.jpg"]
+    assert collect([f"{tmp_path}/[2-3]/*.jpg"])[0] == [f"{tmp_path}/2/d.jpg"]
+    assert fixed_part("[2023] trip/*.jpg") == "[2023] trip"
 
 
 def test_in_a_folder_only_photos_and_videos_count(tmp_path):
