@@ -480,6 +480,6 @@ def test_the_photo_readers_limits_hold_for_training_images(tmp_path, embedded):
         rows = split.cast_column("image", Image(decode=False))["image"][:]
         rows = [row | {"bytes": open(row["path"], "rb").read()} for row in rows]
         split = Dataset.from_dict({"image": rows, "label": split["label"][:]}, split.features)
-    words = r"row 1 \(.*b\.png\): not a readable image \(.*10000 x 6000 pixels, but at most 50,"
+    words = r"row 1 \(.*b\.png\): not a readable image \(.*10000 x 6000 pixels, but at most 51,"
     with pytest.raises(DataError, match=words):
         decode_split(split, GREY, "train")
