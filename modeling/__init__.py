@@ -15,6 +15,7 @@ HOMES = {  # name -> its file
     "FerEfficientNetForImageClassification": "modeling_fer_efficientnet",
     "FerEfficientNetImageProcessor": "image_processing_fer_efficientnet",
     "checked_prior": "calibration",
+    "files_below": "names",
 }
 FILES = {file.stem for file in Path(__file__).parent.glob("[!_]*.py")}
 

@@ -1,24 +1,28 @@
 """A photo of any kind -> upright uint8 RGB array, within limits, or one error that names it."""
 
+import base64
 import contextlib
 import functools
 import http.client
 import io
 import ipaddress
+import logging
 import os
 import socket
+import ssl
 import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 import warnings
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from .names import PHOTO_FORMATS
 from .pixels import is_tensor, to_uint8
@@ -28,7 +32,8 @@ try:
 except ImportError:  # HEIC alone needs it
     pillow_heif = None
 
-MAX_PIXELS = 50_000_000
+logger = logging.getLogger(__name__)
+MAX_PIXELS = 51_000_000  # of phones' 50 megapixels, 8192 x 6144 are the most
 PILLOWS_LIMIT = 178_956_970  # pixels from which Pillow itself refuses a file
 MAX_BYTES = 50 * 2**20  # of a download
 TIMEOUT = 20.0  # seconds for a whole download
@@ -38,6 +43,9 @@ if pillow_heif is not None:
     pillow_heif.register_heif_opener()
 # Pillow's other formats unpack before their size is known, or start Ghostscript.
 FORMATS = tuple(name for name in PHOTO_FORMATS if name in Image.OPEN)
+ORIENTATION = 0x0112  # of EXIF
+UPRIGHT = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE",
+           6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}  # fmt: skip
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _filters_lock = threading.Lock()  # the warning filters belong to all threads
 
@@ -55,11 +63,13 @@ def read_photo(
     """
     Args:
         source: path of a file in one of `FORMATS` (HEIC where pillow-heif is installed), its bytes
-            (any buffer), or a binary file object, read to its end; http(s) URL, of at most
-            `MAX_BYTES` within `TIMEOUT`; `PIL.Image`; uint8, uint16 or float array or tensor
+            (any buffer), or a binary file object, read to its end (from its start, if it is there
+            already); base64 text, with or without `data:image/...;base64,`; http(s) URL, of at
+            most `MAX_BYTES` within `TIMEOUT`; `PIL.Image`; uint8, uint16 or float array or tensor
             (H, W), (H, W, C) or (C, H, W) with C 1, 3 or 4; or a dict of
             `datasets.Image(decode=False)`. Of an animation, the first frame is read; EXIF's
-            rotation is applied.
+            rotation is applied. Damaged metadata, or a JPEG's missing end, are passed over with a
+            warning.
         name: what errors call it. Default: its path or URL.
         allow_private_urls: whether a URL, or a redirect of it, may lead to an address that is not
             public, such as the machine's own or one of its network. Set it to False where strangers
@@ -91,9 +101,11 @@ def read_photo(
     elif isinstance(source, os.PathLike):
         source = Path(source)
     if isinstance(source, str) and _is_url(source):
-        source = _download(source, allow_private_urls)
+        source = download(source, allow_private_urls)
     if isinstance(source, (str, Path)) and not _is_file(source):
-        raise PhotoError(f"{name}: no such file.")
+        source = _of_base64(str(source))
+        if source is None:
+            raise PhotoError(f"{name}: no such file.")
     if not isinstance(source, (str, Path, bytes)):
         raise TypeError(
             f"{name}: expected a path, URL, bytes, binary file, PIL image or array, but found "
@@ -108,11 +120,21 @@ def open_photo(
     source: str | Path | bytes, name: str, max_pixels: int = MAX_PIXELS
 ) -> Iterator[Image.Image]:
     """
-    The image in a file or its bytes, upright; its pixels are unpacked only where it must be turned.
-    Whatever is raised inside becomes a PhotoError.
+    The image in a file or its bytes, upright. Whatever is raised inside becomes a PhotoError.
     """
-    with _errors_named(name, max_pixels), _opened(source, name) as image:
-        yield _upright(image, name, max_pixels)
+    with _errors_named(name, max_pixels):
+        try:
+            image = _loaded(source, name, max_pixels)
+        except (PhotoError, MemoryError, Image.DecompressionBombError):
+            raise
+        except Exception:  # Pillow raises many kinds
+            content = source if isinstance(source, bytes) else Path(source).read_bytes()
+            repaired, what = _repaired(content)
+            if repaired is None:
+                raise
+            image = _loaded(repaired, name, max_pixels)
+            logger.warning(f"{name}: {what}; the pixels are read all the same.")
+        yield image
 
 
 def is_array(source: Any) -> bool:
@@ -131,6 +153,9 @@ def _is_missing(source: Any) -> bool:
 def _content(file: Any, name: str) -> bytes:
     with _errors_named(name):
         content = file.read()
+        if content == b"" and file.seekable():  # it has just been written to
+            file.seek(0)
+            content = file.read()
     if not isinstance(content, bytes):
         raise TypeError(
             f"{name}: expected a file object that reads bytes (opened in mode 'rb'), but this one "
@@ -143,17 +168,30 @@ def _is_url(text: str) -> bool:
     return text.lower().startswith(("http://", "https://"))
 
 
+def _of_base64(text: str) -> bytes | None:
+    """The image that a text holds as base64, `data:` URLs included; None if it holds none."""
+    is_data = text[:11].lower() == "data:image/"
+    try:
+        content = base64.b64decode("".join(text.partition(",")[2 * is_data].split()), validate=True)
+        if not is_data:  # a name may look like base64
+            _opened(content, "").close()
+    except (ValueError, OSError):
+        return None
+    return content
+
+
 def _is_file(path: str | Path) -> bool:
     try:
         return Path(path).is_file()
-    except OSError:  # longer than a name may be
+    except (OSError, ValueError):  # longer than a name may be, or with a zero
         return False
 
 
 def _name(source: Any) -> str:
     if isinstance(source, (str, os.PathLike)):
         source = os.fsdecode(source)
-        return source if len(source) <= 200 else f"{source[:200]}..."
+        most = 30 if source.startswith("data:") else 200
+        return source if len(source) <= most else f"{source[:most]}..."
     return f"a photo given as {type(source).__name__}"
 
 
@@ -193,6 +231,51 @@ def _start(path: str | Path) -> bytes:
         return file.read(12)
 
 
+def _loaded(source: str | Path | bytes, name: str, max_pixels: int) -> Image.Image:
+    with _opened(source, name) as image:
+        upright = _upright(image, name, max_pixels)
+        upright.load()
+    return upright
+
+
+def _repaired(content: bytes) -> tuple[bytes | None, str]:
+    """
+    A file without what is not needed for its pixels, and what may be wrong with the rest; None if
+    there is nothing to try.
+    """
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return _essential_chunks(content), "its metadata are damaged or too large"
+    if content.startswith(b"\xff\xd8"):
+        end, content = b"\xff\xd9", content.removesuffix(b"\xff")
+        # Of whole picture data, what follows changes nothing: only the mark of the end is missing.
+        first, second = (_pixels(content + more + end) for more in (b"", b"\x55" * 64))
+        if first is not None and first == second:
+            return content + end, "its end is missing"
+    return None, ""
+
+
+def _essential_chunks(content: bytes) -> bytes:
+    parts, start = [content[:8]], 8
+    while start + 12 <= len(content):
+        kind, end = content[start + 4 : start + 8], start + 12
+        end += int.from_bytes(content[start : start + 4], "big")
+        checked = (
+            zlib.crc32(content[start + 4 : end - 4]).to_bytes(4, "big") == content[end - 4 : end]
+        )
+        if kind[:1].isupper() or kind in (b"tRNS", b"eXIf") and checked:
+            parts.append(content[start:end])
+        start = end
+    return b"".join(parts)
+
+
+def _pixels(content: bytes) -> bytes | None:
+    try:
+        with _opened(content, "") as image:
+            return image.tobytes()
+    except Exception:
+        return None
+
+
 def _upright(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
     width, height = image.size
     if width * height > max_pixels:
@@ -200,7 +283,12 @@ def _upright(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
             f"{name}: {width} x {height} pixels, but at most {max_pixels:,} are read. Make it "
             "smaller."
         )
-    return ImageOps.exif_transpose(image)
+    try:
+        turn = UPRIGHT.get(image.getexif().get(ORIENTATION))
+    except Exception:  # Pillow raises many kinds
+        logger.warning(f"{name}: its EXIF data are damaged; it is taken as upright.")
+        turn = None
+    return image.transpose(Image.Transpose[turn]) if turn else image
 
 
 def _to_rgb(image: Any, name: str, max_pixels: int) -> np.ndarray:
@@ -213,13 +301,19 @@ def _to_rgb(image: Any, name: str, max_pixels: int) -> np.ndarray:
     return np.array(rgb, order="C")  # OpenCV reads rows; a copy may be kept and written to
 
 
-def _download(url: str, allow_private: bool) -> bytes:
-    """transformers' own `load_image` has no limit of size and, by default, none of time."""
+def download(url: str, allow_private: bool = True) -> bytes:
+    """
+    What an http(s) URL leads to, within `MAX_BYTES` and `TIMEOUT`; PhotoError otherwise.
+    (transformers' own `load_image` has no limit of size and, by default, none of time.)
+    """
     end, parts, size = time.monotonic() + TIMEOUT, [], 0
     handlers: list = [_CheckedRedirects]
-    if not allow_private:  # a proxy would look the name up itself
-        handlers += [urllib.request.ProxyHandler({}), _PublicHTTP, _PublicHTTPS]
     try:
+        if allow_private:
+            handlers += [urllib.request.HTTPSHandler(context=_trusted())]
+        else:  # a proxy would look the name up itself
+            https = _PublicHTTPS(context=_trusted())
+            handlers += [urllib.request.ProxyHandler({}), _PublicHTTP, https]
         request = urllib.request.Request(_encoded(url), headers={"User-Agent": "fer-efficientnet"})
         with urllib.request.build_opener(*handlers).open(request, timeout=TIMEOUT) as response:
             while part := response.read1(2**16):
@@ -236,6 +330,15 @@ def _download(url: str, allow_private: bool) -> bytes:
     except (OSError, http.client.HTTPException, ValueError) as error:  # or not a URL after all
         raise PhotoError(f"{url}: {getattr(error, 'reason', None) or error}.") from None
     return b"".join(parts)
+
+
+def _trusted() -> ssl.SSLContext:
+    """The system's certificates, or those of the variables that requests and transformers read."""
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    if bundle and not os.path.exists(bundle):
+        raise OSError(f"REQUESTS_CA_BUNDLE {bundle}: no such file")
+    folder = bool(bundle) and os.path.isdir(bundle)
+    return ssl.create_default_context(**{"capath" if folder else "cafile": bundle or None})
 
 
 def _encoded(url: str) -> str:
@@ -295,4 +398,5 @@ class _PublicHTTP(urllib.request.HTTPHandler):
 
 class _PublicHTTPS(urllib.request.HTTPSHandler):
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(functools.partial(_public, http.client.HTTPSConnection), req)
+        kind = functools.partial(_public, http.client.HTTPSConnection, context=self._context)
+        return self.do_open(kind, req)

@@ -52,7 +52,7 @@ class FacialEmotionPipeline(FaceLabeller, Pipeline):
             read or on which the detector fails, with a warning that names it.
         allow_private_urls (`bool`, defaults to `True`): whether the URL of a photo may lead to an
             address that is not public. `False` in a service whose visitors give URLs.
-        max_pixels (`int`, defaults to 50 million): larger photos are refused before they are
+        max_pixels (`int`, defaults to 51 million): larger photos are refused before they are
             unpacked.
     """
 

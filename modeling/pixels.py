@@ -8,6 +8,7 @@ from PIL import Image
 
 CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
 ROUNDING = 0.01  # of the range, by which floats may lie outside it
+DEPTHS = (255, 4095, 65535)  # cameras and scanners write 8 or 12 bits into 16 as well
 LEAST_OF_255 = 8  # fractions whose largest is below this are no photo in [0, 255]: it were black
 
 
@@ -15,8 +16,9 @@ def to_uint8(image: Any, channels: int, data_format: str | None = None) -> np.nd
     """
     Args:
         image: PIL of any mode; numpy, torch or any other array (H, W), (H, W, C) or (C, H, W) with
-            C 1, 3 or 4. uint8 and uint16 span their type's range; floats are in [0, 1], or in
-            [0, 255] if the largest exceeds 1.
+            C 1, 3 or 4. uint8 spans [0, 255]; uint16, and Pillow's 16- and 32-bit grey, the least
+            of 8, 12 and 16 bits that holds the largest; floats are in [0, 1], or in [0, 255] if the
+            largest exceeds 1.
         channels: 1 for grey (ITU-R 601 luma, as Pillow's "L"), 3 for RGB. Alpha is dropped.
         data_format: `"channels_first"` or `"channels_last"` for arrays that may be either, such as
             (3, 48, 3); otherwise it is inferred, with channels first if both fit.
@@ -85,7 +87,13 @@ def _of_pillow(image: Image.Image, mode: str) -> np.ndarray:
             f"Expected an image with pixels, but found an empty one of size {image.size}."
         )
     if image.mode.startswith("I"):  # 16-bit grey; Pillow opens some of it as 32-bit "I"
-        return np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
+        grey = np.asarray(image)
+        low, high = grey.min(), grey.max()
+        if low < 0 or high > 65535:
+            raise ValueError(
+                f"Expected pixel values in [0, 65535], but found values from {low} to {high}."
+            )
+        return grey.astype(np.uint16)
     if image.mode == "F":
         return np.asarray(image)
     if image.mode not in ("L", "RGB", "1", "LA"):
@@ -125,7 +133,9 @@ def _in_range(image: np.ndarray) -> np.ndarray:
     if image.dtype == bool:
         return image.astype(np.uint8) * 255
     if image.dtype.kind == "u" and image.dtype.itemsize == 2:
-        return (image // 257).astype(np.uint8)  # 65535 -> 255
+        largest = image.max()
+        top = next(top for top in DEPTHS if largest <= top)
+        return (image.astype(np.uint32) * 255 // top).astype(np.uint8)
     is_float = image.dtype.kind == "f"
     low, high, scale, rounding = image.min().item(), image.max().item(), 1, 0
     if is_float:

@@ -1,6 +1,5 @@
 """Faces cropped from photos, as files to train on."""
 
-import glob
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
+from .inputs import fixed_part
 from .output import free_path
 
 
@@ -24,7 +24,7 @@ class CropWriter:
     """
 
     def __init__(self, folder: Path, inputs: Sequence[str], photos: Sequence[str]):
-        roots = [Path(_fixed_part(given)) for given in inputs]
+        roots = [Path(fixed_part(given)) for given in inputs]
         self.places = {name: folder / _below(Path(name), roots) for name in photos}
         self.names = Counter(map(self._place, photos))
         self.without_face, self.with_several = 0, 0
@@ -55,15 +55,6 @@ class CropWriter:
     def _place(self, name: str) -> tuple[Path, str]:
         path = urlsplit(name).path if "://" in name else name
         return self.places[name], Path(path).stem
-
-
-def _fixed_part(given: str) -> str:
-    """The folder that an input searches: that of a glob ends before its first wildcard."""
-    if Path(given).is_dir() or not glob.has_magic(given):
-        return given
-    parts = Path(given).parts
-    fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
-    return str(Path(*parts[:fixed]))
 
 
 def _below(file: Path, roots: Sequence[Path]) -> Path:

@@ -1,12 +1,13 @@
 """From the command line's inputs to photos and videos. Imports nothing heavy."""
 
 import glob
+import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from . import modeling
-from .sources import VIDEO_SUFFIXES, is_pipe, is_stream, is_video
+from .sources import VIDEO_SUFFIXES, is_pipe, is_stream, is_url, is_video
 
 
 class InputError(ValueError):
@@ -24,12 +25,12 @@ def missing_model(model: str, revision: str) -> InputError:
 def collect(inputs: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
     """
     Args:
-        inputs: files, URLs, folders (searched with everything below them) and globs; `-` is
-            standard input, a video. `sources.is_video` tells photos from videos.
+        inputs: files, URLs, folders (searched with everything below them, links included) and
+            globs; `-` is standard input, a video. `sources.is_video` tells photos from videos.
 
     Returns:
         Photos, videos, and the files of folders and globs that are neither, in the order of the
-        inputs, those of a folder sorted. Hidden files in a folder are left out.
+        inputs, those of a folder sorted. Hidden files and those of the system are left out.
 
     Raises:
         InputError: an input does not exist, or a folder or glob holds no photo and no video.
@@ -65,21 +66,27 @@ def _files(given: str) -> tuple[list[str], list[str]]:
     if by_http or is_stream(given) or is_pipe(given) or path.is_file():
         return [given], []
     if path.is_dir():
-        visible = (
-            file
-            for file in path.rglob("*")
-            if not any(part[0] == "." for part in file.relative_to(path).parts)
-        )
-        return _by_suffix(visible, f"{given}: no photo and no video in this folder")
+        files = modeling.names.files_below(path)
+        return _by_suffix(files, f"{given}: no photo and no video in this folder")
     if glob.has_magic(given):
-        return _by_suffix(map(Path, glob.iglob(given, recursive=True)), f"{given}: nothing matches")
+        fixed = fixed_part(given)
+        pattern = os.path.join(glob.escape(fixed), os.path.relpath(given, fixed or "."))
+        found = [Path(file) for file in glob.iglob(pattern, recursive=True)]
+        return _by_suffix(filter(Path.is_file, found), f"{given}: nothing matches")
     raise InputError(f"{given}: no such file or folder.")
+
+
+def fixed_part(given: str) -> str:
+    """The folder that an input searches: of a glob, what of it is there by that very name."""
+    if Path(given).is_dir() or not glob.has_magic(given) or is_url(given):
+        return given
+    return next((str(path) for path in Path(given).parents if path.is_dir()), "")
 
 
 def _by_suffix(paths: Iterable[Path], if_none: str) -> tuple[list[str], list[str]]:
     """Photos and videos, and the other files; InputError where all are others."""
     suffixes = modeling.names.PHOTO_SUFFIXES | VIDEO_SUFFIXES
-    files = sorted(path for path in paths if path.is_file())
+    files = sorted(paths)
     known = [str(path) for path in files if path.suffix.lower() in suffixes]
     others = [str(path) for path in files if path.suffix.lower() not in suffixes]
     if not known:

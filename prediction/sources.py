@@ -4,8 +4,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 VIDEO_SUFFIXES = {
-    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp"),
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".3g2"),
+    *(".mts", ".m2ts", ".ts", ".flv", ".f4v", ".vob", ".asf", ".ogv", ".mjpeg", ".mjpg"),
 }
+CAMERA_SUFFIXES = {".mjpeg", ".mjpg"}  # by http(s), they are cameras that never end
 PLAYLIST_SUFFIXES = {".m3u8", ".mpd"}  # of streams by http(s)
 STREAM_SCHEMES = {"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt", "mms"}
 
@@ -15,7 +17,7 @@ def is_video(source: str) -> bool:
     if is_stream(source) or is_pipe(source):
         return True
     if is_url(source):
-        return is_recording(source) or _url_suffix(source) in PLAYLIST_SUFFIXES
+        return _url_suffix(source) in VIDEO_SUFFIXES | PLAYLIST_SUFFIXES
     return Path(source).suffix.lower() in VIDEO_SUFFIXES
 
 
@@ -23,9 +25,9 @@ def is_url(source: str | int) -> bool:
     return isinstance(source, str) and "://" in source
 
 
-def is_recording(url: str) -> bool:
-    """Whether the path of a URL ends like that of a video file."""
-    return _url_suffix(url) in VIDEO_SUFFIXES
+def is_recording(source: str | int) -> bool:
+    """Whether it is a URL whose path ends like that of a video file."""
+    return is_url(source) and _url_suffix(source) in VIDEO_SUFFIXES - CAMERA_SUFFIXES
 
 
 def is_stream(source: str | int) -> bool:

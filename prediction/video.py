@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 RETRIES = 5  # in a row, of a live source that drops
 RETRY_AFTER = 1.0  # seconds
+MOST_LOST = 10_000  # damaged frames in a row
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -43,7 +45,9 @@ class Video:
     Every `every`-th frame of a video file or of a live source, which is a stream or a webcam by its
     number or device file. Files may come through a pipe or from the web.
 
-    A live source that drops is opened again, up to `RETRIES` times in a row, with a warning.
+    A live source that drops is opened again, up to `RETRIES` times in a row, with a warning. In a
+    file, damaged frames are passed over. A file from a server that only sends it from its start
+    to its end is downloaded, within the limits of photos.
 
     Attributes:
         name: the source without passwords and tokens. stem: a short name for files.
@@ -51,7 +55,8 @@ class Video:
         rate: frames per second, skipped ones included; 30 where the file's rate is unbelievable, as
             in a browser's recording.
         length: how many frames will come; None if the file does not say.
-        problem: after the last frame, why there are no more although there should be; or None.
+        problem: after the last frame, why there are no more although there should be, or how many
+            were lost; or None.
 
     Raises:
         VideoError: it cannot be opened, or, at the end, not a single frame could be read.
@@ -59,6 +64,7 @@ class Video:
 
     def __init__(self, source: str | int, every: int):
         self.source, self.every, self.problem = source, every, None
+        self.lost = 0  # frames, so far
         self.name, self.stem = _names(source)
         if self.name != readable(self.name):  # OpenCV would end the process by SIGSEGV
             raise VideoError(
@@ -82,7 +88,8 @@ class Video:
     def __iter__(self) -> Iterator[Frame]:
         number, seconds, started = 0, -1 / self.rate, time.monotonic()
         try:
-            while self._grab(number):
+            while (lost := self._grab(number)) is not None:
+                number, self.lost = number + lost, self.lost + lost
                 if self.live:
                     seconds = time.monotonic() - started
                 else:
@@ -93,20 +100,36 @@ class Video:
                     good, picture = self.capture.retrieve()
                     if good:
                         yield Frame(number, seconds, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+                    elif not self.live:
+                        self.lost += 1
                 number += 1
+                if self.lost:
+                    self.problem = self._incomplete("damaged", number, number)
         finally:
             self.capture.release()
         if number == 0:
             raise VideoError(f"{self.name}: holds no frame that OpenCV can read.")
-        if not self.live and is_cut(self.source):
-            of = f" of {self.frames}" if self.frames > number else ""
-            self.problem = f"The file is cut short: {number}{of} frames could be read."
+        if self.lost or not self.live and is_cut(self.source):
+            why = "cut short" if is_cut(self.source) else "damaged"
+            self.problem = self._incomplete(why, number, self.frames)
 
-    def _grab(self, number: int) -> bool:
+    def _incomplete(self, why: str, number: int, total: int) -> str:
+        read = number - self.lost
+        of = f" of {max(total, number)}" if max(total, number) > read else ""
+        return f"The file is {why}: {read}{of} frames could be read."
+
+    def _grab(self, number: int) -> int | None:
+        """How many frames before the next one are damaged; None: there is no next one."""
+        if not self.live:
+            lost = self._pass_over(number)
+            if lost is None and number == 0 and is_recording(self.source):
+                self._download()
+                lost = self._pass_over(number)
+            return lost
         if self.capture.grab():
-            return True
-        if not self.live or number == 0:
-            return False
+            return 0
+        if number == 0:
+            return None
         for attempt in range(1, RETRIES + 1):
             logger.warning(
                 f"{self.name}: dropped after {number} frames; trying again, {attempt} of {RETRIES}."
@@ -114,9 +137,29 @@ class Video:
             self.capture.release()
             time.sleep(RETRY_AFTER)
             if self._open() and self.capture.grab():
-                return True
+                return 0
         self.problem = f"Dropped after {number} frames; {RETRIES} tries did not bring it back."
-        return False
+        return None
+
+    def _pass_over(self, number: int) -> int | None:
+        """`_grab` of a file. OpenCV answers alike at a damaged frame and at the end."""
+        left = max(1, self.frames - number) if self.frames else MOST_LOST
+        tries = range(min(left, MOST_LOST))
+        return next((lost for lost in tries if self.capture.grab()), None)
+
+    def _download(self) -> None:
+        from . import modeling  # a Space, which reads no URLs, has none
+
+        try:
+            content = modeling.photo_reading.download(self.source)
+        except modeling.photo_reading.PhotoError as error:
+            raise VideoError(str(error).replace(self.source, self.name)) from None
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(content)
+            file.flush()
+            capture = cv2.VideoCapture(file.name)  # open, it needs no name any more
+            self.capture.release()
+            self.capture = capture
 
 
 def _names(source: str | int) -> tuple[str, str]:

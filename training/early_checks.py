@@ -12,6 +12,7 @@ from .recipes import read_recipe
 USAGE = "train.py [RECIPE.yaml] [--flag value ...]"
 SINGLE = ("dataset", "model_name_or_path")
 LISTS = ("teachers", "average_with", "evaluate_only")  # flags of any number of values
+CSV_SUFFIXES = (".csv", ".csv.gz")
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
@@ -71,13 +72,13 @@ def dataset_problem(source: str) -> str | None:
             return None
         return f"{path}: no such file; `python -m training.data.pack` writes one."
     if path.exists():
-        if path.suffix in (".csv", ".parquet"):
+        if path.name.lower().endswith((*CSV_SUFFIXES, ".parquet")):
             return None
         return (
-            f"{path}: expected a .csv or .parquet file or a folder, but found a "
+            f"{path}: expected a .csv, .csv.gz or .parquet file or a folder, but found a "
             f"{path.suffix or 'plain'} file."
         )
-    if HUB_ID.fullmatch(source) and path.suffix not in (".csv", ".parquet"):
+    if HUB_ID.fullmatch(source) and not source.endswith((*CSV_SUFFIXES, ".parquet")):
         return None
     return (
         f"{source}: no such file or folder, and not a Hub data set id (owner/name). Give "

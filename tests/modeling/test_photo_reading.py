@@ -1,18 +1,20 @@
 """Photos of every kind and every kind of broken, from files, memory and a server on loopback."""
 
+import base64
 import http.server
 import io
 import struct
 import threading
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import certifi
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from modeling import photo_reading
 from modeling.photo_reading import PhotoError, read_photo
@@ -84,7 +86,7 @@ def test_tiny_pictures_are_not_taken_for_channels(size):
 )  # Pillow warns of the first, raises at the second
 def test_too_many_pixels_are_refused_before_they_are_unpacked(tmp_path, side, recwarn):
     (tmp_path / "bomb.png").write_bytes(png_header(side, side))
-    with pytest.raises(PhotoError, match="bomb.png: .*50,000,000"):
+    with pytest.raises(PhotoError, match="bomb.png: .*51,000,000"):
         read_photo(tmp_path / "bomb.png")
     assert not recwarn
 
@@ -118,13 +120,93 @@ def test_heic_is_read_within_the_limits_where_its_package_is():
 
 
 def test_whatever_pillow_raises_names_the_photo(tmp_path):
-    text = PngInfo()
-    text.add_text("comment", "a" * 2**21, zip=True)  # Pillow: ValueError
-    (tmp_path / "chatty.png").write_bytes(saved(Image.new("L", (9, 9)), pnginfo=text))
-    with pytest.raises(PhotoError, match="chatty.png: broken or cut off"):
-        read_photo(tmp_path / "chatty.png")
-    with pytest.raises(PhotoError, match="no such file"):
+    (tmp_path / "a.gif").write_bytes(saved(Image.new("L", (99, 99)), "GIF")[:40])
+    with pytest.raises(PhotoError, match="a.gif: broken or cut off"):
+        read_photo(tmp_path / "a.gif")
+
+
+def png_chunk(kind, data, checksum=None):
+    checksum = zlib.crc32(kind + data) if checksum is None else checksum
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        png_chunk(b"eXIf", b"no TIFF at all"),
+        png_chunk(b"tEXt", b"comment\0hello", checksum=7),
+        png_chunk(b"zTXt", b"comment\0\0" + zlib.compress(bytes(2**21))),
+        png_chunk(b"iCCP", b"profile\0\0" + zlib.compress(bytes(2**21))),
+        png_chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\1\0\0\0\0\0\0", checksum=7),
+        png_chunk(b"acTL", b"") + png_chunk(b"fcTL", b"short"),
+    ],
+)
+@pytest.mark.parametrize("at_end", [False, True])
+def test_damaged_metadata_of_a_png_cost_no_pixels(chunk, at_end, caplog):
+    whole = saved(Image.fromarray(RGB))
+    place = len(whole) - 12 if at_end else 33  # before IEND or after IHDR
+    content = whole[:place] + chunk + whole[place:]
+    np.testing.assert_array_equal(read_photo(content), RGB)
+    with pytest.raises(PhotoError, match="broken or cut off"):
+        read_photo(content[: len(whole) // 2] if at_end else content[:-99])
+
+
+@pytest.mark.parametrize("format", ["JPEG", "WEBP", "PNG"])
+@pytest.mark.parametrize("exif", [b"Exif\0\0some words instead", b"Exif\0\0II*\0\xff\xff\xff\xff"])
+def test_damaged_exif_is_taken_as_upright(format, exif, caplog):
+    content = saved(Image.fromarray(RGB), format, exif=exif)
+    assert read_photo(content, "photo 3").shape == RGB.shape
+    assert all(message.startswith("photo 3: its EXIF") for message in caplog.messages)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_a_jpeg_without_its_end_is_read_with_a_warning(options, caplog):
+    noise = RNG.integers(0, 256, (80, 80, 3), dtype=np.uint8)
+    whole = saved(Image.fromarray(noise), "JPEG", **options)
+    for missing in (1, 2):
+        caplog.clear()
+        np.testing.assert_array_equal(read_photo(whole[:-missing], "photo 3"), read_photo(whole))
+        assert caplog.messages == ["photo 3: its end is missing; the pixels are read all the same."]
+    for missing in (12, 200, len(whole) // 2):
+        with pytest.raises(PhotoError, match="broken or cut off"):
+            read_photo(whole[:-missing])
+
+
+def test_photos_as_base64_text(tmp_path, monkeypatch):
+    text = base64.b64encode(saved(Image.fromarray(RGB))).decode()
+    lines = "\n".join(text[start : start + 76] for start in range(0, len(text), 76))
+    for source in (text, lines, f"data:image/png;base64,{text}", f"DATA:image/PNG;base64,{lines}"):
+        np.testing.assert_array_equal(read_photo(source), RGB)
+    with pytest.raises(PhotoError, match=r"^data:image/png;base64,AAAA.{0,9}\.\.\.: not an image"):
         read_photo("data:image/png;base64," + "A" * 5000)
+    monkeypatch.chdir(tmp_path)
+    for text in ("photos/a", "Zm9v", "data:text/plain,hello", "a\0b"):
+        with pytest.raises(PhotoError, match="no such file"):
+            read_photo(text)
+
+
+def test_a_buffer_that_was_just_written_is_read_from_its_start():
+    Image.fromarray(RGB).save(buffer := io.BytesIO(), "PNG")
+    np.testing.assert_array_equal(read_photo(buffer), RGB)
+    with pytest.raises(PhotoError, match="not an image"):
+        read_photo(io.BytesIO())
+
+
+@pytest.mark.parametrize("size", [(8192, 6144), (8160, 6144), (6120, 8160)])
+def test_phones_photos_of_50_megapixels_are_within_the_limit(size):
+    assert size[0] * size[1] <= photo_reading.MAX_PIXELS
+
+
+def test_certificates_are_those_that_requests_would_use(tmp_path, monkeypatch):
+    first, *_ = Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")
+    (tmp_path / "own.pem").write_text(first + "-----END CERTIFICATE-----\n")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "own.pem"))
+    assert photo_reading._trusted().cert_store_stats()["x509"] == 1
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))  # of hashed names
+    assert photo_reading._trusted().cert_store_stats()["x509"] == 0
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "none.pem")
+    with pytest.raises(PhotoError, match="REQUESTS_CA_BUNDLE none.pem: no such file"):
+        read_photo("https://127.0.0.1:1/a.png")
 
 
 def test_the_limit_of_pixels_can_be_set():

@@ -57,6 +57,15 @@ def test_types_span_their_range_as_arrays_and_tensors(kind):
     assert to_uint8(torch.from_numpy(native), 1).tolist() == expected
 
 
+@pytest.mark.parametrize("top", [255, 4095, 65535])
+def test_fewer_bits_in_a_wider_type_are_not_black(top):
+    ramp = np.array([[0, top // 2, top]])
+    wide = ramp.astype(np.uint16)
+    for image in (wide, torch.from_numpy(wide), Image.fromarray(wide),
+                  Image.fromarray(ramp.astype(np.int32))):  # fmt: skip
+        assert to_uint8(image, 1)[..., 0].tolist() == [[0, 127, 255]]
+
+
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_floats_just_outside_their_range_are_rounded(kind):
     unit = torch.tensor([[-0.005, 0, 100 / 255, 1, 1.008]], dtype=kind)
@@ -94,6 +103,8 @@ def test_an_ambiguous_layout_is_as_it_is_said():
         (None, TypeError, "found NoneType"),
         (np.array([["a"]]), TypeError, "array of numbers"),
         (Image.new("L", (0, 4)), ValueError, "empty one of size"),
+        (Image.new("I", (2, 2), 70000), ValueError, "found values from 70000 to 70000"),
+        (Image.new("I", (2, 2), -1), ValueError, r"\[0, 65535\], but found values from -1"),
     ],
 )
 def test_what_is_no_image_is_refused_by_name(image, error, message):

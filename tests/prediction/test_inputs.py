@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from prediction.arguments import parse
-from prediction.inputs import InputError, collect
+from prediction.inputs import InputError, collect, fixed_part
 
 
 def test_files_folders_globs_and_urls(album, monkeypatch):
@@ -17,13 +17,33 @@ def test_files_folders_globs_and_urls(album, monkeypatch):
         collect(["*.gif"])
 
 
+def test_links_are_followed_and_brackets_may_be_names(tmp_path, monkeypatch):
+    for name in ("elsewhere/a.jpg", "[2023] trip/b.jpg", "[2023] trip/deep/c.jpg", "2/d.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "holiday")
+    (tmp_path / "holiday" / "gone.jpg").symlink_to("nowhere")
+    monkeypatch.chdir(tmp_path)
+    assert collect(["holiday"])[0] == ["holiday/gone.jpg", "holiday/linked/a.jpg"]
+    assert collect(["[2023] trip/*.jpg"])[0] == ["[2023] trip/b.jpg"]
+    assert collect(["[2023] trip/**/*.jpg"])[0] == ["[2023] trip/b.jpg", "[2023] trip/deep/c.jpg"]
+    assert collect([f"{tmp_path}/[2-3]/*.jpg"])[0] == [f"{tmp_path}/2/d.jpg"]
+    assert fixed_part("[2023] trip/*.jpg") == "[2023] trip"
+
+
 def test_in_a_folder_only_photos_and_videos_count(tmp_path):
     (tmp_path / ".trash").mkdir()
     for name in ("a.JPG", "b.webp", "c.pdf", "d.h5", "e.txt", "f.mpg", "g.HEIC", "h.txt", ".i.txt",
-                 "._a.jpg", ".trash/j.png"):  # fmt: skip
+                 "._a.jpg", ".trash/j.png", "k.MTS", "l.flv", "m.mjpeg"):  # fmt: skip
         (tmp_path / name).touch()
     names = [[Path(file).name for file in files] for files in collect([str(tmp_path)])]
-    assert names == [["a.JPG", "b.webp", "g.HEIC"], ["f.mpg"], ["c.pdf", "d.h5", "e.txt", "h.txt"]]
+    assert names == [
+        ["a.JPG", "b.webp", "g.HEIC"],
+        ["f.mpg", "k.MTS", "l.flv", "m.mjpeg"],
+        ["c.pdf", "d.h5", "e.txt", "h.txt"],
+    ]
 
 
 def test_what_is_passed_over_is_counted_and_named(album, tmp_path, fake_pipeline, run, capsys):
@@ -44,6 +64,7 @@ def test_what_is_passed_over_is_counted_and_named(album, tmp_path, fake_pipeline
 def test_sources_of_videos(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     videos = ["rtsp://camera/1", "http://host/clip.MP4?token=1", "https://host/live.m3u8",
+              "http://camera/live.mjpeg", "https://host/a.m2ts",
               "/dev/null", str(tmp_path / "pipe")]  # fmt: skip
     photos = ["http://host/a.jpg?name=b.mp4", "https://host/photo"]
     assert collect([*videos, *photos, "-"]) == (photos, [*videos, "/dev/stdin"], [])

@@ -1,6 +1,9 @@
 """Videos and webcams: their frames and times, what is wrong with them, and timelines of people."""
 
 import csv
+import functools
+import http.server
+import threading
 from types import SimpleNamespace
 
 import cv2
@@ -96,6 +99,38 @@ def test_a_cut_file_says_how_much_was_read(clip, tmp_path):
     frames = len(list(cut))
     assert 3 < frames < 20
     assert cut.problem == f"The file is cut short: {frames} of 20 frames could be read."
+
+
+@pytest.mark.parametrize("damaged", [[8, 9], [0, 1], [0, 5, 18]])
+def test_what_follows_a_damaged_frame_is_read(clip, tmp_path, damaged):
+    content = bytearray(clip.read_bytes())
+    _, *starts = [i for i in range(len(content)) if content[i : i + 4] == b"00dc"]
+    for number in damaged:
+        start, end = starts[number] + 8, starts[number + 1]
+        content[start:end] = bytes(end - start)
+    (tmp_path / "damaged.avi").write_bytes(content)
+    video = Video(str(tmp_path / "damaged.avi"), 1)
+    numbers = [number for number in range(20) if number not in damaged]
+    frames = list(video)
+    assert [frame.number for frame in frames] == numbers
+    assert [frame.time for frame in frames] == pytest.approx([number / 10 for number in numbers])
+    assert video.problem == f"The file is damaged: {len(numbers)} of 20 frames could be read."
+
+
+def test_a_server_that_only_sends_whole_files_is_no_hindrance(tmp_path, write_video, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 255, (20, 240, 320, 3), np.uint8)
+    write_video(tmp_path / "clip.mp4", "mp4v", noise)  # what describes the frames is at its end
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/clip.mp4?token=1"
+        video = Video(url, 1)
+        assert len(list(video)) == 20 and video.problem is None
+        monkeypatch.setattr("modeling.photo_reading.MAX_BYTES", 2**19)
+        with pytest.raises(VideoError, match="/clip.mp4: larger than"):
+            list(Video(url, 1))
+        server.shutdown()
 
 
 @pytest.mark.parametrize("suffix, codec", [(".avi", "MJPG"), (".mp4", "mp4v"), (".webm", "VP80")])

@@ -1,5 +1,7 @@
 """Which classes data have, and the id of each row's label among them."""
 
+import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +10,12 @@ from datasets import ClassLabel, Dataset
 from .schema import BadRow, DataError, note_bad_row
 
 MOST_CLASSES = 64
+NUMBER = re.compile(r"\d+(\.0*)?")  # an id; in columns with gaps, pandas makes it 3.0
+
+
+def as_word(label: str | float) -> str:
+    """A class's name as names are compared: macOS writes é as two characters, others as one."""
+    return unicodedata.normalize("NFC", str(label)).strip()
 
 
 @dataclass
@@ -26,7 +34,7 @@ class Labels:
     files: Sequence[str] | None = None
 
     def words(self) -> set[str]:
-        return {value.strip() for value in self.values if value is not None}
+        return {value for value in self.values if value is not None}
 
     def ids(
         self, id_of: Callable[[str, str, type], int], skipped: list[str] | None
@@ -72,25 +80,26 @@ def read_labels(split: Dataset, where: str, label_names: Sequence[str] | None) -
     feature, values = split.features["label"], split.with_format(None)["label"][:]
     files = split["file"][:] if "file" in split.features else None
     if isinstance(feature, ClassLabel) and not _are_numbers(feature.names):
-        return Labels(where, values, [name.strip() for name in feature.names], files)
-    if "string" in feature.dtype:
-        if not _are_numbers(split.unique("label")):
+        return Labels(where, values, [as_word(name) for name in feature.names], files)
+    if "string" in feature.dtype or "float" in feature.dtype:  # a float that is not there is NaN
+        values = [None if value is None or value != value else as_word(value) for value in values]
+        if not _are_numbers(values):
             return Labels(where, values, None, files)
-        values = [None if value is None else int(value) for value in values]
+        values = [None if value is None else int(float(value)) for value in values]
     if isinstance(feature, ClassLabel):  # whose numbers may be sorted as words: 1, 10, 2
-        numbers = sorted(feature.names, key=int)
+        numbers = sorted(feature.names, key=float)
         place = {i: numbers.index(name) for i, name in enumerate(feature.names)}
         values = [place.get(value, value) for value in values]
     if not label_names:
-        names = feature.names if isinstance(feature, ClassLabel) else split.unique("label")
-        numbers = sorted({int(name) for name in names if name is not None})
+        names = feature.names if isinstance(feature, ClassLabel) else values
+        numbers = sorted({int(float(name)) for name in names if name is not None})
         raise DataError(
             f"{where}: labels are integers without names ({_listed(numbers)}). Give the names in "
             "the order of the ids: --label_names and, with --classes any, those of your classes. "
             "Copies of FER-2013 differ in their order; Kaggle's is angry disgust fear happy sad "
             "surprise neutral."
         )
-    return Labels(where, values, [name.strip() for name in label_names], files)
+    return Labels(where, values, [as_word(name) for name in label_names], files)
 
 
 def _listed(names: Sequence[str | int], most: int = 8) -> str:
@@ -98,7 +107,7 @@ def _listed(names: Sequence[str | int], most: int = 8) -> str:
 
 
 def _are_numbers(names: Sequence[str | None]) -> bool:
-    return all(name is None or str(name).strip().isdecimal() for name in names)
+    return all(name is None or NUMBER.fullmatch(name.strip()) for name in names)
 
 
 def count_from_zero(splits: Mapping[str, Labels]) -> None:
@@ -125,7 +134,7 @@ def own_classes(
     by_split = {name: labels.names or sorted(labels.words()) for name, labels in splits.items()}
     ordered = [labels.names for labels in splits.values() if labels.names]
     words = sorted(set().union(*by_split.values()))
-    names = [name.strip() for name in label_names or (ordered[0] if ordered else words)]
+    names = [as_word(name) for name in label_names or (ordered[0] if ordered else words)]
     in_two_orders = not label_names and any(other != ordered[0] for other in ordered)
     if in_two_orders or set(words) - set(names):
         listed = "; ".join(f"{name}: {', '.join(classes)}" for name, classes in by_split.items())
@@ -149,8 +158,8 @@ def id_among(names: Sequence[str]) -> Callable[[str, str, type], int]:
     """Like `schema.label_id`, for classes other than FER-2013's."""
 
     def id_of(name: str, where: str, kind: type[DataError] = DataError) -> int:
-        if name.strip() not in names:
+        if name not in names:
             raise kind(f"{where}: class {name!r} is not one of {', '.join(names)}.")
-        return names.index(name.strip())
+        return names.index(name)
 
     return id_of

@@ -118,7 +118,8 @@ def _decode(
             from .features import FEATURES
 
             return processor.to_uint8(FEATURES["image"].decode_example(value))
-        with modeling.photo_reading.open_photo(content or path, "the file") as image:
+        name = Path(path).name if path else where
+        with modeling.photo_reading.open_photo(content or path, name) as image:
             return processor.to_uint8(image)
     except Exception as error:  # Pillow raises many kinds for a broken file
         file = f" ({value['path']})" if value and value.get("path") else ""

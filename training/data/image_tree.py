@@ -1,6 +1,7 @@
 """Folder trees of images: root/[split/]class/image."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from datasets import Dataset, Features, Image, Value
@@ -12,19 +13,29 @@ from .schema import PUBLISHED_COUNTS, SPLIT_NAMES, BadRow, DataError, note_bad_r
 TREE = Features({"image": Image(), "label": Value("string"), "file": Value("string")})
 
 
-def load_image_tree(path: Path, skipped: list[str] | None) -> dict[str, Dataset]:
-    """root/[split/]class/image; Kaggle's copies have the split in names (PublicTest_123.jpg)."""
+def load_image_tree(
+    path: Path, files: Sequence[Path], skipped: list[str] | None
+) -> dict[str, Dataset]:
+    """
+    root/[split/]class/image; Kaggle's copies have the split in names (PublicTest_123.jpg).
+
+    Args:
+        files: all that are below `path`, sorted.
+    """
     rows: dict[str, dict[str, list]] = defaultdict(lambda: {name: [] for name in TREE})
-    files = sorted(
-        file
-        for file in path.rglob("*")
-        if file.is_file() and not any(part[0] == "." for part in file.relative_to(path).parts)
-    )
-    if not any(file.suffix.lower() in modeling.PHOTO_SUFFIXES for file in files):
+    images = [file for file in files if file.suffix.lower() in modeling.PHOTO_SUFFIXES]
+    if not images:
         entries = sorted(entry.name for entry in path.iterdir())[:8]
         raise DataError(
             f"{path}: expected parquet files, fer2013.csv or images in folders named by class, "
-            f"but found {', '.join(entries) or 'nothing'}."
+            f"but found {', '.join(entries) or 'nothing'}. A CSV file is given itself."
+        )
+    above = {file.parent.relative_to(path).as_posix() for file in images}
+    if all(folder == "." or folder.lower() in SPLIT_NAMES for folder in above):
+        raise DataError(
+            f"{path}: these {len(images)} images have no classes: expected each in a folder named "
+            f"by its class ({path.name}/[split/]class/image), but found {images[0]}. Sort them "
+            "into such folders, or give a .csv file with the columns path and label."
         )
     for file in files:
         if file.parent == path and file.suffix.lower() not in modeling.PHOTO_SUFFIXES:

@@ -40,6 +40,12 @@ def load_parquet(files: list[Path], source: Path) -> dict[str, Dataset]:
         by_split["train"] = unnamed
     loaded = {}
     for name, group in by_split.items():
+        folders = sorted({str(Path(file).parent) for file in group})
+        if len(folders) > 1:
+            raise DataError(
+                f"{source}: expected one data set, but there are parquet files for {name} in "
+                f"{', '.join(folders[:8])}. Give the folder or the file of the one you mean."
+            )
         try:
             loaded[name] = datasets.load_dataset("parquet", data_files=group, split="train")
         except Exception as error:  # datasets and pyarrow raise many kinds

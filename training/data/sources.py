@@ -14,12 +14,13 @@ import datasets
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Image
 
-from ..early_checks import dataset_problem
+from .. import modeling
+from ..early_checks import CSV_SUFFIXES, dataset_problem
 from ..wording import first_line
-from .classes import Labels, count_from_zero, id_among, own_classes, read_labels
+from .classes import Labels, as_word, count_from_zero, id_among, own_classes, read_labels
 from .features import PIXELS, as_images
 from .image_tree import load_image_tree
-from .kaggle_csv import load_kaggle_csv
+from .kaggle_csv import load_csv
 from .parquet import load_parquet
 from .schema import DEFAULT_SOURCE, LABELS, PUBLISHED_COUNTS, DataError, label_id, named_splits
 from .synthetic import draw_splits
@@ -40,9 +41,9 @@ def load_fer2013(
 ) -> DatasetDict:
     """
     Args:
-        source: a local .csv (Kaggle's fer2013.csv or icml_face_data.csv), a parquet file or a
-            folder of them, a folder that `datasets` wrote (`save_to_disk`), a folder tree of images
-            by class, `"synthetic"`, or else a data set id on the Hub.
+        source: a local .csv or .csv.gz (Kaggle's fer2013.csv, or files and labels), a parquet file
+            or a folder of them, a folder that `datasets` wrote (`save_to_disk`), a folder tree of
+            images by class, `"synthetic"`, or else a data set id on the Hub.
         revision: of a Hub data set; the default source has its own pinned one.
         classes: `"fer2013"`, or `"any"` for the classes of the data (`classes.own_classes`).
         label_names: class names by id, for sources whose labels are integers without names; with
@@ -69,9 +70,9 @@ def load_fer2013(
         splits = draw_splits(synthetic_images, synthetic_seed)
     elif path.is_dir():
         splits = _load_folder(path, skipped)
-    elif path.is_file() and path.suffix == ".csv":
-        splits = load_kaggle_csv(path, skipped)
-    elif path.is_file() and path.suffix == ".parquet":
+    elif path.is_file() and path.name.lower().endswith(CSV_SUFFIXES):
+        splits = load_csv(path, skipped)
+    elif path.is_file() and path.suffix.lower() == ".parquet":
         splits = load_parquet([path], path.parent)
     elif problem := dataset_problem(source):
         raise DataError(problem)
@@ -101,17 +102,15 @@ def _load_hub(source: str, revision: str | None) -> DatasetDict:
 def _load_folder(path: Path, skipped: list[str] | None) -> dict[str, Dataset]:
     if any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
         return _load_saved(path)
-    parquet = sorted(
-        file
-        for file in path.rglob("*.parquet")
-        if not any(part.startswith(".") for part in file.relative_to(path).parts)
-    )
+    files = [*modeling.files_below(path)]
+    parquet = [file for file in files if file.suffix.lower() == ".parquet"]
     if parquet:
         return load_parquet(parquet, path)
-    for name in ("fer2013.csv", "icml_face_data.csv"):
-        if (path / name).is_file():
-            return load_kaggle_csv(path / name, skipped)
-    return load_image_tree(path, skipped)
+    for file in files:
+        name = file.name.lower().removesuffix(".gz")
+        if file.parent == path and name in ("fer2013.csv", "icml_face_data.csv"):
+            return load_csv(file, skipped)
+    return load_image_tree(path, files, skipped)
 
 
 def _load_saved(path: Path) -> dict[str, Dataset]:
@@ -145,7 +144,7 @@ def _with_classes(
         names = own_classes(labels, label_names, source)
         id_of = id_among(names)
     elif label_names and not any(
-        stored.names == [*map(str.strip, label_names)] for stored in labels.values()
+        stored.names == [*map(as_word, label_names)] for stored in labels.values()
     ):
         raise DataError(
             f"{source}: --label_names is for labels that are numbers, but these are words; leave "
@@ -174,10 +173,10 @@ def _named(split: Dataset, where: str) -> Dataset:
         lambda feature: (
             isinstance(feature, ClassLabel)
             or isinstance(feature, datasets.Value)
-            and ("string" in feature.dtype or "int" in feature.dtype)
+            and any(kind in feature.dtype for kind in ("string", "int", "float"))
         ),
         where,
-        "a label column (words or integers)",
+        "a label column (words or numbers)",
     )
     more = [name for name in ("ferplus_votes", "file") if name in split.column_names]
     split = split.select_columns([image, label, *more])
@@ -218,8 +217,9 @@ def _find_column(
 ) -> str:
     fitting = [column for column, feature in split.features.items() if fits(feature)]
     for name in names:
-        if name in fitting:
-            return name
+        for column in fitting:
+            if column.lower() == name:
+                return column
     raise DataError(
         f"{where}: expected {what} named one of {', '.join(names)}, but found "
         + ", ".join(f"{name} ({feature})" for name, feature in split.features.items())

@@ -68,6 +68,13 @@ def test_classes_with_spaces_capitals_and_any_letters(tmp_path):
     assert class_names(load_any(tree(tmp_path / "more", "1", "²"))) == ("1", "²")  # no number
 
 
+def test_names_are_compared_in_one_form_of_unicode(tmp_path):
+    composed, apart = "\u00e9nerv\u00e9", "e\u0301nerve\u0301"
+    splits = load_any(tree(tmp_path / "faces", f"train/{composed}", f"test/{apart}", "train/calme"))
+    assert class_names(splits) == ("calme", composed) and splits["test"]["label"][:] == [1]
+    assert class_names(load_any(str(tmp_path / "faces"), apart, "calme")) == (composed, "calme")
+
+
 def test_a_class_label_keeps_its_order(tmp_path):
     names = ["tense", "asleep", "calm"]
     splits = {name: rows([2, 0, 1], ClassLabel(names=names)) for name in ("train", "test")}

@@ -1,3 +1,4 @@
+import gzip
 import os
 
 import numpy as np
@@ -7,6 +8,8 @@ from datasets import ClassLabel, Image, enable_progress_bars
 from modeling import FerEfficientNetImageProcessor
 from training.data import LABELS, DataArguments, DataError, decode_splits, load_fer2013, load_splits
 from training.data.features import PIXELS
+from training.data.synthetic import encode_png
+from training.early_checks import dataset_problem
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -101,8 +104,8 @@ def test_a_bad_row_is_refused_with_file_and_line(tmp_path, own_cache, row, text)
 @pytest.mark.parametrize(
     "content, text",
     [
-        ("emotion,image\n0,1\n", "expected the columns emotion, pixels and Usage.*emotion, image"),
-        ("", "expected the columns emotion, pixels and Usage.*no header"),
+        ("pixels,usage\n0,1\n", "expected the columns emotion and pixels .* found pixels, usage"),
+        ("", "expected the columns emotion and pixels .* found no header"),
         (f"{HEADER}\n", "no rows"),
         (f'{HEADER}\n0,"{PIXEL_TEXT},Training\n' + f"0,{PIXEL_TEXT},Training\n" * 30,
          "line [0-9]+: .*quotation mark"),
@@ -113,6 +116,49 @@ def test_a_csv_of_another_form_is_refused(tmp_path, content, text):
     path.write_text(content)
     with pytest.raises(DataError, match=rf"fer2013\.csv.*{text}"):
         load_fer2013(str(path), skipped=[])
+
+
+@pytest.mark.parametrize("name", ["FER2013.CSV", "train.csv.gz"])
+@pytest.mark.parametrize(
+    "header, labels, expected",
+    [
+        ("emotion,pixels", ["0", "3.0", " 6 "], [0, 3, 6]),
+        ("Label,pixels", ["anger", "Happy", "6"], [0, 3, 6]),
+        ("emotion;pixels", ["0", "0", "2"], [0, 0, 2]),
+    ],
+)
+def test_forms_that_copies_of_the_csv_have(tmp_path, name, header, labels, expected):
+    lines = [header] + [f"{label}{header[-7]}{PIXEL_TEXT}" for label in labels]
+    content = "\n".join(lines + ["", " "]).encode()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    assert dataset_problem(str(tmp_path / name)) is None
+    assert labels_of(load_fer2013(str(tmp_path / name))) == {"train": expected}
+    if name == "FER2013.CSV":
+        assert labels_of(load_fer2013(str(tmp_path))) == {"train": expected}
+    else:
+        (tmp_path / name).write_bytes(gzip.compress(content)[:-9])
+        with pytest.raises(DataError, match="a file that is cut off"):
+            load_fer2013(str(tmp_path / name))
+
+
+def test_a_table_of_files_and_labels(tmp_path):
+    for name in ("a.png", "b.png", "c.png"):
+        (tmp_path / name).write_bytes(encode_png(FACES["abc".index(name[0])]))
+    path = tmp_path / "list.csv"
+    path.write_text("Image,Label,split\na.png,sad,train\n\nb.png, Joy,val\nc.png,fear,train\n")
+    splits = load_fer2013(str(path))
+    assert labels_of(splits) == {"train": [4, 2], "validation": [3]}
+    processor = FerEfficientNetImageProcessor()
+    decoded = decode_splits(splits, processor)
+    assert np.array_equal(decoded["train"].images[:, 0], FACES[[0, 2]])
+    path.write_text("path,label\na.png,1\nb.png,0.0\n")
+    with pytest.raises(DataError, match=r"labels are integers without names \(0, 1\)"):
+        load_fer2013(str(path))
+    splits = load_fer2013(str(path), classes="any", label_names=["calm", "tense"])
+    assert splits["train"]["label"][:] == [1, 0]
+    path.write_text("path,label\nd.png,sad\n")
+    with pytest.raises(DataError, match="line 2: no such file .*d.png; paths are relative to the"):
+        load_fer2013(str(path))
 
 
 def test_bad_rows_are_left_out_and_listed_if_asked(tmp_path):

@@ -116,7 +116,8 @@ def test_file_names_restore_the_official_splits(tmp_path, root):
         ("train/suprise/a.png", r"suprise/a.png: class 'suprise' .*Did you mean 'surprise'\?"),
         ("part1/sad/a.png", "folder 'part1' is not a split; expected train, validation or test"),
         ("a/train/sad/a.png", r"expected .*/\[split/\]class/image, but found 3 folders"),
-        ("a.png", "but found 0 folders"),
+        ("a.png", "these 1 images have no classes: expected each in a folder named by its class"),
+        ("train/a.png", "these 1 images have no classes"),
     ],
 )
 def test_image_tree_of_another_shape_is_refused_by_name(tmp_path, file, text):
@@ -126,7 +127,9 @@ def test_image_tree_of_another_shape_is_refused_by_name(tmp_path, file, text):
 def test_file_that_is_no_image_is_refused_in_a_class_folder_alone(tmp_path):
     write_images(tmp_path, {"train/angry/a.png": 0, "train/sad/b.png": 1})
     (tmp_path / "train/angry/.ipynb_checkpoints").mkdir()
-    for name in ("README.txt", "train/angry/.DS_Store", "train/angry/.ipynb_checkpoints/a.png"):
+    (tmp_path / "train/angry/@eaDir").mkdir()
+    left = ".DS_Store", ".ipynb_checkpoints/a.png", "Thumbs.db", "desktop.ini", "@eaDir/a.png"
+    for name in ("README.txt", *(f"train/angry/{name}" for name in left)):
         (tmp_path / name).write_text("words")
     assert len(load_fer2013(str(tmp_path))["train"]) == 2
     (tmp_path / "train/sad/notes.txt").write_text("words")
@@ -151,6 +154,15 @@ def test_bad_files_of_a_tree_are_left_out_and_listed_if_asked(tmp_path):
         decode_split(split, GREY, "train")
     with pytest.raises(DataError, match="train: none of the 1 images can be read"):
         decode_split(split.select([0]), GREY, "train", [])
+
+
+def test_linked_folders_are_searched(tmp_path):
+    write_images(tmp_path / "elsewhere", {"sad/a.png": 0, "joy/b.png": 1})
+    write_images(tmp_path / "faces", {"train/sad/a.png": 2})
+    (tmp_path / "faces" / "validation").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "sad" / "loop").symlink_to(tmp_path / "faces")
+    splits = load_fer2013(str(tmp_path / "faces"))
+    assert labels_of(splits) == {"train": [4], "validation": [3, 4]}
 
 
 # parquet
@@ -201,7 +213,14 @@ def test_integers_without_names_need_label_names(tmp_path, feature):
         ([0, None], NAMES, None, "row 1: the label is missing"),
         ([0], ClassLabel(names=["hapy"]), None, r"class 'hapy' .*Did you mean 'happy'\?"),
         (["sadly"], Value("string"), None, r"class 'sadly' .*Did you mean 'sad'\?"),
-        ([0.5], Value("float32"), None, r"a label column \(words or integers\).*found image"),
+        ([0.5], Value("float32"), None, r"class '0.5' is not one of"),
+        (
+            [[0]],
+            datasets.List(Value("int8")),
+            None,
+            r"a label column \(words or numbers\).*found im",
+        ),
+        ([0.0, None], Value("float32"), OTHER_ORDER, "row 1: the label is missing"),
         ([], NAMES, None, "readable parquet files with rows, but .*train.*parquet"),
     ],
 )
@@ -253,6 +272,14 @@ def test_parquet_layouts_say_the_split(tmp_path, train, test):
     name = "validation" if "public" in test else "test"
     expected = {"train": [0]} | ({} if test.startswith(".") else {name: [1]})
     assert labels_of(load_fer2013(str(tmp_path))) == expected
+
+
+def test_of_two_configurations_one_is_asked_for(tmp_path):
+    for name in ("plain", "small"):
+        (tmp_path / name / "train").mkdir(parents=True)
+        build([0, 1], label="Label", image="Image").to_parquet(tmp_path / name / "train/0.PARQUET")
+    refuses(tmp_path, "expected one data set, but .* for train in .*/plain/train, .*/small/train")
+    assert labels_of(load_fer2013(str(tmp_path / "small"))) == {"train": [0, 1]}
 
 
 def test_parquet_without_a_word_for_the_split_is_training_data_if_none_has_one(tmp_path):
@@ -332,7 +359,9 @@ def test_what_is_no_source_is_refused_with_what_was_found(tmp_path, monkeypatch)
     refuses("empty", r"empty: expected parquet files, .*but found nothing")
     (tmp_path / "notes.txt").write_text("x")
     refuses(tmp_path, "but found empty, notes.txt")
-    refuses("notes.txt", r"notes.txt: expected a .csv or .parquet file .*found a .txt file")
+    refuses(
+        "notes.txt", r"notes.txt: expected a .csv, .csv.gz or .parquet file .*found a .txt file"
+    )
 
 
 # the Hub
@@ -451,6 +480,6 @@ def test_the_photo_readers_limits_hold_for_training_images(tmp_path, embedded):
         rows = split.cast_column("image", Image(decode=False))["image"][:]
         rows = [row | {"bytes": open(row["path"], "rb").read()} for row in rows]
         split = Dataset.from_dict({"image": rows, "label": split["label"][:]}, split.features)
-    words = r"row 1 \(.*b\.png\): not a readable image \(.*10000 x 6000 pixels, but at most 50,"
+    words = r"row 1 \(.*b\.png\): not a readable image \(.*10000 x 6000 pixels, but at most 51,"
     with pytest.raises(DataError, match=words):
         decode_split(split, GREY, "train")
