@@ -53,7 +53,7 @@ def page_files(model: Path) -> dict[str, Path | bytes]:
     """
     for name in (*NETWORKS, "config.json", "preprocessor_config.json"):
         if not (model / name).is_file():
-            raise NotAssembled(f"{model}: {name} is missing, without which no browser can run it.")
+            raise NotAssembled(f"{model}: {name} is missing, without which no browser runs it.")
     bring_runtime(PAGE / "runtime")
     files = {path.relative_to(PAGE).as_posix(): path for path in PAGE.rglob("*") if path.is_file()}
     facts = json.dumps(model_facts(model), indent=1).encode()
