@@ -3,6 +3,7 @@ The page that runs in the visitor's browser, for one model, as a folder for any 
 
     python space/assemble.py model out
     python -m http.server --directory out       http://localhost:8000
+    python space/assemble.py                    only fetches ONNX Runtime Web, for the Space
 
 It holds browser/, ONNX Runtime Web (fetched from npm once, pinned by version and SHA-256), and the
 model: model.onnx, face_detection_yunet.onnx, and what else is needed of it as model.json.
@@ -51,13 +52,22 @@ def page_files(model: Path) -> dict[str, Path | bytes]:
     Raises:
         NotAssembled: a file of the model or the runtime cannot be had.
     """
+    check_model(model)
+    bring_runtime(PAGE / "runtime")
+    files = {
+        path.relative_to(PAGE).as_posix(): path
+        for path in PAGE.rglob("*")
+        if path.is_file() and path.name != "README.md"  # a static Space's
+    }
+    facts = json.dumps(model_facts(model), indent=1).encode()
+    return files | {name: model / name for name in NETWORKS} | {"model.json": facts}
+
+
+def check_model(model: Path) -> None:
+    """Raises NotAssembled if a file that the page needs is missing."""
     for name in (*NETWORKS, "config.json", "preprocessor_config.json"):
         if not (model / name).is_file():
             raise NotAssembled(f"{model}: {name} is missing, without which no browser runs it.")
-    bring_runtime(PAGE / "runtime")
-    files = {path.relative_to(PAGE).as_posix(): path for path in PAGE.rglob("*") if path.is_file()}
-    facts = json.dumps(model_facts(model), indent=1).encode()
-    return files | {name: model / name for name in NETWORKS} | {"model.json": facts}
 
 
 def bring_runtime(folder: Path) -> None:
@@ -159,10 +169,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", type=Path, help="the model's folder")
-    parser.add_argument("folder", type=Path, help="where the page goes")
+    parser.add_argument("model", type=Path, nargs="?", help="the model's folder")
+    parser.add_argument("folder", type=Path, nargs="?", help="where the page goes")
     args = parser.parse_args()
+    if args.model and not args.folder:
+        parser.error("expected the model's folder and where the page goes")
     try:
+        if not args.model:
+            return bring_runtime(PAGE / "runtime")
         assemble(args.model, args.folder)
     except NotAssembled as error:
         raise SystemExit(f"assemble.py: {error}") from None

@@ -35,6 +35,7 @@ async function load() {
     worker.onerror = () => asked.shift()?.({failed: "this browser runs no worker of modules"});
     await ask({model});
     URL.revokeObjectURL(url);
+    part(".assume").hidden = !Object.keys(model.priors).length;
     people = new People(part(".boxes"), part(".people"), model);
 }
 
@@ -46,9 +47,13 @@ function ask(message, transferred = []) {
     });
 }
 
-function look(bitmap, isLive) {
+// -> {size, faces}, which is also an event `faces` of the document.
+async function look(bitmap, isLive) {
     const [single, prior] = [part(".single").checked, part(".prior").value];
-    return ask({bitmap, live: isLive, single, prior, now: performance.now() / 1000}, [bitmap]);
+    const now = performance.now() / 1000;
+    const found = await ask({bitmap, live: isLive, single, prior, now}, [bitmap]);
+    document.dispatchEvent(new CustomEvent("faces", {detail: found}));
+    return found;
 }
 
 async function show(file) {
