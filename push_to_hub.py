@@ -64,6 +64,8 @@ to the model's newest commit.
     python push_to_hub.py space --repo_id USER/NAME --model_id USER/MODEL --dry_run look
   another folder than space/
     python push_to_hub.py space my_space --repo_id USER/NAME --model_id USER/MODEL
+  as a static Space, whose networks run in the visitor's browser, from the model's folder
+    python push_to_hub.py space model --static --repo_id USER/NAME --model_id USER/MODEL
 """
 
 
@@ -101,8 +103,9 @@ def make_parser() -> argparse.ArgumentParser:
     add("--right_to_publish", default="", metavar="STATEMENT", help=text)
 
     add = kinds.add_parser("space", description=SPACE, help="publish the Space").add_argument
-    text = "its folder (default: space)"
-    add("source", type=Path, nargs="?", default=Path("space"), metavar="DIR", help=text)
+    text = "its folder (default: space); with --static, the model's (default: model)"
+    add("source", type=Path, nargs="?", metavar="DIR", help=text)
+    add("--static", action="store_true", help="the page that runs in the visitor's browser")
     add_common(add)
     add("--model_id", required=True, metavar="USER/MODEL", help="the model it runs")
     add("--private", action="store_true", help="make a new repository private")
@@ -125,6 +128,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     """The flags, checked. Exits with one message if they are wrong."""
     args = make_parser().parse_args(argv)
     error = args.error
+    if args.kind == "space" and args.source is None:
+        args.source = Path("model" if args.static else "space")
     if args.dry_run:
         os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
     from huggingface_hub.errors import HFValidationError
@@ -162,6 +167,10 @@ def check_paths(args: argparse.Namespace) -> None:
         from publishing.run_check import check_run
 
         check_run(source)
+    elif args.kind == "space" and args.static:
+        from space.assemble import check_model
+
+        check_model(source)
     elif args.kind == "space":
         from publishing.space import check_space
 
@@ -180,9 +189,17 @@ def stage(args: argparse.Namespace, folder: Path) -> str:
         stage_model(args.source, folder, repo_id=args.repo_id, revision=revision, **options)
         return f"Publish {args.tag or 'model'}"
     if args.kind == "space":
-        from publishing.space import stage_space
+        from publishing.space import name_space, stage_space
 
-        stage_space(args.source, folder, repo_id=args.repo_id, model_id=args.model_id)
+        ids = {"repo_id": args.repo_id, "model_id": args.model_id}
+        if args.static:
+            from space.assemble import PAGE, assemble
+
+            assemble(args.source, folder)
+            shutil.copyfile(PAGE / "README.md", folder / "README.md")
+            name_space(folder / "README.md", **ids)
+        else:
+            stage_space(args.source, folder, **ids)
         return "The Space"
     from publishing.dataset_entry import stage_dataset
 
@@ -205,6 +222,7 @@ def send(args: argparse.Namespace, folder: Path, message: str) -> None:
     target = Target(
         args.repo_id,
         args.kind,
+        space_sdk="static" if args.kind == "space" and args.static else "gradio",
         private=not args.public if args.kind == "dataset" else args.private,
         revision=args.revision,
         create_pr=args.create_pr,
@@ -212,7 +230,7 @@ def send(args: argparse.Namespace, folder: Path, message: str) -> None:
         parent_commit=args.parent_commit,
     )
     variables = {}
-    if args.kind == "space":
+    if args.kind == "space" and not args.static:  # a static one holds its model
         model = Hub(Target(args.model_id)).info()
         variables = {"MODEL_ID": args.model_id, "MODEL_REVISION": model.sha}
         print(f"The Space will run {args.model_id} at {model.sha[:8]}.")

@@ -10,16 +10,10 @@ about that photo before; answers about other clients' photos are counted. The ba
 the same files as one list, with PyTorch's own number of threads. Memory is the server's after the
 warm-up and `--flat_over` answers later; the clients go on until then. They run on the same cores
 as the server.
-
-Then the tab Live, `--live_seconds` each: one visitor alone, 16 clients with photos alone, and 4
-visitors beside these. A live visitor sends a frame of 480 px when the one
-before it has been answered, as the page does but without its pause, and reads the answers from
-Gradio's stream. The bare pipeline reads the same frames one by one.
 """
 
 import argparse
 import asyncio
-import base64
 import io
 import itertools
 import json
@@ -43,7 +37,6 @@ from transformers import pipeline
 
 ROOT = Path(__file__).parents[1]
 WARM_UP = 300  # answers before memory is read
-VISITORS, PHOTO_CLIENTS = 4, 16  # of the tab Live, and beside them
 GoOn = Callable[[], bool]  # whether a client sends once more
 
 
@@ -63,20 +56,8 @@ def make_photos(count: int) -> list[bytes]:
     return photos
 
 
-def make_frames(count: int = 32) -> list[bytes]:
-    """JPEG files of 480 x 360, in which a face moves to and fro."""
-    photo, frames = Image.fromarray(skimage.data.astronaut()).resize((360, 360)), []
-    for number in range(count):
-        frame = Image.new("RGB", (480, 360), (120, 140, 150))
-        frame.paste(photo, (60 + round(40 * np.sin(2 * np.pi * number / count)), 0))
-        frames.append(jpeg(frame, 70))
-    return frames
-
-
-def bare(
-    photos: list[bytes], frames: list[bytes], count: int, detector_path: str
-) -> tuple[float, float, list]:
-    """The pipeline alone: photos per second, frames per second one by one, answers to photos."""
+def bare(photos: list[bytes], count: int, detector_path: str) -> tuple[float, list]:
+    """The pipeline alone: photos per second, and its answers."""
     find = pipeline(
         "facial-emotion", str(ROOT / "model"), trust_remote_code=True,
         detector_path=detector_path or None,
@@ -85,10 +66,7 @@ def bare(
     many = list(itertools.islice(itertools.cycle(photos), count))
     started = time.perf_counter()
     find(many)
-    rate, started = count / (time.perf_counter() - started), time.perf_counter()
-    for frame in itertools.islice(itertools.cycle(frames), count):
-        find(frame)
-    return rate, count / (time.perf_counter() - started), answers
+    return count / (time.perf_counter() - started), answers
 
 
 def start_server(detector_path: str) -> tuple[subprocess.Popen, str]:
@@ -148,50 +126,9 @@ class Load:
             except (aiohttp.ClientError, ValueError, KeyError) as error:
                 self.errors.append(f"{type(error).__name__}: {error}")
 
-    def clients(self, go_on: GoOn, count: int | None = None) -> list[Callable]:
-        numbers = range(len(self.photos) if count is None else count)
+    def clients(self, go_on: GoOn) -> list[Callable]:
+        numbers = range(len(self.photos))
         return [lambda session, i=i: self.client(session, i, go_on) for i in numbers]
-
-
-class Live:
-    """Visitors of the tab Live, and how many of their frames were answered."""
-
-    def __init__(self, url: str, frames: list[bytes], function: int):
-        self.api, self.function = f"{url}/gradio_api", function
-        start = "data:image/jpeg;base64,"
-        self.frames = [start + base64.b64encode(frame).decode() for frame in frames]
-        self.answered: dict[str, int] = {}
-        self.faceless = 0
-
-    async def visitor(self, session: aiohttp.ClientSession, name: str, go_on: GoOn) -> None:
-        event, self.answered[name] = None, 0
-        while go_on():  # a turn
-            body = {"session_hash": name, "fn_index": self.function, "data": [self.frames[0], None]}
-            async with session.post(f"{self.api}/queue/join", json=body) as answer:
-                event = (await answer.json())["event_id"]
-            listen = session.get(f"{self.api}/queue/data", params={"session_hash": name})
-            async with listen as answers:
-                await self._turn(session, answers, f"{self.api}/stream/{event}", body, go_on)
-
-    async def _turn(
-        self,
-        session: aiohttp.ClientSession,
-        answers: aiohttp.ClientResponse,
-        url: str,
-        body: dict,
-        go_on: GoOn,
-    ) -> None:
-        async for line in answers.content:
-            message = json.loads(line.removeprefix(b"data: ")) if line.strip() else {}
-            if message.get("msg") not in ("process_streaming", "process_completed"):
-                continue
-            self.answered[body["session_hash"]] += 1
-            self.faceless += not json.loads(message["output"]["data"][0])["faces"]
-            if message["msg"] == "process_completed":
-                return
-            number = self.answered[body["session_hash"]] % len(self.frames)
-            body["data"] = [self.frames[number], None]
-            await session.post(url if go_on() else f"{url}/close", json=body)
 
 
 def run(clients: list[Callable]) -> float:
@@ -208,13 +145,6 @@ def run(clients: list[Callable]) -> float:
     return time.perf_counter() - started
 
 
-def stream_function(url: str) -> int:
-    with urllib.request.urlopen(f"{url}/config", timeout=10) as answer:
-        events = json.load(answer)["dependencies"]
-    (function,) = (event["id"] for event in events if event["connection"] == "stream")
-    return function
-
-
 def same(faces: list[dict], expected: list[dict]) -> bool:
     """Answers of other photos differ in their boxes."""
     return [face["box"] for face in faces] == [face["box"] for face in expected] and all(
@@ -228,31 +158,6 @@ def megabytes(server: subprocess.Popen) -> float:
     return psutil.Process(server.pid).memory_info().rss / 2**20
 
 
-def measure_live(
-    url: str, load: Load, frames: list[bytes], visitors: int, clients: int, seconds: float
-) -> None:
-    """Prints frames/s of each visitor beside so many clients with photos, and theirs."""
-    live = Live(url, frames, stream_function(url))
-    answered, end = len(load.seconds), time.perf_counter() + seconds
-
-    def go_on() -> bool:
-        return time.perf_counter() < end
-
-    watching = [
-        lambda session, name=f"live-{i}": live.visitor(session, name, go_on)
-        for i in range(visitors)
-    ]
-    took = run(watching + load.clients(go_on, clients))
-    rates = " ".join(f"{count / took:.1f}" for count in sorted(live.answered.values()))
-    print(f"{visitors} live, {clients} with photos".ljust(21), end="")
-    if rates:
-        print(f"{rates} frames/s, {live.faceless} without the face", end=", " if clients else "\n")
-    if clients:
-        latencies = load.seconds[answered:]
-        middle, last = statistics.median(latencies), statistics.quantiles(latencies, n=100)[98]
-        print(f"{len(latencies) / took:.1f} photos/s, median {middle:.2f} s, 99th {last:.2f}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -262,13 +167,11 @@ def main() -> None:
     parser.add_argument(
         "--flat_over", type=int, default=2000, help="answers before the next reading"
     )
-    parser.add_argument("--live_seconds", type=float, default=30)
     parser.add_argument("--bare_photos", type=int, default=256, help="for the bare pipeline")
     parser.add_argument("--detector_path", default="", help="a local YuNet file")
     args = parser.parse_args()
     photos = make_photos(args.clients)
-    frames = make_frames()
-    alone, one_by_one, expected = bare(photos, frames, args.bare_photos, args.detector_path)
+    alone, expected = bare(photos, args.bare_photos, args.detector_path)
     server, url = start_server(args.detector_path)
     try:
         load = Load(url, photos, expected)
@@ -281,14 +184,11 @@ def main() -> None:
             lambda: len(load.seconds) - answered < args.flat_over and not load.errors
         ))  # fmt: skip
         after, all_answers = megabytes(server), len(load.seconds) - answered
-        for visitors, beside in ((1, 0), (0, PHOTO_CLIENTS), (VISITORS, PHOTO_CLIENTS)):
-            measure_live(url, load, frames, visitors, beside, args.live_seconds)
-        print(f"memory at the end    {megabytes(server):.0f} MB")
     finally:
         server.terminate()
         server.wait(30)
     rate, hundredths = len(latencies) / took, statistics.quantiles(latencies, n=100)
-    print(f"bare pipeline        {alone:.1f} photos/s, {one_by_one:.1f} frames/s one by one")
+    print(f"bare pipeline        {alone:.1f} photos/s")
     print(
         f"{args.clients} clients, {took:.0f} s    {rate:.1f} requests/s, ratio {rate / alone:.2f}"
     )

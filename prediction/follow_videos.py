@@ -73,7 +73,7 @@ def follow_video(args: argparse.Namespace, find: Callable, video: Video, every: 
 
     follower, people = Follower(find.model.config.uncertain_below), []
     batch_size = 1 if video.live else min(args.batch_size, TOGETHER // every if copy else TOGETHER)
-    answers = find(photos(), batch_size=max(1, batch_size), on_error="skip")
+    answers = find(photos(), batch_size=max(1, batch_size), crop=True, on_error="skip")
     looked_at = video.length and -(-video.length * video.every // every)
     bar = tqdm(answers, total=looked_at, unit="frame", desc=video.name, disable=args.disable_tqdm)
     try:

@@ -29,10 +29,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Target:
-    """Where to publish. repo_type: model, dataset or space."""
+    """Where to publish. repo_type: model, dataset or space. space_sdk: gradio or static."""
 
     repo_id: str
     repo_type: str = "model"
+    space_sdk: str = "gradio"
     private: bool = False
     revision: str | None = None
     create_pr: bool = False

@@ -102,7 +102,7 @@ class Hub(Client):
         return info.sha
 
     def _create(self) -> None:
-        space_sdk = "gradio" if self.target.repo_type == "space" else None
+        space_sdk = self.target.space_sdk if self.target.repo_type == "space" else None
         try:
             self.api.create_repo(**self.where, private=self.target.private, space_sdk=space_sdk)
         except HfHubHTTPError as error:

@@ -47,9 +47,13 @@ def stage_space(source: Path, folder: Path, *, repo_id: str, model_id: str) -> N
         PublishError: as for `check_space`.
     """
     check_space(source)
-    # the Dockerfile is for a clone
-    ignored = shutil.ignore_patterns("__pycache__", ".*", "Dockerfile")
+    # the Dockerfile is for a clone; a Space fetches the runtime
+    ignored = shutil.ignore_patterns("__pycache__", ".*", "Dockerfile", "runtime")
     shutil.copytree(source, folder, dirs_exist_ok=True, ignore=ignored)
-    readme = folder / "README.md"
+    name_space(folder / "README.md", repo_id=repo_id, model_id=model_id)
+
+
+def name_space(readme: Path, *, repo_id: str, model_id: str) -> None:
+    """Puts a Space's id and its model's into its README.md."""
     text = readme.read_text().replace("USER/NAME", repo_id).replace("USER/MODEL", model_id)
     readme.write_text(text.replace("USER-NAME", re.sub(r"[/._]", "-", repo_id).lower()))

@@ -70,7 +70,7 @@ def follow_faces(
 
     def look(frames: list[Frame]) -> None:
         photos = [frame.photo for frame in frames]
-        for frame, faces in zip(frames, served.faces(photos, on_error="skip")):
+        for frame, faces in zip(frames, served.faces(photos, crop=True, on_error="skip")):
             people = follower.follow(faces or [], frame.time)
             timeline.add(frame, people)
             clip.add(annotate(frame.photo, people), frame.time)

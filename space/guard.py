@@ -46,7 +46,7 @@ class Guard:
         await self._guarded(scope, receive, seen, is_upload)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, is_upload: bool) -> None:
-        if any(door in scope["path"] for door in SHUT) and not _is_frame(scope):
+        if any(door in scope["path"] for door in SHUT):
             return await PlainTextResponse("Not here.", 404)(scope, receive, send)
         if is_upload and shutil.disk_usage(self.uploads).free < LEAST_FREE:
             full = PlainTextResponse("No room just now. Come again in some minutes.", 503)
@@ -75,8 +75,3 @@ class Guard:
                 raise
         if got > limit:
             await too_large(scope, receive, send)
-
-
-def _is_frame(scope: Scope) -> bool:
-    """Whether it is a live camera's; `/stream/` is otherwise that of kept files."""
-    return scope["method"] == "POST" and "/stream/" in scope["path"]

@@ -11,9 +11,9 @@ import numpy as np
 import operations
 import panels
 import story
+from browser_page import files_in_browser, live_tab, route
 from clips import MAX_SECONDS, MAX_VIDEO_BYTES, check_container, follow_faces
 from guard import MAX_UPLOAD, Guard
-from live import live_tab, places
 from operations import note, observed
 from serving import (
     MAX_FACES,
@@ -246,8 +246,12 @@ class Blocks(gr.Blocks):
             raise
 
 
-def build(served: Served, limits: operations.Limits, uploads: Path) -> gr.Blocks:
-    """Args: uploads: the folder of what visitors send."""
+def build(served: Served, limits: operations.Limits, uploads: Path, *, live: bool) -> gr.Blocks:
+    """
+    Args:
+        uploads: the folder of what visitors send.
+        live: whether the page of browser/ is served.
+    """
     report = panels.Report(served.report)
     page = Page(served, report, uploads)
     examples = sorted(EXAMPLES.iterdir())
@@ -266,7 +270,7 @@ def build(served: Served, limits: operations.Limits, uploads: Path) -> gr.Blocks
             with gr.Tab("Video"):
                 video_tab(page, VIDEOS_AT_ONCE)
             with gr.Tab("Live"):
-                live_tab(served)
+                live_tab(live)
             with gr.Tab("How it was trained"):
                 story.show(report, served.labels, HERE)
             with gr.Tab("What it is not"):
@@ -345,7 +349,8 @@ def serve(uploads: Path) -> None:
         workers=limits.workers,
         threads=limits.threads,
     )
-    demo = build(served, limits, uploads)
+    files = files_in_browser(served.report)
+    demo = build(served, limits, uploads, live=bool(files))
     operations.METRICS.gauges |= {
         "waiting_requests": lambda: len(demo._queue),
         "waiting_photos": served.waiting,
@@ -363,6 +368,6 @@ def serve(uploads: Path) -> None:
         state_session_capacity=SESSIONS,
         app_kwargs={
             "middleware": [Middleware(Sharing), Middleware(Guard, uploads=uploads)],
-            "routes": [operations.health(served.alive), thumbnail(), places(demo)],
+            "routes": [operations.health(served.alive), thumbnail(), route(files)],
         },
     )

@@ -3,7 +3,6 @@
 import math
 import re
 import threading
-import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,8 +20,9 @@ MAX_PHOTO_PIXELS = 25_000_000
 MAX_PHOTOS = 50  # at a time
 MAX_FACES = 50  # of a photo; the largest are kept
 MAX_BATCH = 16  # waiting photos that share a pass through the network
-LIVE_WAITS = 1.0  # seconds that live frames let photos go first
-REPORT_FILES = ["README.md", "*_results.json", "data_report.json", "robustness.json", "*.png"]
+REPORT_FILES = [  # and those of the page of browser/
+    "README.md", "*.json", "*.png", "model.onnx", "face_detection_yunet.onnx",
+]  # fmt: skip
 
 
 class InputRefused(ValueError):
@@ -42,16 +42,14 @@ class InputRefused(ValueError):
 class _Job:
     photo: np.ndarray
     options: dict
-    live: bool = False
     answer: Future = field(default_factory=Future)
-    since: float = field(default_factory=time.monotonic)
 
 
 class Served:
     """
     One pipeline and some workers. Photos that wait with the same options are done
     together, shared out evenly among the workers: a pass of eight faces costs half as much
-    for each. Live frames come after the photos, except those that have waited for long.
+    for each.
 
     Args:
         find: the pipeline. report: folder with the model's card, results and pictures.
@@ -80,7 +78,7 @@ class Served:
         return all(thread.is_alive() for thread in self._threads)
 
     def waiting(self) -> int:
-        """Photos and frames that no worker has taken."""
+        """Photos that no worker has taken."""
         return len(self._jobs)
 
     def read(self, content: bytes, name: str) -> np.ndarray:
@@ -100,24 +98,19 @@ class Served:
         except self.find.PhotoError as error:
             raise InputRefused(str(error)) from None
 
-    def faces(
-        self, photos: list[np.ndarray], live: bool = False, most: int = MAX_FACES, **options: Any
-    ) -> list[list[dict]]:
+    def faces(self, photos: list[np.ndarray], **options: Any) -> list[list[dict]]:
         """
-        The pipeline's answers, each of at most `most` faces: the largest.
-
-        Args:
-            live: frames of a camera, which let photos go first.
+        The pipeline's answers, each of at most `MAX_FACES` faces: the largest.
 
         Raises:
             InputRefused: the detector fails on a photo. With on_error="skip", its answer is None.
         """
-        jobs = [_Job(photo, options, live) for photo in photos]
+        jobs = [_Job(photo, options) for photo in photos]
         with self._changed:
             self._jobs.extend(jobs)
             self._changed.notify(len(jobs))
         try:
-            return [_largest(job.answer.result(), most) for job in jobs]
+            return [_largest(job.answer.result()) for job in jobs]
         except self.find.PhotoError as error:
             raise InputRefused(str(error)) from None
 
@@ -129,19 +122,12 @@ class Served:
         """A worker's share of those who wait with the same options."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs)
-            jobs = self._next()
-            share = min(MAX_BATCH, math.ceil(len(jobs) / self.workers))
-            taken = [job for job in jobs if job.options == jobs[0].options][:share]
+            share = min(MAX_BATCH, math.ceil(len(self._jobs) / self.workers))
+            first = self._jobs[0]
+            taken = [job for job in self._jobs if job.options == first.options][:share]
             for job in taken:
                 self._jobs.remove(job)
             return taken
-
-    def _next(self) -> list[_Job]:
-        """The photos that wait, or the live frames where their turn has come."""
-        photos = [job for job in self._jobs if not job.live]
-        live = [job for job in self._jobs if job.live]
-        overdue = live and time.monotonic() - live[0].since > LIVE_WAITS
-        return photos if photos and not overdue else live
 
 
 def load(
@@ -200,10 +186,10 @@ def _answer(find: Pipeline, jobs: list[_Job]) -> None:
             job.answer.set_result(answer)
 
 
-def _largest(faces: list[dict] | None, most: int = MAX_FACES) -> list[dict] | None:
-    """At most `most`, still from left to right."""
+def _largest(faces: list[dict] | None) -> list[dict] | None:
+    """At most `MAX_FACES`, still from left to right."""
     if faces is None:
         return None
     widths = [face["box"]["xmax"] - face["box"]["xmin"] for face in faces]
-    kept = sorted(range(len(faces)), key=lambda i: -widths[i])[:most]
+    kept = sorted(range(len(faces)), key=lambda i: -widths[i])[:MAX_FACES]
     return [faces[i] for i in sorted(kept)]

@@ -59,11 +59,12 @@ def clip(tmp_path_factory, write_video):
 
 @pytest.fixture(scope="session")
 def face():
-    def make(left, label="happy"):
+    def make(left, label="happy", person=0):
         scores = {name: 0.88 if name == label else 0.02 for name in EXPRESSIONS}
         box = {"xmin": left, "ymin": 0, "xmax": left + 100, "ymax": 100}
         answer = {"label": label, "score": 0.88, "scores": scores, "uncertain": False}
-        return {"box": box, "face_score": 1.0} | answer
+        crop = np.random.default_rng(person).integers(0, 256, (16, 16, 3), np.uint8)
+        return {"box": box, "face_score": 1.0, "crop": crop} | answer
 
     return make
 

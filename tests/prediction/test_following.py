@@ -15,3 +15,12 @@ def test_people_keep_their_ids_and_are_smoothed(face):
     assert second[1]["uncertain"] and not second[0]["uncertain"]  # by the smoothed scores
     assert follower.follow([face(10, "sad")], 3.0)[0]["person"] == 4  # too long out of sight
     assert overlap(face(0)["box"], face(50)["box"]) == pytest.approx(1 / 3)
+
+
+def test_another_face_in_the_same_place_is_another_person(face):
+    """They alternate before the camera, or the film was cut; light alone makes nobody another."""
+    follower, darker = Follower(uncertain_below=None), face(0)
+    darker["crop"] = darker["crop"] // 2
+    shown = [face(0), darker, face(0, person=1), face(5, person=1), face(0)]
+    people = [follower.follow([one], 0.1 * i)[0]["person"] for i, one in enumerate(shown)]
+    assert people == [1, 1, 2, 2, 1]  # who was there a moment ago is known again

@@ -28,6 +28,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 @dataclass
 class Repository:
     private: bool
+    sdk: str | None = None  # of a Space
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)  # id -> whole tree
     messages: list[str] = field(default_factory=list)
     branches: dict[str, str] = field(default_factory=dict)
@@ -188,7 +189,7 @@ class Handler(BaseHTTPRequestHandler):
         if key in self.server.repositories:
             return self._json({"error": "You already created this repo"}, 409)
         private = wanted.get("private") or wanted.get("visibility") == "private"
-        self.server.repositories[key] = Repository(bool(private))
+        self.server.repositories[key] = Repository(bool(private), wanted.get("sdk"))
         self.server.repositories[key].add({".gitattributes": b"*.onnx filter=lfs\n"}, "initial")
         self._json({"url": f"{self.server.url}/{name}", "name": name})
 

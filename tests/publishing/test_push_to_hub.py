@@ -113,10 +113,34 @@ def test_space_is_pinned_to_the_models_commit(client, hub, tmp_path, capsys):
     assert f"{hub.url}/spaces/me/demo" in said
 
 
+def test_a_static_space_holds_the_page_and_its_model(client, hub, tmp_path):
+    """Any classes; the runtime comes from npm, which no test here asks."""
+    model = {"config.json": {"id2label": {"0": "calm", "1": "cross"}},
+             "preprocessor_config.json": {"size": {"height": 32}, "num_channels": 1,
+                                          "image_mean": [0.5], "image_std": [0.25]}}  # fmt: skip
+    for name, content in model.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    static = ["space", str(tmp_path), "--static", "--repo_id", "me/page", "--model_id", "me/faces"]
+    with pytest.raises(RuntimeError, match="model.onnx is missing"):
+        push_to_hub.main(static)
+    for name in ("model.onnx", "face_detection_yunet.onnx"):
+        (tmp_path / name).write_bytes(name.encode())
+    client.setattr("space.assemble.bring_runtime", lambda folder: None)
+    push_to_hub.main(static)
+    repository = hub.repositories["spaces/me/page"]
+    assert repository.sdk == "static" and repository.variables == {}
+    assert {"index.html", "worker.js", "page.css"} < {*repository.tree}
+    assert repository.tree["model.onnx"] == b"model.onnx"
+    assert json.loads(repository.tree["model.json"])["classes"] == ["calm", "cross"]
+    assert b"sdk: static" in repository.tree["README.md"]
+    assert b"  - me/faces\n" in repository.tree["README.md"]
+
+
 def test_a_space_is_the_folder_space_unless_said_otherwise():
     ids = ["--repo_id", "me/x", "--model_id", "me/y"]
     assert push_to_hub.parse(["space", *ids]).source == Path("space")
     assert push_to_hub.parse(["space", "my_space", *ids]).source == Path("my_space")
+    assert push_to_hub.parse(["space", "--static", *ids]).source == Path("model")
 
 
 @pytest.mark.parametrize("kind", ["model", "dataset", "space"])
@@ -172,6 +196,10 @@ def test_wrong_commands_say_what_is_missing(capsys, argv, message):
         (["model", "nowhere", "--repo_id", "me/x"], "nowhere: model.safetensors, config.json, "),
         (["dataset", "nowhere.csv", "--repo_id", "me/x"], "nowhere.csv: no such file or folder"),
         (["space", "nowhere", "--repo_id", "me/x", "--model_id", "me/y"], "nowhere: app.py, "),
+        (
+            ["space", "nowhere", "--static", "--repo_id", "me/x", "--model_id", "me/y"],
+            "nowhere: model.onnx is missing",
+        ),
     ],
 )
 def test_help_and_wrong_paths_need_nothing_that_takes_seconds(argv, message):

@@ -43,11 +43,14 @@ def browser(tmp_path_factory):
 
 
 @pytest.fixture
-def open_page(browser, space):
-    """viewport, colour scheme, tab -> the page, loaded; at the end no script has failed."""
+def open_page(browser, request):
+    """
+    viewport, colour scheme, tab, url (the Space's) -> the page, loaded; at the end no script has
+    failed.
+    """
     contexts, failures = [], []
 
-    def open(viewport=DESKTOP, scheme="light", tab="One photo", script="", **options):
+    def open(viewport=DESKTOP, scheme="light", tab="One photo", script="", url="", **options):
         context = browser.new_context(viewport=viewport, color_scheme=scheme, **options)
         contexts.append(context)
         page = context.new_page()
@@ -55,8 +58,9 @@ def open_page(browser, space):
         expect.set_options(timeout=30_000)
         page.on("pageerror", lambda error: failures.append(str(error)))
         page.add_init_script(script)
-        page.goto(space.url)
-        show_tab(page, tab)
+        page.goto(url or request.getfixturevalue("space").url)
+        if tab:
+            show_tab(page, tab)
         return page
 
     yield open

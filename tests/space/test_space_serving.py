@@ -82,26 +82,17 @@ def test_a_photo_that_breaks_the_model_spoils_no_other(while_held):
     assert [answer.result()[0]["value"] for answer in answers] == [1, 3, 5]
 
 
-def test_photos_go_before_live_frames_that_have_not_waited_long(
-    modules, monkeypatch, while_held, find
-):
-    while_held((1, {}), (2, {"live": True}), (3, {}))
-    assert [values for values, _ in find.batches] == [[1], [3], [2]]
-    monkeypatch.setattr(modules("serving"), "LIVE_WAITS", 0)
-    while_held((1, {}), (2, {"live": True}), (3, {}))
-    assert [values for values, _ in find.batches[3:]] == [[1], [2], [3]]
-
-
 def test_a_detector_that_fails_is_a_sentence_for_the_visitor(modules, served):
     with pytest.raises(modules("serving").InputRefused, match="detector fails"):
         ask(served, 0)
     assert ask(served, 0, on_error="skip") is None
 
 
-def test_the_largest_faces_are_kept_in_order(served, find, monkeypatch):
+def test_the_largest_faces_are_kept_in_order(modules, served, monkeypatch):
     faces = [{"box": {"xmin": 0, "xmax": width}} for width in (3, 1, 2)]
+    monkeypatch.setattr(modules("serving"), "MAX_FACES", 2)
     monkeypatch.setattr(Pipeline, "__call__", lambda self, photos: [faces])
-    assert ask(served, 1, most=2) == [faces[0], faces[2]]
+    assert ask(served, 1) == [faces[0], faces[2]]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
