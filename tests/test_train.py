@@ -4,6 +4,8 @@ import csv
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -269,6 +271,24 @@ except BaseException as error:
     heavy = {"torch", "transformers", "timm", "datasets", "numpy"} & {*sys.modules}
     print(type(error).__name__, error, sorted(heavy))
 """
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["none.yaml"], "SystemExit 2 []"),
+        (["{base}", "--dataset", "./no.csv"], "DataError ./no.csv: no such file or folder, and"),
+        (["--dataset", "me/no.parquet"], "DataError me/no.parquet: no such file or folder, and"),
+        (["--dataset", "no.safetensors"], "DataError no.safetensors: no such file; `python -m"),
+        (["{base}"], "SystemExit train.py: no saved model runs/base: expected its folder"),
+    ],
+)
+def test_a_wrong_path_is_said_before_anything_heavy_is_imported(tmp_path, argv, message):
+    base = tmp_path / "base.yaml"
+    base.write_text("dataset: synthetic\nmodel_name_or_path: runs/base\n")
+    words = [sys.executable, "-c", LIGHT, *(word.format(base=base) for word in argv)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.startswith(message) and done.stdout.endswith(" []\n"), done
 
 
 def test_a_soup_is_in_weights_record_and_card(finished, tmp_path):
