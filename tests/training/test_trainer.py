@@ -264,16 +264,6 @@ def test_channels_last_changes_no_result(tmp_path):
     np.testing.assert_allclose(*logits, atol=1e-5)
 
 
-class Sizes(TrainerCallback):
-    def __init__(self, model):
-        self.train, self.eval = [], []
-        model.backbone.conv_stem.register_forward_pre_hook(self.note)
-
-    def note(self, module, args):
-        side = args[0].shape[-1]
-        (self.train if module.training else self.eval).append(side)
-
-
 def test_evaluation_is_in_float32_also_where_training_is_in_bf16(tmp_path):
     trainer = make_trainer(tmp_path, bf16=True, max_steps=2)
     before = copy.deepcopy(trainer.model)
@@ -292,10 +282,13 @@ def test_training_images_grow_and_evaluation_keeps_the_models_size(tmp_path):
     trainer = make_trainer(
         tmp_path, num_train_epochs=4, progressive_sizes=[16, 24], eval_strategy="epoch"
     )
-    sizes = Sizes(trainer.model)
+    sizes = {True: [], False: []}  # by whether the model is trained
+    trainer.model.backbone.conv_stem.register_forward_pre_hook(
+        lambda module, args: sizes[module.training].append(args[0].shape[-1])
+    )
     trainer.train()
-    assert sizes.train == [16] * 8 + [24] * 8
-    assert set(sizes.eval) == {32}
+    assert sizes[True] == [16] * 8 + [24] * 8
+    assert set(sizes[False]) == {32}
 
 
 def test_an_optimizer_of_timm(tmp_path):
