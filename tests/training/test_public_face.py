@@ -10,11 +10,8 @@ from PIL import Image
 from transformers import TrainingArguments, pipeline
 
 import training
-from modeling import (
-    FerEfficientNetConfig,
-    FerEfficientNetForImageClassification,
-    FerEfficientNetImageProcessor,
-)
+from modeling import FerEfficientNetImageProcessor
+from tests.networks import saved, tiny_network
 from training.data.synthetic import draw_faces
 
 PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
@@ -75,12 +72,7 @@ def test_a_loss_is_bound_to_the_counts_that_batches_have_unless_it_is_a_function
 def test_evaluates_evaluator_measures_with_the_same_metrics(tmp_path, monkeypatch, own_cache):
     monkeypatch.chdir(tmp_path)
     labels = training.modeling.EXPRESSIONS
-    config = FerEfficientNetConfig(
-        backbone="test_efficientnet", image_size=48, initializer_range=1.0,
-        id2label=dict(enumerate(labels)), label2id={name: i for i, name in enumerate(labels)},
-    )  # fmt: skip
-    FerEfficientNetForImageClassification(config).save_pretrained("model")
-    FerEfficientNetImageProcessor(size=48).save_pretrained("model")
+    saved(tiny_network(image_size=48, initializer_range=1.0), Path("model"))
     names = run(code_under("With `evaluate`"))
     results, faces = names["results"], training.load_faces("synthetic", synthetic_images=60)
     processor = FerEfficientNetImageProcessor.from_pretrained("model")

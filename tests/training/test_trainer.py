@@ -12,12 +12,9 @@ from safetensors.torch import load_file, save_file
 from timm.utils import ModelEmaV3
 from transformers import Trainer, TrainerCallback
 
-from modeling import (
-    FerEfficientNetConfig,
-    FerEfficientNetForImageClassification,
-    FerEfficientNetImageProcessor,
-)
+from modeling import FerEfficientNetImageProcessor
 from tests.forked import run_forked
+from tests.networks import tiny_network
 from training.arguments import FerTrainingArguments
 from training.augmentation import BatchAugmentation
 from training.data import FaceDataset
@@ -41,16 +38,12 @@ def make_trainer(
     output_dir, *, loss="cross_entropy", plain=False, loss_options=None, data=None, **arguments
 ):
     """plain: no dropout, augmentation or batch statistics, so that gradients compare."""
-    torch.manual_seed(0)
-    config = FerEfficientNetConfig(
-        backbone="test_efficientnet",
-        image_size=32,
+    model = tiny_network(
         head_hidden_sizes=[16],
         head_dropout=0.0 if plain else 0.2,
         initializer_range=0.02,
         cosine_scale=LDAM_SCALE if loss == "ldam" else None,
     )
-    model = FerEfficientNetForImageClassification(config)
     if plain:
         keep_batch_norm_in_eval_mode(model)
     defaults = {
