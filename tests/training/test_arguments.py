@@ -252,7 +252,7 @@ SOFT = "makes soft labels, for which the {} loss is not defined"
         ("--timm_optim nmuon --adam_beta1 0.8", "--adam_beta1 is for the optimizers of transfo"),
         ("--timm_optim nmuon --optim sgd", "but --timm_optim is nmuon; leave it out"),
         ("--optim schedule_free_adamw", "--optim schedule_free_adamw has other weights in"),
-        ("--num_train_epochs -1", "--num_train_epochs must be at least 0, but it is -1"),
+        ("--num_train_epochs -1", "--num_train_epochs must be in [0, inf), but it is -1"),
         ("--debug tpu_metrics_debug", "needs a TPU"),
         ("--fp16 --use_cpu", "--fp16 needs a GPU and would be ignored; --bf16 works"),
         ("--save_strategy best", "--save_strategy best needs --metric_for_best_model: loss, acc"),

@@ -98,7 +98,7 @@ def test_a_loss_from_outside(tmp_path, imports):
     "name, message",
     [
         ("hinge", "--loss must be one of cross_entropy, "),
-        ("focl", "Did you mean focal?"),
+        ("focl", "unknown loss 'focl'; did you mean 'focal'?"),
         ("none.py:Mine", "no such file none.py; expected path/to/file.py:ClassName"),
         (f"{__file__}:Nobody", "has no class Nobody that is a training.treatments.Loss"),
     ],
