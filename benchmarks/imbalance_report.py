@@ -46,12 +46,7 @@ SHOWN_TAUS = (0, 0.25, 0.5, 0.75, 1)
 
 
 def write_report(folder: Path, protocol: str, resamples: int = RESAMPLES) -> None:
-    """
-    Markdown, JSON and pictures of all runs in `folder`, beside them.
-
-    Args:
-        resamples: of the bootstrap of the official protocol.
-    """
+    """Markdown, JSON and pictures of all runs in `folder`, beside them."""
     name = f"imbalance_{protocol}"
     runs = read_runs(folder / name, [*(PAPER if protocol == "paper" else ROWS)])
     trials = read_runs(folder / f"{name}_trials")

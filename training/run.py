@@ -151,10 +151,7 @@ def make_trainer(
     data: RunData,
     data_fingerprint: str,
 ) -> FerTrainer:
-    """
-    Raises:
-        SystemExit: a flag does not fit the classes of the data.
-    """
+    """Raises SystemExit where a flag does not fit the classes of the data."""
     targets = None
     if data.train is not None:
         try:

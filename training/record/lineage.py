@@ -61,13 +61,8 @@ def recipe_of(command: str) -> str | None:
 
 def short(run: Mapping) -> dict:
     """
-    A run as a stage.
-
-    Args:
-        run: as `read_run` gives it.
-
-    Returns:
-        `flags`: what differs from the recipe, as on the command line. `versions`: all of them.
+    A run, as `read_run` gives it, as a stage: its `flags` are what differs from the recipe, its
+    `versions` all of them.
     """
     options, flags = flags_of(run), _split(run["command"])[1]
     flags = {name: values for name, values in flags.items() if name not in OF_ONE_MACHINE}

@@ -54,9 +54,6 @@ class RunFolder:
         Writes weights, config, processor, code and what is known of the run, as soon as a training
         is over. They replace an earlier report, which would be another model's.
 
-        Args:
-            results: the training's.
-
         Raises:
             TrainingError: the model could not be written; the folder is as it was.
         """
@@ -74,9 +71,6 @@ class RunFolder:
         """
         Writes calibration, results and predictions, each piece by itself. An evaluation alone
         replaces an earlier report, if anything was measured.
-
-        Args:
-            results: those of training and evaluation.
         """
         measured, trained = "eval_accuracy" in results, self.data.train is not None
         if not self.trainer.is_world_process_zero() or not (measured or trained):
