@@ -23,7 +23,6 @@ from training.trainer import FerTrainer
 from training.treatments import EpochSampler, losses
 
 LDAM_SCALE = 10.0  # the paper's 30 multiplies the rounding of float32 too
-LOSSES = tuple(losses())
 COUNTS = torch.tensor([6.0, 2, 4, 8, 4, 4, 4])
 
 
@@ -96,7 +95,7 @@ def one_sgd_step(output_dir, loss="cross_entropy", loss_options=None, **argument
     return trainer, weights(trainer.model)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", ["weighted_cross_entropy", "ldam"])
 def test_gradient_of_32_equals_4_accumulated_batches_of_8(tmp_path, loss):
     _, whole = one_sgd_step(tmp_path, loss, per_device_train_batch_size=32)
     trainer, parts = one_sgd_step(

@@ -43,9 +43,10 @@ def bound(name, counts=COUNTS, **flags):
 
 BOUND = {
     **{name: bound(name) for name in LOSSES},
+    "focal_0.5": bound("focal", focal_gamma=0.5),
+    "focal_alpha": bound("focal", focal_alpha=["inverse"]),
     "ldam_reweighted": bound("ldam", deferred_reweighting_epoch=0),
 }
-EVERY_LOSS = FUNCTIONS | {f"bound_{name}": loss for name, loss in BOUND.items()}
 
 each_function = pytest.mark.parametrize("loss", FUNCTIONS.values(), ids=FUNCTIONS)
 each_soft_function = pytest.mark.parametrize(
@@ -53,7 +54,7 @@ each_soft_function = pytest.mark.parametrize(
     [FUNCTIONS[name] for name in SOFT_LABEL_LOSSES if name in FUNCTIONS],
     ids=[name for name in SOFT_LABEL_LOSSES if name in FUNCTIONS],
 )
-every_loss = pytest.mark.parametrize("loss", EVERY_LOSS.values(), ids=EVERY_LOSS)
+every_loss = pytest.mark.parametrize("loss", BOUND.values(), ids=BOUND)
 
 
 def batch(n=32, dtype=torch.float32, requires_grad=False):
