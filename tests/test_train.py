@@ -279,29 +279,6 @@ def test_a_wrong_path_is_said_before_anything_heavy_is_imported(tmp_path, argv, 
     assert done.stdout.startswith(message) and done.stdout.endswith(" []\n"), done
 
 
-def test_a_soup_is_in_weights_record_and_card(finished, tmp_path):
-    run(tmp_path / "other", "--model_name_or_path", str(finished[0]))
-    soup = ["--average_with", str(tmp_path / "other"), "--average_weight", "0.25"]
-    flags = ["--num_train_epochs", "0", "--precise_bn", "40", "--overwrite", *soup]
-    shutil.copytree(tmp_path / "other", tmp_path / "soup")  # a run with curves, to be replaced
-    run(tmp_path / "soup", "--model_name_or_path", str(finished[0]), *flags)
-    folders = (finished[0], tmp_path / "other", tmp_path / "soup")
-    one, other, mean = (load_file(folder / "model.safetensors") for folder in folders)
-    for name in ("backbone.conv_stem.weight", "head.0.weight"):
-        assert not torch.equal(one[name], other[name])
-        torch.testing.assert_close(mean[name], 0.75 * one[name].float() + 0.25 * other[name])
-    record = yaml.safe_load((tmp_path / "soup" / "run.yaml").read_text())
-    origin = finished[0].name
-    assert record["started_from"] == origin and record["averaged_with"] == ["other"]
-    assert [*record["stages"]] == [origin, "other"]  # each once
-    assert record["stages"]["other"]["started_from"] == origin
-    facts = card_facts(tmp_path / "soup")
-    stage = facts.stages[-1]
-    assert (stage.number, stage.epochs, stage.started_from) == (3, 0, 1)
-    assert (stage.averaged_with, stage.average_weight) == ([2], 0.25)
-    assert "training_curves" not in facts.pictures
-
-
 # from other models
 
 
