@@ -1,4 +1,4 @@
-"""One run, from its arguments to its folder: data, network, training, evaluation, report."""
+"""One run, from its arguments to its folder: data, network, training, evaluation, record and card."""
 
 import importlib.util
 import os
