@@ -1,4 +1,4 @@
-"""One run, from its arguments to its folder: data, network, training, evaluation, record and card."""
+"""One run, from its arguments to its folder: data, network, training, evaluation, record, card."""
 
 import importlib.util
 import os
