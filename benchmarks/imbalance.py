@@ -40,13 +40,14 @@ TRIAL_SEED = 100
 def main(argv: list[str] | None = None) -> None:
     args = _parse(argv)
     folder = args.output_dir / f"imbalance_{args.protocol}"
+    official = args.protocol == "official"
     held_out = ["--development_share", DEVELOPMENT[args.protocol], "--eval_split", "development"]
     if args.trials:
         folder, args.seeds = trials_folder(args.output_dir, args.protocol), [TRIAL_SEED]
-        commands = trial_commands(args, held_out)
+        # every run of the official protocol holds the share out
+        commands = trial_commands(args, held_out[2:] if official else held_out)
     else:
         commands = {row_name(name): run_arguments(name, args) for name in args.treatments}
-    official = args.protocol == "official"
     run_missing(
         commands,
         args,
@@ -109,8 +110,7 @@ def trials_folder(output_dir: Path, protocol: str) -> Path:
 
 
 def trial_commands(args: argparse.Namespace, held_out: list[str]) -> dict[str, list[str]]:
-    """Name -> arguments of train.py; those of the official protocol hold images out anyway."""
-    held_out = held_out[2:] if args.protocol == "official" else held_out
+    """Name -> arguments of train.py."""
     return {
         trial_name(row_name(name), flags): [*arguments_of(name, args), *flags, *held_out]
         for name in args.treatments

@@ -3,7 +3,6 @@
 import statistics
 from collections.abc import Mapping, Sequence
 
-from scipy.stats import t as student
 from scipy.stats import ttest_1samp
 
 from benchmarks.imbalance_rows import title
@@ -63,8 +62,7 @@ def paper_sentence(row: str, of_row: Sequence[Mapping]) -> str:
     start = f"- {title(row)}: {mean:.3f} against the paper's {paper:.3f}, {mean - paper:+.3f}"
     if seeds == 1:
         return f"{start}; one seed."
-    half = student.ppf(0.975, seeds - 1) * statistics.stdev(accuracies) / seeds**0.5
-    low, high = mean - paper - half, mean - paper + half
+    low, high = (end - paper for end in ttest_1samp(accuracies, paper).confidence_interval())
     return f"{start} [{low:+.3f}, {high:+.3f}] over seeds: {verdict(accuracies, paper)}."
 
 

@@ -36,20 +36,17 @@ from benchmarks.runs import Runs, read_logits, read_runs
 from training.data import LABELS
 from training.evaluation.bootstrap import RESAMPLES, Bootstrap, measure_title
 from training.markdown import markdown_table
+from training.record.lineage import join_flags, parse_flags
 from training.treatments.register import BASELINE
 
 IN_README = ("undersampling", "weighted_bce", "focal")  # the paper's, as learned
 SHOWN = ("accuracy", "balanced_accuracy")  # on the Space's page
+SHARED_FLAGS = ("pretrained", "no_pretrained", "development_share", "eval_split")
 SHOWN_TAUS = (0, 0.25, 0.5, 0.75, 1)
 
 
 def write_report(folder: Path, protocol: str, resamples: int = RESAMPLES) -> None:
-    """
-    Markdown, JSON and pictures of all runs in `folder`, beside them.
-
-    Args:
-        resamples: of the bootstrap of the official protocol.
-    """
+    """Markdown, JSON and pictures of all runs in `folder`, beside them."""
     name = f"imbalance_{protocol}"
     runs = read_runs(folder / name, [*(PAPER if protocol == "paper" else ROWS)])
     trials = read_runs(folder / f"{name}_trials")
@@ -119,16 +116,10 @@ def later_seeds(runs: Runs, seeds: Sequence[int]) -> list[int]:
     return later if later and len(with_seeds(runs, later)) > 1 else []
 
 
-def flags_of(of_row: Sequence[Mapping]) -> str:
+def shown_flags(of_row: Sequence[Mapping]) -> str:
     """What a row's runs are called with beside the recipe."""
-    arguments, shown = list(of_row[0]["arguments"][1:]), []
-    while arguments:
-        flag, values = arguments.pop(0), []
-        while arguments and not arguments[0].startswith("--"):
-            values.append(arguments.pop(0))
-        if flag not in ("--pretrained", "--no_pretrained", "--development_share", "--eval_split"):
-            shown += [flag, *values]
-    return f"`{' '.join(shown)}`" if shown else ""
+    flags = parse_flags(of_row[0]["arguments"][1:])
+    return join_flags({name: values for name, values in flags.items() if name not in SHARED_FLAGS})
 
 
 def treatments_table(treatments: Treatments, lines: Sequence[Line], flags: bool = True) -> str:
@@ -136,7 +127,8 @@ def treatments_table(treatments: Treatments, lines: Sequence[Line], flags: bool 
     header = ["treatment", *(["flags"] if flags else []), "prior", *map(measure_title, MEASURES)]
     rows = []
     for line in lines:
-        shown = flags_of(treatments.runs[line.treatment]) if line.own else ""
+        flags_of_row = shown_flags(treatments.runs[line.treatment]) if line.own else ""
+        shown = f"`{flags_of_row}`" if flags_of_row else ""
         cells = [treatments.comparison.cell(line, measure) for measure in MEASURES]
         rows.append([title(line.treatment), *([shown] if flags else []), line.prior, *cells])
     return markdown_table(header, rows)
@@ -218,7 +210,7 @@ def points_of_the_space(treatments: Treatments, images: int) -> dict:
         rows.append(
             {
                 "treatment": title(row),
-                "setting": flags_of(treatments.runs[row]).strip("`"),
+                "setting": shown_flags(treatments.runs[row]),
                 **{measure: point_of(treatments, line, measure) for measure in SHOWN},
                 "to_curve": round(treatments.above[key].value, 4) if real else None,
             }

@@ -100,10 +100,7 @@ def with_seeds(runs: Runs, seeds: Sequence[int]) -> Runs:
 
 
 def networks_of(of_row: Sequence[Mapping], arrays: Mapping[str, np.ndarray]) -> Networks:
-    """
-    Args:
-        of_row: the runs of a treatment. arrays: `read_logits` of the experiment.
-    """
+    """Those of a treatment's runs. arrays: `read_logits` of the experiment."""
     keys = [key_of(run) for run in of_row]
     development = [
         (

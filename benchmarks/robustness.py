@@ -23,6 +23,7 @@ from transformers.utils import cached_file
 
 from benchmarks.shifts import PLAIN, SHIFTS, TITLES
 from training.card.quoted_results import ROBUSTNESS
+from training.comparison import names_of
 from training.data import (
     LABELS,
     DataArguments,
@@ -33,6 +34,7 @@ from training.data import (
     load_splits,
     stratified_split,
 )
+from training.evaluation import classification_metrics
 from training.markdown import markdown_table
 from training.network import load_saved_model
 from training.record import weights_sha256, write_json
@@ -100,18 +102,11 @@ def predict(
 
 def results_of(faces: FaceDataset, predicted: np.ndarray) -> dict:
     """Accuracy, balanced accuracy and each class's recall, for the classes that have images."""
-    labels = faces.labels.numpy()
-    right = predicted == labels
-    recall = {
-        name: float(right[labels == i].mean())
-        for i, name in enumerate(faces.label_names)
-        if (labels == i).any()
-    }
-    return {
-        "accuracy": float(right.mean()),
-        "balanced_accuracy": float(np.mean([*recall.values()])),
-        "recall": recall,
-    }
+    labels, names = faces.labels.numpy(), faces.label_names
+    metrics = classification_metrics(predicted, labels, names, bootstrap=0)
+    present = [names[i] for i in np.unique(labels)]
+    recall = {name: metrics[f"recall_{name}"] for name in present}
+    return {measure: metrics[measure] for measure in MEASURES} | {"recall": recall}
 
 
 def table(models: Mapping[str, Mapping]) -> str:
@@ -214,8 +209,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     args = parser.parse_args(argv)
     args.images = None if args.images == "all" else int(args.images)
-    names = [Path(source).resolve().name for source in args.models]
-    args.names = dict(zip(names if len({*names}) == len(names) else args.models, args.models))
+    args.names = dict(zip(names_of([*map(Path, args.models)]), args.models))
     return args
 
 

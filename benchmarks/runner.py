@@ -95,7 +95,7 @@ def train(
     also_measured: Sequence[str] | None = None,
 ) -> tuple[dict, dict[str, np.ndarray]]:
     """
-    One run of train.py in a process of its own; its seed also draws the splits that are made.
+    One run of train.py in a process of its own; its seed also chooses the splits that are made.
 
     Args:
         here: flags that belong to this machine, such as the path of the data; not recorded.

@@ -6,15 +6,14 @@ shares of the side, so that a shift means the same at any resolution.
 """
 
 import functools
-import io
 import math
 from collections.abc import Callable
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torchvision.transforms.v2.functional import gaussian_blur
+
+from training.degradation import through_jpeg
 
 
 def crop(
@@ -49,17 +48,7 @@ def half_resolution(images: torch.Tensor) -> torch.Tensor:
 
 def jpeg(images: torch.Tensor, quality: int) -> torch.Tensor:
     """Compressed and decoded by Pillow. quality: 1 to 95."""
-    return torch.stack([_jpeg(image, quality) for image in images])
-
-
-def _jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
-    content = io.BytesIO()
-    pixels = image.permute(1, 2, 0).numpy()  # (H, W, C)
-    Image.fromarray(pixels.squeeze(-1) if len(image) == 1 else pixels).save(
-        content, "JPEG", quality=quality
-    )
-    decoded = np.array(Image.open(content)).reshape(pixels.shape)
-    return torch.from_numpy(decoded).permute(2, 0, 1)
+    return torch.stack([through_jpeg(image, quality) for image in images])
 
 
 def blur(images: torch.Tensor, sigma: float) -> torch.Tensor:

@@ -4,6 +4,8 @@ import csv
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -189,21 +191,9 @@ def test_results_on_the_test_split_come_first_on_the_card(finished, tmp_path, ca
     assert [len(split.priors) for split in (test, validation)] == [3, 3]
 
 
-def test_calibration_is_on_the_development_split_if_there_is_one(tmp_path):
-    results = run(tmp_path, "--development_share", "0.3", "--max_steps", "1")
-    assert results["calibrated_on"] == "development" and results["eval_split"] == "validation"
-    assert card_facts(tmp_path).chosen_on == "development"
-
-
 def test_an_evaluation_at_another_size_counts_for_no_weights(finished, tmp_path):
     model = ["--model_name_or_path", str(finished[0]), "--eval_split", "test"]
     assert "weights_sha256" not in run(tmp_path, "--evaluate_only", *model, "--image_size", "40")
-
-
-def test_a_model_is_not_evaluated_on_what_it_was_trained_on(finished, tmp_path):
-    model = ["--model_name_or_path", str(finished[0]), "--eval_split", "test"]
-    with pytest.raises(DataError, match="was trained on another split of the same images"):
-        run(tmp_path, "--evaluate_only", *model, "--split", "paper")
 
 
 # what is refused, before anything is written
@@ -271,27 +261,22 @@ except BaseException as error:
 """
 
 
-def test_a_soup_is_in_weights_record_and_card(finished, tmp_path):
-    run(tmp_path / "other", "--model_name_or_path", str(finished[0]))
-    soup = ["--average_with", str(tmp_path / "other"), "--average_weight", "0.25"]
-    flags = ["--num_train_epochs", "0", "--precise_bn", "40", "--overwrite", *soup]
-    shutil.copytree(tmp_path / "other", tmp_path / "soup")  # a run with curves, to be replaced
-    run(tmp_path / "soup", "--model_name_or_path", str(finished[0]), *flags)
-    folders = (finished[0], tmp_path / "other", tmp_path / "soup")
-    one, other, mean = (load_file(folder / "model.safetensors") for folder in folders)
-    for name in ("backbone.conv_stem.weight", "head.0.weight"):
-        assert not torch.equal(one[name], other[name])
-        torch.testing.assert_close(mean[name], 0.75 * one[name].float() + 0.25 * other[name])
-    record = yaml.safe_load((tmp_path / "soup" / "run.yaml").read_text())
-    origin = finished[0].name
-    assert record["started_from"] == origin and record["averaged_with"] == ["other"]
-    assert [*record["stages"]] == [origin, "other"]  # each once
-    assert record["stages"]["other"]["started_from"] == origin
-    facts = card_facts(tmp_path / "soup")
-    stage = facts.stages[-1]
-    assert (stage.number, stage.epochs, stage.started_from) == (3, 0, 1)
-    assert (stage.averaged_with, stage.average_weight) == ([2], 0.25)
-    assert "training_curves" not in facts.pictures
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["none.yaml"], "SystemExit 2 []"),
+        (["{base}", "--dataset", "./no.csv"], "DataError ./no.csv: no such file or folder, and"),
+        (["--dataset", "me/no.parquet"], "DataError me/no.parquet: no such file or folder, and"),
+        (["--dataset", "no.safetensors"], "DataError no.safetensors: no such file; `python -m"),
+        (["{base}"], "SystemExit train.py: no saved model runs/base: expected its folder"),
+    ],
+)
+def test_a_wrong_path_is_said_before_anything_heavy_is_imported(tmp_path, argv, message):
+    base = tmp_path / "base.yaml"
+    base.write_text("dataset: synthetic\nmodel_name_or_path: runs/base\n")
+    words = [sys.executable, "-c", LIGHT, *(word.format(base=base) for word in argv)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.startswith(message) and done.stdout.endswith(" []\n"), done
 
 
 # from other models

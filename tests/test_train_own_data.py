@@ -50,16 +50,13 @@ def trained(faces, tmp_path_factory):
     return folder
 
 
-def test_the_report_says_where_the_validation_split_comes_from(trained):
+def test_report_and_card_say_where_the_validation_split_comes_from(trained):
     report = json.loads((trained / "data_report.json").read_text())
     assert report["validation_made"] == {"of": "train", "share": 0.2, "seed": 0}
     counts = {name: [*split["class_counts"].values()] for name, split in report["splits"].items()}
     assert counts == {"train": [1, 8, 8], "validation": [0, 2, 2]}
     held = report["held_images"]
     assert held["in_file"] and held["side"] == 32 and held["cropped_or_resized"] == 21
-
-
-def test_the_card_says_it_too(trained):
     text = ModelCard.load(trained / "README.md").text
     assert "- images: 17 training, 4 validation\n" in text
     assert "- the validation split was made: 20% of the training images of each class" in text

@@ -1,5 +1,5 @@
 """
-From data to weights, room by room: data, treatments, targets, evaluation, report.
+From data to weights, room by room: data, treatments, targets, evaluation, record, card.
 
 What is used from Python is imported when it is asked for, so that a part that needs no torch stays
 without it.

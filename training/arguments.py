@@ -127,8 +127,7 @@ class FerTrainingArguments(TrainingArguments):
         check_choice_of_checkpoint(self)
         check_range(self, "ema_decay", 0, 1)
         for name in ("freeze_backbone_epochs", "precise_bn", "num_train_epochs"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"--{name} must be at least 0, but it is {getattr(self, name)}.")
+            check_range(self, name, 0, float("inf"))
         if self.timm_optim and self.timm_optim not in list_optimizers():
             raise ValueError(
                 "--timm_optim: " + unknown_name(self.timm_optim, list_optimizers(), "optimizer")

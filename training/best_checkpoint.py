@@ -11,10 +11,7 @@ RECALL = "recall_"  # and the name of a class
 
 
 def check_choice_of_checkpoint(args: TrainingArguments) -> None:
-    """
-    Raises:
-        ValueError: the best checkpoint is to be chosen, but by no evaluation or an unknown metric.
-    """
+    """Raises ValueError where no evaluation, or an unknown metric, is to choose the best one."""
     chooses = args.load_best_model_at_end or args.save_strategy == "best"
     if chooses and args.eval_strategy == "no":
         raise ValueError(
@@ -36,10 +33,7 @@ def check_choice_of_checkpoint(args: TrainingArguments) -> None:
 
 
 def check_metric(args: TrainingArguments, label_names: Sequence[str]) -> None:
-    """
-    Raises:
-        ValueError: --metric_for_best_model is the recall of a class that the data do not have.
-    """
+    """Raises ValueError where the metric is the recall of a class that the data do not have."""
     metric = (args.metric_for_best_model or "").removeprefix("eval_")
     recalls = [RECALL + name for name in label_names]
     if metric.startswith(RECALL) and metric not in recalls:

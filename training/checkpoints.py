@@ -67,8 +67,8 @@ def how_to_resume(folder: str | Path) -> str:
 def resume_point(wanted: str | None, folder: Path) -> tuple[Path | None, str]:
     """
     Args:
-        wanted: the value of --resume_from_checkpoint: None or "false", "true" (the last whole
-            checkpoint of `folder`), or a path.
+        wanted: the value of --resume_from_checkpoint: None, "true" (the last whole checkpoint of
+            `folder`), or a path.
 
     Returns:
         The checkpoint, or None to start anew; and a line about it for the user.
@@ -76,7 +76,7 @@ def resume_point(wanted: str | None, folder: Path) -> tuple[Path | None, str]:
     Raises:
         TrainingError: the checkpoint that was asked for by its path is not whole.
     """
-    if wanted is None or str(wanted).lower() == "false":
+    if wanted is None:
         return None, ""
     if str(wanted).lower() != "true":
         if not is_whole(Path(wanted)):

@@ -24,11 +24,7 @@ SEEN = 2.8  # standard errors: a true difference of that size shows in four samp
 
 @dataclass
 class Run:
-    """
-    A finished run.
-
-    data: fingerprint of its data. split: that it was evaluated on.
-    """
+    """A finished run. data: fingerprint of its data. split: that it was evaluated on."""
 
     folder: Path
     data: str
@@ -47,10 +43,7 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """
-    Raises:
-        SystemExit: it is not a finished run with predictions.
-    """
+    """Raises SystemExit unless it is a finished run with predictions."""
     if missing := [name for name in FILES if not (folder / name).is_file()]:
         raise SystemExit(
             f"compare.py: {folder}: {', '.join(missing)} missing; expected the output folder of "

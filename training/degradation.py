@@ -78,10 +78,10 @@ def add_noise(images: torch.Tensor) -> torch.Tensor:
 def compress(images: torch.Tensor) -> torch.Tensor:
     qualities = _between(15, 95, len(images)).int().tolist()
     pixels = images.round().byte().cpu()
-    return torch.stack([_jpeg(*pair) for pair in zip(pixels, qualities)]).to(images)
+    return torch.stack([through_jpeg(*pair) for pair in zip(pixels, qualities)]).to(images)
 
 
-def _jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
+def through_jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
     """uint8 (C, H, W) -> the same, compressed and decoded by Pillow."""
     content = io.BytesIO()
     to_pil_image(image).save(content, "JPEG", quality=quality)

@@ -13,11 +13,8 @@ if TYPE_CHECKING:
 def markdown_table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     """Cells are written as `str` gives them, bars escaped. Ends without a line break."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
-
-
-def _cell(content: object) -> str:
-    return str(content).replace("|", "\\|")
+    escaped_lines = ([str(cell).replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped_lines)
 
 
 def escaped(text: str) -> str:

@@ -1,4 +1,4 @@
-"""One run, from its arguments to its folder: data, network, training, evaluation, report."""
+"""One run, from its arguments to its folder: data, network, training, evaluation, record, card."""
 
 import importlib.util
 import os
@@ -151,10 +151,7 @@ def make_trainer(
     data: RunData,
     data_fingerprint: str,
 ) -> FerTrainer:
-    """
-    Raises:
-        SystemExit: a flag does not fit the classes of the data.
-    """
+    """Raises SystemExit where a flag does not fit the classes of the data."""
     targets = None
     if data.train is not None:
         try:

@@ -11,7 +11,7 @@ import pytest
 from benchmarks import imbalance, imbalance_report, runner
 from benchmarks import imbalance_pictures as pictures
 from benchmarks.imbalance_rows import PAPER, ROWS
-from benchmarks.runner import RESULTS, ROOT
+from benchmarks.runner import RESULTS
 from benchmarks.runs import add_run, read_logits, read_runs
 from training.arguments import parse_arguments
 from training.data import LABELS
@@ -193,10 +193,6 @@ def test_a_run_that_fails_says_why(tmp_path):
     command = ["--dataset", "synthetic", "--output_dir", str(tmp_path), "--seeds", "0"]
     with pytest.raises(SystemExit, match="failed:(.|\n)*focal_gamma must be"):
         imbalance.main([*command, "--treatments", "focal", "--", "--focal_gamma", "-1"])
-
-
-def test_runs_go_to_no_committed_folder_by_default():
-    assert imbalance.OUTPUT == ROOT / "runs" / "benchmarks"
 
 
 @pytest.mark.parametrize("protocol", ["official", "paper"])

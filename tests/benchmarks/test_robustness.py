@@ -9,11 +9,8 @@ from PIL import Image
 
 from benchmarks.robustness import main, table
 from benchmarks.shifts import PLAIN, SHIFTS
-from modeling import (
-    FerEfficientNetConfig,
-    FerEfficientNetForImageClassification,
-    FerEfficientNetImageProcessor,
-)
+from modeling import FerEfficientNetForImageClassification, FerEfficientNetImageProcessor
+from tests.networks import saved, tiny_network
 from training.record import weights_sha256
 
 COUNTS = {"calm": 12, "glad": 8, "tense": 4}
@@ -35,18 +32,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def model(tmp_path):
-    torch.manual_seed(0)
-    config = FerEfficientNetConfig(
-        backbone="test_efficientnet",
-        image_size=32,
-        id2label=dict(enumerate(COUNTS)),
-        label2id={name: i for i, name in enumerate(COUNTS)},
-    )
-    network = FerEfficientNetForImageClassification(config)
-    torch.nn.init.normal_(network.head[-1].weight, std=0.5)
-    network.save_pretrained(tmp_path / "model")
-    FerEfficientNetImageProcessor(size=32).save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
+    return saved(tiny_network(COUNTS), tmp_path / "model")
 
 
 def test_results_are_those_of_the_shifted_images(data, model, tmp_path, own_cache, capsys):

@@ -186,7 +186,7 @@ def test_cutmix_pastes_a_rectangle_of_the_partner_from_the_same_place():
         assert torch.equal(pasted, pasted.any(dim=1)[:, None] & pasted.any(dim=0)[None, :])
 
 
-def test_with_both_on_each_image_draws_one_of_the_two():
+def test_with_both_on_each_image_gets_one_of_the_two():
     mixed, targets, values = mix_distinct(n=64, mixup=1.0, cutmix=1.0)
     assert_close(mixed.mean(dim=(1, 2, 3)), targets @ values, atol=1e-2, rtol=1e-4)
     blended = (mixed == mixed[:, :, :1, :1]).all(dim=(1, 2, 3))

@@ -5,37 +5,23 @@ import logging
 import pytest
 import torch
 
-from modeling import (
-    FerEfficientNetConfig,
-    FerEfficientNetForImageClassification,
-    FerEfficientNetImageProcessor,
-)
+from modeling import FerEfficientNetForImageClassification
+from tests.networks import saved, tiny_network
 from training.network import ModelArguments, _set_classes, build_network, load_saved_model
 
 BEFORE = ("angry", "calm", "happy")
 
 
-def make(names=BEFORE, **config):
-    torch.manual_seed(0)
-    config = FerEfficientNetConfig(
-        backbone="test_efficientnet",
-        image_size=32,
-        head_hidden_sizes=[8],
-        initializer_range=0.5,
-        id2label=dict(enumerate(names)),
-        label2id={name: i for i, name in enumerate(names)},
-        **config,
-    )
-    return FerEfficientNetForImageClassification(config).eval()
+def make(**config):
+    return tiny_network(BEFORE, head_hidden_sizes=[8], **config)
 
 
 @pytest.fixture
-def saved(tmp_path):
+def before(tmp_path):
+    """The folder of a saved network, calibrated."""
     network = make()
     network.config.update_calibration(temperature=1.5, train_distribution=[0.2, 0.3, 0.5])
-    network.save_pretrained(tmp_path / "saved")
-    FerEfficientNetImageProcessor(size=32).save_pretrained(tmp_path / "saved")
-    return str(tmp_path / "saved")
+    return str(saved(network, tmp_path / "saved"))
 
 
 def logits(network):
@@ -94,20 +80,20 @@ def test_a_changed_network_is_saved_and_loaded_with_its_classes(tmp_path):
     assert again.config.id2label[2] == "schläfrig" and again.config.num_labels == 4
 
 
-def test_training_changes_the_classes_says_so_and_forgets_the_calibration(saved, caplog):
+def test_training_changes_the_classes_says_so_and_forgets_the_calibration(before, caplog):
     caplog.set_level(logging.INFO, "training")
-    arguments, names = ModelArguments(model_name_or_path=saved), ("happy", "tense")
+    arguments, names = ModelArguments(model_name_or_path=before), ("happy", "tense")
     network, _ = build_network(arguments, names)
     assert tuple(network.config.id2label.values()) == names
     config = network.config
     assert config.calibration is None
     build_network(arguments, BEFORE)  # nothing to say of the same classes
     (message,) = caplog.messages
-    assert message.startswith(f"{saved}: a new last layer, since its classes are angry, calm, hap")
+    assert message.startswith(f"{before}: a new last layer, since its classes are angry, calm, hap")
 
 
-def test_an_evaluation_refuses_other_classes_or_another_order(saved):
-    arguments = ModelArguments(model_name_or_path=saved)
+def test_an_evaluation_refuses_other_classes_or_another_order(before):
+    arguments = ModelArguments(model_name_or_path=before)
     for names in (("angry", "calm"), ("calm", "angry", "happy")):
         expected = (
             f"its classes are angry, calm, happy; expected .*{', '.join(names)}, in this order"
@@ -115,4 +101,4 @@ def test_an_evaluation_refuses_other_classes_or_another_order(saved):
         )
         with pytest.raises(SystemExit, match=expected):
             build_network(arguments, names, training=False)
-    assert load_saved_model(saved, BEFORE)[0].config.num_labels == 3
+    assert load_saved_model(before, BEFORE)[0].config.num_labels == 3

@@ -76,7 +76,3 @@ def test_a_wrong_recipe_is_refused_by_the_name_of_its_file(tmp_path, files, mess
     with pytest.raises(ValueError) as error:
         read_recipe(tmp_path / "mine.yaml", {"seed", "loss"})
     assert message.format(tmp_path) in str(error.value)
-
-
-def test_any_key_is_taken_where_none_are_known(write):
-    assert read_recipe(write("mine.yaml", "anything: 1")) == {"anything": 1}

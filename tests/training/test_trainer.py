@@ -12,12 +12,9 @@ from safetensors.torch import load_file, save_file
 from timm.utils import ModelEmaV3
 from transformers import Trainer, TrainerCallback
 
-from modeling import (
-    FerEfficientNetConfig,
-    FerEfficientNetForImageClassification,
-    FerEfficientNetImageProcessor,
-)
+from modeling import FerEfficientNetImageProcessor
 from tests.forked import run_forked
+from tests.networks import tiny_network
 from training.arguments import FerTrainingArguments
 from training.augmentation import BatchAugmentation
 from training.data import FaceDataset
@@ -26,7 +23,6 @@ from training.trainer import FerTrainer
 from training.treatments import EpochSampler, losses
 
 LDAM_SCALE = 10.0  # the paper's 30 multiplies the rounding of float32 too
-LOSSES = tuple(losses())
 COUNTS = torch.tensor([6.0, 2, 4, 8, 4, 4, 4])
 
 
@@ -41,16 +37,12 @@ def make_trainer(
     output_dir, *, loss="cross_entropy", plain=False, loss_options=None, data=None, **arguments
 ):
     """plain: no dropout, augmentation or batch statistics, so that gradients compare."""
-    torch.manual_seed(0)
-    config = FerEfficientNetConfig(
-        backbone="test_efficientnet",
-        image_size=32,
+    model = tiny_network(
         head_hidden_sizes=[16],
         head_dropout=0.0 if plain else 0.2,
         initializer_range=0.02,
         cosine_scale=LDAM_SCALE if loss == "ldam" else None,
     )
-    model = FerEfficientNetForImageClassification(config)
     if plain:
         keep_batch_norm_in_eval_mode(model)
     defaults = {
@@ -103,7 +95,7 @@ def one_sgd_step(output_dir, loss="cross_entropy", loss_options=None, **argument
     return trainer, weights(trainer.model)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", ["weighted_cross_entropy", "ldam"])
 def test_gradient_of_32_equals_4_accumulated_batches_of_8(tmp_path, loss):
     _, whole = one_sgd_step(tmp_path, loss, per_device_train_batch_size=32)
     trainer, parts = one_sgd_step(
@@ -264,16 +256,6 @@ def test_channels_last_changes_no_result(tmp_path):
     np.testing.assert_allclose(*logits, atol=1e-5)
 
 
-class Sizes(TrainerCallback):
-    def __init__(self, model):
-        self.train, self.eval = [], []
-        model.backbone.conv_stem.register_forward_pre_hook(self.note)
-
-    def note(self, module, args):
-        side = args[0].shape[-1]
-        (self.train if module.training else self.eval).append(side)
-
-
 def test_evaluation_is_in_float32_also_where_training_is_in_bf16(tmp_path):
     trainer = make_trainer(tmp_path, bf16=True, max_steps=2)
     before = copy.deepcopy(trainer.model)
@@ -292,10 +274,13 @@ def test_training_images_grow_and_evaluation_keeps_the_models_size(tmp_path):
     trainer = make_trainer(
         tmp_path, num_train_epochs=4, progressive_sizes=[16, 24], eval_strategy="epoch"
     )
-    sizes = Sizes(trainer.model)
+    sizes = {True: [], False: []}  # by whether the model is trained
+    trainer.model.backbone.conv_stem.register_forward_pre_hook(
+        lambda module, args: sizes[module.training].append(args[0].shape[-1])
+    )
     trainer.train()
-    assert sizes.train == [16] * 8 + [24] * 8
-    assert set(sizes.eval) == {32}
+    assert sizes[True] == [16] * 8 + [24] * 8
+    assert set(sizes[False]) == {32}
 
 
 def test_an_optimizer_of_timm(tmp_path):

@@ -37,7 +37,7 @@ def _draw(run: RunFolder, results: Mapping) -> None:
         with run.piece("confusion_matrix.png") as file:
             plot_confusion_matrix(file, matrix, data.label_names, title)
     with run.piece("class_distribution.png") as file:
-        plot_class_distribution(file, data, data.label_names, run.model_name)
+        plot_class_distribution(file, data, run.model_name)
     if state.global_step:
         with run.piece("training_curves.png") as file:
             plot_training_curves(file, state.log_history, run.model_name)

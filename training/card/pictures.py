@@ -62,10 +62,9 @@ def _tick_size(number: int) -> float:
     return 10 if number <= 12 else max(5, 10 - number / 12)
 
 
-def plot_class_distribution(
-    path: Path, data: RunData, label_names: Sequence[str], model_name: str
-) -> None:
+def plot_class_distribution(path: Path, data: RunData, model_name: str) -> None:
     """The images of each class: training before and after sampling, and the evaluation split."""
+    label_names = data.label_names
     bars = {
         f"evaluation ({data.eval_split})": (
             np.bincount(data.eval.labels, minlength=len(label_names)),

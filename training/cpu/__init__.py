@@ -2,5 +2,3 @@
 
 from .depthwise import use_fast_depthwise
 from .muon import use_float32_iterations
-
-__all__ = ["use_float32_iterations", "use_fast_depthwise"]

@@ -2,5 +2,3 @@
 
 from .metrics import classification_metrics
 from .results import copied_splits, evaluate, evaluation_results, summary
-
-__all__ = ["classification_metrics", "copied_splits", "evaluate", "evaluation_results", "summary"]

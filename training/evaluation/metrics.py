@@ -65,31 +65,27 @@ def classification_metrics(
     return result
 
 
-def expected_calibration_error(
-    probabilities: np.ndarray, references: np.ndarray, bins: int = ECE_BINS
-) -> float:
+def expected_calibration_error(probabilities: np.ndarray, references: np.ndarray) -> float:
     """Mean gap of confidence and accuracy over equal-width bins of confidence, weighted by size."""
     correct = probabilities.argmax(axis=1) == references
-    return _calibration_error(probabilities.max(axis=1), correct, bins)
+    return _calibration_error(probabilities.max(axis=1), correct)
 
 
-def _calibration_error(probability: np.ndarray, occurred: np.ndarray, bins: int) -> float:
+def _calibration_error(probability: np.ndarray, occurred: np.ndarray) -> float:
     """(N,) probabilities of an event, and (N,) bool whether it occurred."""
-    gap = np.bincount(_bin_of(probability, bins), weights=occurred - probability, minlength=bins)
+    gap = np.bincount(_bin_of(probability), weights=occurred - probability, minlength=ECE_BINS)
     return float(np.abs(gap).sum() / len(probability))
 
 
-def _bin_of(probability: np.ndarray, bins: int) -> np.ndarray:
-    """(N,) probabilities -> (N,) the bin (0, 1/bins], (1/bins, 2/bins], ... that each lies in."""
-    return np.clip(np.ceil(probability * bins).astype(int) - 1, 0, bins - 1)
+def _bin_of(probability: np.ndarray) -> np.ndarray:
+    """(N,) probabilities -> (N,) the bin (0, 1/15], (1/15, 2/15], ... that each lies in."""
+    return np.clip(np.ceil(probability * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
 
 
-def reliability(
-    probabilities: np.ndarray, references: np.ndarray, bins: int = ECE_BINS
-) -> list[dict[str, float]]:
+def reliability(probabilities: np.ndarray, references: np.ndarray) -> list[dict[str, float]]:
     """`confidence`, `accuracy` and `count` of each bin of confidence that holds an image."""
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == references
-    which = _bin_of(confidence, bins)
+    which = _bin_of(confidence)
     return [
         {
             "confidence": float(confidence[which == number].mean()),
@@ -125,7 +121,7 @@ def calibration_metrics(
         probability, occurred = probabilities[:, i], references == i
         scores = probability[predicted == i]
         result |= {
-            f"classwise_ece_{name}": _calibration_error(probability, occurred, ECE_BINS),
+            f"classwise_ece_{name}": _calibration_error(probability, occurred),
             f"mean_probability_{name}": float(probability.mean()),
             f"share_{name}": float(occurred.mean()),
             f"mean_score_{name}": float(scores.mean()) if len(scores) else 0.0,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data import RunData
+
 
 @dataclass
 class Predictions:
@@ -21,6 +23,23 @@ class Predictions:
     predicted: np.ndarray
     logits: np.ndarray
     copies: np.ndarray
+
+
+def write_predictions(file: Path, data: RunData) -> None:
+    """
+    A line for each image of the evaluation split, in its order: logits with the temperature, and a
+    digest of the image, by which runs are paired.
+    """
+    names = data.label_names
+    copies = np.zeros(len(data.eval), bool) if data.eval_copies is None else data.eval_copies
+    with file.open("w", newline="") as opened:
+        writer = csv.writer(opened, lineterminator="\n")
+        header = ["image", "label", "predicted", "copy", *(f"logit_{name}" for name in names)]
+        writer.writerow(header)
+        columns = data.eval.digests, data.eval.labels.tolist(), copies, data.eval_logits
+        for image, label, copy, logits in zip(*columns):
+            scores = (f"{value:.4f}" for value in logits)
+            writer.writerow([image, names[label], names[logits.argmax()], int(copy), *scores])
 
 
 def read_predictions(file: Path) -> Predictions:

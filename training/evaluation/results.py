@@ -11,6 +11,7 @@ from transformers.utils import logging
 from .. import modeling
 from ..data import RunData
 from ..failures import Failures
+from ..markdown import listed
 from ..treatments.functional import normalised
 from .calibration import calibrate, certainty_results, prior_results
 from .metrics import classification_metrics
@@ -136,8 +137,7 @@ def _other_priors(
 def copied_splits(results: Mapping) -> str:
     """The images whose copies are left out: "training images", "training and validation images"."""
     splits = results.get("eval_copies_of", ["train"])
-    *others, last = ["training" if name == "train" else name for name in splits]
-    return f"{', '.join(others)} and {last} images" if others else f"{last} images"
+    return f"{listed('training' if name == 'train' else name for name in splits)} images"
 
 
 def summary(results: Mapping, data: RunData) -> str:

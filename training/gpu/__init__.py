@@ -2,5 +2,3 @@
 
 from .images import hold_images
 from .muon import stack_equal_matrices
-
-__all__ = ["hold_images", "stack_equal_matrices"]

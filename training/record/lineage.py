@@ -61,13 +61,8 @@ def recipe_of(command: str) -> str | None:
 
 def short(run: Mapping) -> dict:
     """
-    A run as a stage.
-
-    Args:
-        run: as `read_run` gives it.
-
-    Returns:
-        `flags`: what differs from the recipe, as on the command line. `versions`: all of them.
+    A run, as `read_run` gives it, as a stage: its `flags` are what differs from the recipe, its
+    `versions` all of them.
     """
     options, flags = flags_of(run), _split(run["command"])[1]
     flags = {name: values for name, values in flags.items() if name not in OF_ONE_MACHINE}
@@ -95,7 +90,7 @@ def short(run: Mapping) -> dict:
     for name in FILE_FLAGS:
         if name in flags:
             flags[name] = [Path(word).name for word in flags[name]]
-    return stage | {"flags": _join(flags)} | {name: run[name] for name in KEPT if name in run}
+    return stage | {"flags": join_flags(flags)} | {name: run[name] for name in KEPT if name in run}
 
 
 def add(stages: dict[str, dict], name: str, stage: Mapping) -> str:
@@ -127,7 +122,7 @@ def _renamed(stage: Mapping, names: Mapping[str, str]) -> dict:
         if after != before:
             stage[key] = after if isinstance(stage[key], list) else after[0]
             flags[flag] = _folders(after)
-    return stage | {"flags": _join(flags)}
+    return stage | {"flags": join_flags(flags)}
 
 
 def stage_name(run: Mapping) -> str:
@@ -212,7 +207,7 @@ def commands(stages: Mapping[str, Mapping]) -> list[str]:
         if name != (Path(*recipe).stem if recipe else "train"):
             flags["output_dir"] = [f"runs/{name}"]
         head = shlex.join(["python", "train.py", *recipe])
-        lines.append(f"{head} {_join(flags)}".rstrip())
+        lines.append(f"{head} {join_flags(flags)}".rstrip())
     return lines
 
 
@@ -230,15 +225,16 @@ def _split(command: str) -> tuple[list[str], dict[str, list[str]]]:
     """The words of `python train.py RECIPE`, and the values of each flag."""
     words = shlex.split(command)
     first = next((i for i, word in enumerate(words) if word.startswith("--")), len(words))
-    return words[:first], _parse(words[first:])
+    return words[:first], parse_flags(words[first:])
 
 
 def _flags(stage: Mapping) -> dict[str, list[str]]:
     """The flags in which a stage differs from its recipe."""
-    return _parse(shlex.split(stage["flags"]))
+    return parse_flags(shlex.split(stage["flags"]))
 
 
-def _parse(words: Sequence[str]) -> dict[str, list[str]]:
+def parse_flags(words: Sequence[str]) -> dict[str, list[str]]:
+    """["--seed", "1", ...] -> the values of each flag, paths shortened as by `portable`."""
     flags: dict[str, list[str]] = {}
     for word in words:
         if word.startswith("--"):
@@ -249,5 +245,6 @@ def _parse(words: Sequence[str]) -> dict[str, list[str]]:
     return flags
 
 
-def _join(flags: Mapping[str, Sequence[str]]) -> str:
+def join_flags(flags: Mapping[str, Sequence[str]]) -> str:
+    """The inverse of `parse_flags`, as on a command line."""
     return shlex.join([word for name, values in flags.items() for word in (f"--{name}", *values)])

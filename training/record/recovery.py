@@ -1,7 +1,5 @@
 """How to make up for a report that lacks something, and when a run has failed all the same."""
 
-import dataclasses
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from ..checkpoints import last_whole_checkpoint
 from ..data import DataArguments
 from ..errors import TrainingError
 from ..failures import Failures
+from .lineage import join_flags
 from .loading_back import LOADING_BACK
 
 logger = logging.get_logger(__name__)
@@ -43,11 +42,9 @@ def explain_recovery(args: Arguments, results: Mapping, failures: Failures) -> N
 
 
 def _measuring_command(folder: Path, data: DataArguments) -> str:
-    flags = []
-    for name, default in dataclasses.asdict(DataArguments()).items():
+    flags: dict[str, list[str]] = {"evaluate_only": [], "model_name_or_path": [str(folder)]}
+    for name, default in vars(DataArguments()).items():
         value = getattr(data, name)
         if value != default:
-            values = value if isinstance(value, list) else [value]
-            flags += [f"--{name}", *map(str, values)]
-    command = ["python", "train.py", "--evaluate_only", "--model_name_or_path", str(folder)]
-    return shlex.join([*command, *flags])
+            flags[name] = [*map(str, value)] if isinstance(value, list) else [str(value)]
+    return f"python train.py {join_flags(flags)}"

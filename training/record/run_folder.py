@@ -1,19 +1,18 @@
 """Writes the folder of a run: model and record as soon as it is trained, then its results."""
 
 import contextlib
-import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from transformers import Trainer
 from transformers.utils import cached_file, logging
 
 from ..arguments import Arguments
 from ..data import RunData
+from ..evaluation.predictions import write_predictions
 from ..failures import Failures
 from ..network import save_network
 from .files import added, weights_sha256, write_json, written_whole
@@ -55,9 +54,6 @@ class RunFolder:
         Writes weights, config, processor, code and what is known of the run, as soon as a training
         is over. They replace an earlier report, which would be another model's.
 
-        Args:
-            results: the training's.
-
         Raises:
             TrainingError: the model could not be written; the folder is as it was.
         """
@@ -75,9 +71,6 @@ class RunFolder:
         """
         Writes calibration, results and predictions, each piece by itself. An evaluation alone
         replaces an earlier report, if anything was measured.
-
-        Args:
-            results: those of training and evaluation.
         """
         measured, trained = "eval_accuracy" in results, self.data.train is not None
         if not self.trainer.is_world_process_zero() or not (measured or trained):
@@ -92,7 +85,7 @@ class RunFolder:
                 self._write_records(folder)
         if self.args.training.save_predictions and measured:
             with self.piece("predictions.csv") as file:
-                _write_predictions(file, self.data)
+                write_predictions(file, self.data)
 
     @contextlib.contextmanager
     def piece(self, name: str, folder: Path | None = None) -> Iterator[Path]:
@@ -127,20 +120,3 @@ def _evaluated_weights(args: Arguments) -> dict[str, str]:
     if args.data.split != "official" or args.model.image_size not in (None, size):
         return {}
     return {"weights_sha256": weights_sha256(weights)}
-
-
-def _write_predictions(file: Path, data: RunData) -> None:
-    """
-    A line for each image of the evaluation split, in its order: logits with the temperature, and a
-    digest of the image, by which runs are paired.
-    """
-    names = data.label_names
-    copies = np.zeros(len(data.eval), bool) if data.eval_copies is None else data.eval_copies
-    with file.open("w", newline="") as opened:
-        writer = csv.writer(opened, lineterminator="\n")
-        header = ["image", "label", "predicted", "copy", *(f"logit_{name}" for name in names)]
-        writer.writerow(header)
-        columns = data.eval.digests, data.eval.labels.tolist(), copies, data.eval_logits
-        for image, label, copy, logits in zip(*columns):
-            scores = (f"{value:.4f}" for value in logits)
-            writer.writerow([image, names[label], names[logits.argmax()], int(copy), *scores])

@@ -11,14 +11,3 @@ from .pipeline import Batch, Targets
 from .smoothing import LabelSmoothing
 from .teachers import Teachers
 from .votes import translate_votes, with_votes
-
-__all__ = [
-    "Batch",
-    "LabelSmoothing",
-    "Mixing",
-    "TargetArguments",
-    "Targets",
-    "Teachers",
-    "translate_votes",
-    "with_votes",
-]

@@ -17,35 +17,3 @@ from .register import find_loss, flag_fields, losses, soft_label_losses
 from .sampling import SAMPLINGS, EpochSampler, apply_sampling, oversample, undersample
 from .weighted_bce import WeightedBCE, weighted_bce_loss
 from .weighted_cross_entropy import WeightedCrossEntropy, weighted_cross_entropy_loss
-
-__all__ = [
-    "LDAM",
-    "SAMPLINGS",
-    "BenchmarkRow",
-    "ClassBalanced",
-    "CrossEntropy",
-    "EpochSampler",
-    "Focal",
-    "LogitAdjusted",
-    "Loss",
-    "TreatmentArguments",
-    "WeightedBCE",
-    "WeightedCrossEntropy",
-    "apply_sampling",
-    "arg",
-    "check_range",
-    "class_balanced_loss",
-    "class_weights",
-    "find_loss",
-    "flag_fields",
-    "focal_loss",
-    "ldam_loss",
-    "logit_adjusted_loss",
-    "losses",
-    "one_hot",
-    "oversample",
-    "soft_label_losses",
-    "undersample",
-    "weighted_bce_loss",
-    "weighted_cross_entropy_loss",
-]

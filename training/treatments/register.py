@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
 import functools
 import importlib
 import importlib.util
@@ -16,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from ..flags import arg
+from ..wording import unknown_name
 from .loss import Loss
 
 BASELINE = "cross_entropy"
@@ -53,11 +53,9 @@ def find_loss(name: str) -> type[Loss]:
     if ".py:" in name:
         return _outside(name)
     if name not in losses():
-        near = difflib.get_close_matches(name, losses(), n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
         raise ValueError(
-            f"--loss must be one of {', '.join(losses())}, or path/to/file.py:ClassName, but it is "
-            f"{name!r}.{hint}"
+            f"--loss must be one of {', '.join(losses())}, or path/to/file.py:ClassName: "
+            + unknown_name(name, losses(), "loss")
         )
     return losses()[name]
 

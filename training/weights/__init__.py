@@ -2,5 +2,3 @@
 
 from .batch_norm import recompute_statistics
 from .soup import average_weights
-
-__all__ = ["average_weights", "recompute_statistics"]

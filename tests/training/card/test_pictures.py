@@ -52,14 +52,14 @@ def test_class_distribution(drawn, tmp_path, make_faces):
     faces: FaceDataset = make_faces([0, 1, 1])
     data = SimpleNamespace(
         eval_split="validation", eval=faces, train_counts=np.array([21000, 547]),
-        record={"sampling": "none"},
+        record={"sampling": "none"}, label_names=["one", "two"],
     )  # fmt: skip
-    pictures.plot_class_distribution(tmp_path / "a.png", data, ["one", "two"], "mine")
+    pictures.plot_class_distribution(tmp_path / "a.png", data, "mine")
     texts = words(drawn[0])
     assert "mine: class distribution" in texts
     assert "training: 21,547 images" in texts and "21,000" in texts and "5,000" in texts
     data.train_counts = np.array([2, 1])
-    pictures.plot_class_distribution(tmp_path / "a.png", data, ["one", "two"], "mine")
+    pictures.plot_class_distribution(tmp_path / "a.png", data, "mine")
     marks = [one.get_text() for one in drawn[1].axes[0].get_yticklabels()]
     assert len(marks) > 2 and len({*marks}) == len(marks)  # no half images, shown as whole ones
 
@@ -86,10 +86,11 @@ def test_any_number_of_classes_and_long_names_fit(monkeypatch, number):
     counts, labels = np.eye(number, dtype=int) * 90 + 10, torch.arange(number)
     data = SimpleNamespace(
         eval_split="test", eval=SimpleNamespace(labels=labels), record={"sampling": "weighted"},
-        counts_before=counts[0], train_counts=counts[0], seen_counts=torch.ones(number),
+        label_names=names, counts_before=counts[0], train_counts=counts[0],
+        seen_counts=torch.ones(number),
     )  # fmt: skip
     pictures.plot_confusion_matrix(None, counts, names, "mine")
-    pictures.plot_class_distribution(None, data, names, "mine")
+    pictures.plot_class_distribution(None, data, "mine")
     for figure in drawn:
         figure.draw_without_rendering()
         axes = figure.axes[0]

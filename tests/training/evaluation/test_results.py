@@ -29,10 +29,7 @@ def test_classes_without_images_are_named(results):
 
 def test_their_recall_is_in_no_mean_and_no_line(results):
     assert results["eval_balanced_accuracy"] == pytest.approx((1 / 2 + 2 / 3) / 2)
-    data = SimpleNamespace(
-        label_names=NAMES, eval=SimpleNamespace(labels=LABELS), counts_before=np.array([6, 3, 1])
-    )
-    assert recall_table(results, data).splitlines() == [
+    assert recall_table(results, data_of(NAMES, LABELS, [6, 3, 1])).splitlines() == [
         "class           share  images  recall",
         "fast asleep     10.0%       0       -",
         "tense           30.0%       3   0.667",
@@ -54,7 +51,7 @@ def test_results_under_a_prior_have_every_class(prior):
 def data_of(names, labels, counts=None):
     return SimpleNamespace(
         label_names=names,
-        eval=SimpleNamespace(labels=torch.tensor(labels)),
+        eval=SimpleNamespace(labels=torch.as_tensor(labels)),
         eval_split="validation",
         counts_before=None if counts is None else np.array(counts),
     )

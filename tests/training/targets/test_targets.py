@@ -4,11 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from modeling import (
-    FerEfficientNetConfig,
-    FerEfficientNetForImageClassification,
-    FerEfficientNetImageProcessor,
-)
+from modeling import FerEfficientNetImageProcessor
+from tests.networks import tiny_network
 from training.data import FaceDataset, RunData
 from training.targets import Batch, TargetArguments, Targets
 from training.treatments import (
@@ -45,9 +42,8 @@ def make_run(sampling):
 def teacher(monkeypatch):
     """One that says of any image what it expects: its final layer's weights are zero."""
     expected = torch.tensor([0.3, 0.05, 0.15, 0.2, 0.1, 0.1, 0.1])
-    config = FerEfficientNetConfig(backbone="test_efficientnet", image_size=32)
-    config.update_calibration(train_distribution=expected.tolist())
-    network = FerEfficientNetForImageClassification(config)
+    network = tiny_network(initializer_range=0.0)
+    network.config.update_calibration(train_distribution=expected.tolist())
     with torch.no_grad():
         network.head[-1].bias.copy_(expected.log())
     pair = network, FerEfficientNetImageProcessor(size=32)

@@ -1,23 +1,15 @@
 import pytest
 import torch
 
-from modeling import (
-    FerEfficientNetConfig,
-    FerEfficientNetForImageClassification,
-    FerEfficientNetImageProcessor,
-)
+from modeling import FerEfficientNetImageProcessor
+from tests.networks import tiny_network
 from training.targets import Batch, Teachers
 
 CPU = torch.device("cpu")
 
 
 def a_teacher(seed, size=32, **config):
-    torch.manual_seed(seed)
-    network = FerEfficientNetForImageClassification(
-        FerEfficientNetConfig(
-            backbone="test_efficientnet", image_size=size, initializer_range=0.5, **config
-        )
-    )
+    network = tiny_network(seed=seed, image_size=size, **config)
     return network, FerEfficientNetImageProcessor(size=size)
 
 

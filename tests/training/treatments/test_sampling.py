@@ -32,9 +32,9 @@ def test_undersample_keeps_n_rows_of_each_class(per_class, size):
     assert (np.diff(rows) > 0).all()
 
 
-def test_undersample_draws_each_row_of_a_class_about_equally_often():
-    drawn = np.concatenate([undersample(LABELS, 10, seed=seed) for seed in range(1000)])
-    times = np.bincount(drawn, minlength=len(LABELS))[LABELS == 0]  # each 100 expected
+def test_undersample_takes_each_row_of_a_class_about_equally_often():
+    rows = np.concatenate([undersample(LABELS, 10, seed=seed) for seed in range(1000)])
+    times = np.bincount(rows, minlength=len(LABELS))[LABELS == 0]  # each 100 expected
     assert 60 < times.min() and times.max() < 140
 
 
@@ -112,10 +112,10 @@ def test_epoch_order_comes_from_seed_and_epoch_alone(weighted):
     assert order(weighted, seed=6, epoch=2) != first
 
 
-def test_weighted_epoch_draws_each_class_about_equally_often():
+def test_weighted_epoch_samples_each_class_about_equally_often():
     labels = np.repeat([0, 2, 3], [2700, 270, 30])  # class 1 has no rows
-    drawn = class_counts(labels[order(weighted=True, labels=labels)], 4)
-    np.testing.assert_allclose(drawn, [1000, 0, 1000, 1000], atol=100)
+    sampled = class_counts(labels[order(weighted=True, labels=labels)], 4)
+    np.testing.assert_allclose(sampled, [1000, 0, 1000, 1000], atol=100)
 
 
 def test_examples_in_the_docstrings():

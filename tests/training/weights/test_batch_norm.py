@@ -33,7 +33,7 @@ def test_they_are_those_of_the_images_as_they_are():
     assert norm.momentum == 0.3 and not any(module.training for module in network.modules())
 
 
-def test_some_of_the_images_are_drawn_by_seed():
+def test_some_of_the_images_are_sampled_by_seed():
     images = torch.arange(65).view(-1, 1, 1, 1)
     means = []
     for count, seed in ((16, 0), (16, 0), (16, 1), (65, 0)):

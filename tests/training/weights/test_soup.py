@@ -1,4 +1,4 @@
-"""training/soup.py: the mean of networks' weights."""
+"""training/weights/soup.py: the mean of networks' weights."""
 
 import pytest
 import torch
