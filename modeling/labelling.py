@@ -73,8 +73,8 @@ class _Photo:
 class FaceLabeller:
     """
     Base of the facial-emotion pipeline and of `FacialEmotion`, the same without torch. A subclass
-    has `_preprocess_params` (its own options) and `_batch_size`, and defines `config`, `face_input`,
-    `_yunet_file` and `_raw_logits`.
+    has `_preprocess_params` (its own options) and `_batch_size`, and defines `config`,
+    `face_input`, `_yunet_file` and `_raw_logits`.
     """
 
     PhotoError = PhotoError  # for those who have the class by remote code

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from transformers import ResNetConfig, ResNetForImageClassification
-from transformers.utils import logging
 
 from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification
+from modeling.warn_once import warn_once
 
 
 def build(**kwargs):
