@@ -107,8 +107,8 @@ setup(
     package_dir={f"fer_efficientnet.{name}": name for name in FOLDERS},
     package_data={
         "": ["*.md"],
-        "fer_efficientnet.modeling": ["*.onnx"],
-        "fer_efficientnet.model": ["*.json", "*.onnx", "*.safetensors"],
+        "fer_efficientnet.modeling": ["*.onnx", "*.txt"],
+        "fer_efficientnet.model": ["*.json", "*.onnx", "*.safetensors", "*.txt"],
     },
     cmdclass={"build_py": BuildFiles, "sdist": SourceFiles},
     entry_points={"console_scripts": ["facial-emotion = fer_efficientnet.predict:main"]},

@@ -42,7 +42,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add("--model", default=str(MODEL), help="folder or Hub id (default: the one that ships)")
     add("--revision", default="main", help="tag or commit of the model on the Hub")
     add("--engine", choices=("onnx", "torch"),
-        help="default: onnx, if the model has model.onnx; torch for --explain and GPUs")  # fmt: skip
+        help="default: onnx, if the model has model.onnx; torch for heat maps")  # fmt: skip
     add("--device", help="of torch: cpu, cuda, ... (default: a GPU if there is one)")
     add("--batch_size", type=int, default=32, help="faces per pass (default: 32)")
     add("--prior", nargs="+", type=_number_or_name, metavar="P",

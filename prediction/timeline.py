@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
 from .colors import colors
 from .output import BOX, csv_cell, readable
 from .video import Frame

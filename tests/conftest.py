@@ -48,6 +48,7 @@ def quick_reports():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.run.load_back", lambda *_: "Loaded back")
+        patch.setattr("training.run.add_onnx", lambda *_: "Added ONNX")
         patch.setattr("matplotlib.figure.Figure.savefig", touch)
         yield
 

@@ -40,7 +40,14 @@ COMMON_FLAGS = (
 )
 # Arguments whose names begin like this do not change what a run learns.
 NOT_DECISIVE = (
-    *("output_dir", "overwrite", "resume_from_checkpoint", "dataset", "skip_bad_rows"),
+    *(
+        "output_dir",
+        "overwrite",
+        "export_onnx",
+        "resume_from_checkpoint",
+        "dataset",
+        "skip_bad_rows",
+    ),
     *("memory_gb", "logging_", "log_", "report_to", "run_name", "project", "trackio"),
     *("disable_tqdm", "local_rank"),
     *("save_", "eval_strategy", "eval_steps", "eval_delay", "push_to_hub", "hub_", "skip_memory"),
@@ -89,6 +96,10 @@ class FerTrainingArguments(TrainingArguments):
     )
     evaluate_only: bool = arg(
         False, "Only evaluate --model_name_or_path on --eval_split, and write the report."
+    )
+    export_onnx: bool = arg(
+        True,
+        "Write model.onnx, for use without torch, and measure it. Needs pip install '.[publish]'.",
     )
     overwrite: bool = arg(False, "Replace the run that --output_dir holds.")
 
