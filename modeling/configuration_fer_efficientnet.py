@@ -6,7 +6,13 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 from transformers.utils import logging
 
-from .calibration import DISTRIBUTIONS, assumed_shares, checked_calibration, checked_prior
+from .calibration import (
+    DISTRIBUTIONS,
+    assumed_shares,
+    checked_calibration,
+    checked_prior,
+    fitted_at,
+)
 from .names import EXPRESSIONS
 
 logger = logging.get_logger(__name__)
@@ -53,6 +59,8 @@ class FerEfficientNetConfig(PreTrainedConfig):
               `prior="train"` are calibrated (Guo et al., "On Calibration of Modern Neural
               Networks", 2017)
             - `uncertain_below`: the least probability at which a prediction counts as certain
+            - `smaller_faces`: `temperature` and `uncertain_below` for faces that are smaller than
+              the input, a dict for each `side` in pixels, ascending
             - `train_distribution`: the share of each class in the training set, before sampling
             - `learned_distribution`: the share of each class that the network has learned to
               expect, sampling, weights and soft targets included. Default: `train_distribution`.
@@ -145,6 +153,10 @@ class FerEfficientNetConfig(PreTrainedConfig):
     @property
     def uncertain_below(self) -> float | None:
         return self.fitted.get("uncertain_below")
+
+    def fitted_at(self, side: float) -> tuple[float, float]:
+        """Temperature and threshold for a face of `side` pixels in its photo."""
+        return fitted_at(self.fitted, side, self.image_size)
 
     @property
     def train_distribution(self) -> list[float] | None:

@@ -31,6 +31,7 @@ YUNET = {
     "revision": "3cc26e7f1014a5ee5d74a42acee58bafc9d0a310",
 }
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+LEAST_SIDE = 16  # pixels; what is smaller tells nothing of an expression
 CLOSE_UP_SIDE = 256  # pixels; where no face is found, at this size again, with room around it
 
 
@@ -240,13 +241,13 @@ def find_faces(
     """
     Args:
         photo: uint8 (H, W, 3) RGB. detector: of `make_detector`.
-        min_face_size: least longer side of a face's box in pixels of the photo.
+        min_face_size: longer side of the smallest faces that matter, in pixels of the photo.
         tiles: whether photos larger than the detector's `largest_side` are also searched in their
             own resolution, tile by tile. If not, a warning says once which faces are missed.
 
     Returns:
-        Faces from left to right. A photo without one is searched once more as a close-up, so that
-        a face that fills the picture, as FER-2013's do, is found.
+        Faces of at least `LEAST_SIDE` pixels, from left to right. A photo without one is searched
+        once more as a close-up, so that a face that fills the picture, as FER-2013's do, is found.
 
     Raises:
         DetectionError: the detector fails on this photo.
@@ -268,7 +269,7 @@ def find_faces(
             )
     if not faces:
         faces = _search(bgr, detector, CLOSE_UP_SIDE / side, CLOSE_UP_SIDE // 4)
-    return sorted((face for face in faces if face.side >= min_face_size), key=lambda f: f.box)
+    return sorted((face for face in faces if face.side >= LEAST_SIDE), key=lambda f: f.box)
 
 
 def _search(bgr: np.ndarray, detector: YuNet | Haar, scale: float, margin: int) -> list[Face]:

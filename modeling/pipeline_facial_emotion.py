@@ -4,7 +4,7 @@ import math
 import numbers
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from transformers import AutoModelForImageClassification, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.utils import logging
 
-from .calibration import are_several, checked_priors
+from .calibration import are_several, checked_priors, side_of
 from .face_cropping import crop_face, face_pixels
 from .face_detection import DetectionError, Detectors, Face, find_faces
 from .grad_cam import grad_cam, logits_and_maps
@@ -31,7 +31,7 @@ DEFAULTS = {
     "detector": "auto",
     "detector_path": None,
     "detection_threshold": 0.7,
-    "min_face_size": 16,
+    "min_face_size": 24,
     "tiles": False,
     "prior": None,
     "tta": False,
@@ -73,7 +73,8 @@ class FacialEmotionPipeline(Pipeline):
             tight face), or YuNet where its weights can be had and Haar otherwise.
         detector_path (`str`, *optional*): a local YuNet file; default: from the Hub, once.
         detection_threshold (`float`, defaults to 0.7): least score of a face.
-        min_face_size (`int`, defaults to 16): least side of a face in pixels.
+        min_face_size (`int`, defaults to 24): faces with a shorter side, in pixels, are `uncertain`
+            whatever their score.
         tiles (`bool`, defaults to `False`): search large photos in their own resolution too, tile
             by tile. Without it, YuNet finds faces from 1/80 of a large photo's longer side (75 px
             of 6000), and Haar from 1/27.
@@ -134,7 +135,8 @@ class FacialEmotionPipeline(Pipeline):
             - `box`: xmin, ymin, xmax, ymax in pixels of the upright photo; `face_score`: of the
               detector
             - `label`, its probability `score`, and `scores`, the probability of each class
-            - `uncertain`: whether `score` is below the config's `uncertain_below`
+            - `uncertain`: whether `score` is below what the config's calibration asks of a face of
+              this size, or the face is smaller than `min_face_size`
             - if asked for, `crop`: uint8 (side, side, 3), the upright face that was classified, in
               the photo's resolution; to explain, with `heatmap`: float32 (side, side) in [0, 1],
               Grad-CAM of `label`
@@ -249,25 +251,38 @@ class FacialEmotionPipeline(Pipeline):
 
     def _finish(self, photos: list[_Photo], batch_size: int, options: dict) -> Iterator:
         faces = [values for photo in photos for values in photo.pixel_values]
-        outputs = []
+        config, outputs = self.model.config, []
+        sharper = [
+            config.fitted_temperature / config.fitted_at(side_of(face["box"]))[0]
+            for photo in photos
+            for face in photo.faces
+        ]
         for start in range(0, len(faces), batch_size):
-            batch = torch.cat(faces[start : start + batch_size])  # (N, C, h, w)
-            outputs += zip(*self.forward({"pixel_values": batch}, **options).values())
+            batch = {
+                "pixel_values": torch.cat(faces[start : start + batch_size]),  # (N, C, h, w)
+                "sharper": torch.tensor(sharper[start : start + batch_size])[:, None],  # (N, 1)
+            }
+            outputs += zip(*self.forward(batch, **options).values())
         outputs = iter(outputs)
         for photo in photos:
-            answer = None if photo.failed else self.postprocess(photo, outputs, options["prior"])
+            answer = None if photo.failed else self.postprocess(photo, outputs, options)
             yield (photo.photo, answer) if options["photo"] else answer
 
     def _forward(self, model_inputs: dict, **options: Any) -> dict[str, torch.Tensor]:
         """
         pixel_values (N, C, h, w) -> probabilities (N, priors, classes) and, to explain, heatmaps
-        (N, priors, h, w).
+        (N, priors, h, w). `sharper`, (N, 1), is the temperature in the logits relative to the one
+        for faces of their size.
         """
+        config, sharper = self.model.config, model_inputs["sharper"]
         pixel_values = model_inputs["pixel_values"].to(self.model.dtype)
         shifts = self._prior_shifts(options["prior"]).to(pixel_values.device)  # (priors, classes)
+        own = self.model.prior_shift(config.prior_in_use).to(pixel_values.device)  # in the logits
 
         def probabilities_of(logits: torch.Tensor) -> torch.Tensor:
-            return (logits.detach().float()[:, None] + shifts).softmax(-1)
+            logits = logits.detach().float()  # (N, classes)
+            logits = torch.where(sharper == 1, logits, (logits - own) * sharper + own)
+            return (logits[:, None] + shifts).softmax(-1)
 
         if options["explain"]:
             logits, maps = logits_and_maps(self.model, pixel_values)
@@ -303,16 +318,28 @@ class FacialEmotionPipeline(Pipeline):
         priors = checked_priors(prior, config.num_labels)
         return torch.stack([self.model.prior_shift(each) - own for each in priors])
 
-    def postprocess(self, photo: _Photo, outputs: Iterator, prior: Any = None) -> list[dict]:
+    def certain_from(self, box: Mapping[str, int], min_face_size: float | None = None) -> float:
+        """
+        The least score at which a face is certain; inf where it is smaller than `min_face_size`.
+
+        Args:
+            box: the face's, as in an answer. min_face_size: default: the pipeline's.
+        """
+        if min_face_size is None:
+            min_face_size = (DEFAULTS | self._preprocess_params)["min_face_size"]
+        side = side_of(box)
+        return math.inf if side < min_face_size else self.model.config.fitted_at(side)[1]
+
+    def postprocess(self, photo: _Photo, outputs: Iterator, options: dict) -> list[dict]:
         """Takes as many of the outputs as the photo has faces."""
-        config = self.model.config
+        config, prior = self.model.config, options["prior"]
         labels = [config.id2label[i] for i in range(config.num_labels)]
         names = checked_priors(prior, config.num_labels) if are_several(prior) else []
         for number, face in enumerate(photo.faces):
             probabilities, *heatmaps = next(outputs)  # (priors, classes), (priors, h, w)
+            certain_from = self.certain_from(face["box"], options["min_face_size"])
             answers = [
-                _describe_scores(scores, labels, config.uncertain_below)
-                for scores in probabilities.tolist()
+                _describe_scores(scores, labels, certain_from) for scores in probabilities.tolist()
             ]
             if heatmaps:
                 size = photo.crops[number].shape[:2]
@@ -356,15 +383,13 @@ def _describe_place(face: Face | None, shape: tuple[int, ...]) -> dict:
     return {"box": dict(zip(names, (round(edge) for edge in box))), "face_score": score}
 
 
-def _describe_scores(
-    scores: Sequence[float], labels: Sequence[str], uncertain_below: float | None
-) -> dict:
+def _describe_scores(scores: Sequence[float], labels: Sequence[str], certain_from: float) -> dict:
     best = max(range(len(scores)), key=scores.__getitem__)
     return {
         "label": labels[best],
         "score": scores[best],
         "scores": dict(zip(labels, scores)),
-        "uncertain": scores[best] < (uncertain_below or 0),
+        "uncertain": scores[best] < certain_from,
     }
 
 

@@ -67,6 +67,8 @@ def run(args: Arguments, argv: Sequence[str]) -> None:
         folder.save_model(results)  # what follows may fail without costing the training
     results |= evaluate(trainer, data, failures)
     folder.write_results(results)
+    if args.training.calibrate:
+        folder.write_calibration(results)
     describe(folder, results)
     if trainer.is_world_process_zero():
         with failures.noted("summary"):
