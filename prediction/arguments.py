@@ -53,8 +53,8 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add("--detector_path", help="a local YuNet file (default: the model's)")
     add("--detection_threshold", type=float, default=0.7,
         help="lowest score of a face (default: 0.7)")  # fmt: skip
-    add("--min_face_size", type=int, default=16,
-        help="shortest side of a face in pixels (default: 16)")  # fmt: skip
+    add("--min_face_size", type=int, default=24,
+        help="smaller faces, in pixels, are marked uncertain (default: 24)")  # fmt: skip
     add("--tiles", action="store_true",
         help="find small faces in large photos; ten times as long at 6000 x 4000")  # fmt: skip
     return parser

@@ -71,7 +71,7 @@ def follow_video(args: argparse.Namespace, find: Callable, video: Video, every: 
         if copy:
             copy.add(annotate(frame.photo, people), frame.time)
 
-    follower, people = Follower(find.config.uncertain_below), []
+    follower, people = Follower(find.certain_from), []
     batch_size = 1 if video.live else min(args.batch_size, TOGETHER // every if copy else TOGETHER)
     answers = find(photos(), batch_size=max(1, batch_size), on_error="skip")
     looked_at = video.length and -(-video.length * video.every // every)

@@ -1,7 +1,7 @@
 """Faces followed from frame to frame: one person keeps one id and a smoothed curve."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 LEAST_OVERLAP = 0.3  # intersection over union of a face's boxes in two frames that are looked at
@@ -37,11 +37,11 @@ class Follower:
     front of a camera seldom do, and they would need another package.
 
     Args:
-        uncertain_below: the config's, applied to smoothed scores; None: no face is uncertain.
+        certain_from: of the pipeline, applied to smoothed scores.
         patience: seconds a person may be out of sight.
     """
 
-    uncertain_below: float | None
+    certain_from: Callable[[dict], float]
     patience: float = PATIENCE
     people: list[Person] = field(default_factory=list)
     known: int = 0
@@ -79,5 +79,5 @@ class Follower:
             "label": label,
             "score": score,
             "scores": person.scores,
-            "uncertain": score < (self.uncertain_below or 0),
+            "uncertain": score < self.certain_from(face["box"]),
         }

@@ -59,7 +59,7 @@ def follow_faces(
     rate = video.rate / video.every
     clip = VideoFile(folder / "annotated.webm", rate)
     timeline = Timeline(folder / "timeline.csv", served.labels)
-    follower = Follower(served.config.uncertain_below)
+    follower = Follower(served.find.certain_from)
 
     longer = False
 

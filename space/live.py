@@ -69,7 +69,7 @@ def look(served: Served, frame: str, follower: Follower | None, now: float) -> t
     Raises:
         gr.Error: it is no frame of the page's own.
     """
-    follower = follower or Follower(served.config.uncertain_below, PATIENCE)
+    follower = follower or Follower(served.find.certain_from, PATIENCE)
     try:
         photo = _photo(served, frame)
     except InputRefused as error:

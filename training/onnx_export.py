@@ -89,7 +89,7 @@ def write_onnx(folder: Path, faces: FaceDataset, split: str) -> dict:
     return record
 
 
-def summary(record: dict) -> str:
+def onnx_summary(record: dict) -> str:
     """One line on what `write_onnx` returns."""
     return (
         f"{FILE}: {record['megabytes']} MB, weights in {record['weight_bits']} bits; on the "
@@ -276,7 +276,7 @@ def main(argv: list[str] | None = None) -> None:
     if missing := missing_packages():
         parser.error(f"{', '.join(missing)} missing: pip install '.[publish]'")
     split, faces = evaluation_faces(args.run, args.dataset)
-    print(summary(write_onnx(args.run, faces, split)))
+    print(onnx_summary(write_onnx(args.run, faces, split)))
 
 
 if __name__ == "__main__":

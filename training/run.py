@@ -18,7 +18,7 @@ from .evaluation import evaluate, summary
 from .failures import Failures
 from .gpu import hold_images
 from .network import Network, Processor, build_network
-from .onnx_export import FILE, missing_packages, summary, write_onnx
+from .onnx_export import FILE, missing_packages, onnx_summary, write_onnx
 from .record import (
     LOADING_BACK,
     RunFolder,
@@ -68,6 +68,8 @@ def run(args: Arguments, argv: Sequence[str]) -> None:
         folder.save_model(results)  # what follows may fail without costing the training
     results |= evaluate(trainer, data, failures)
     folder.write_results(results)
+    if args.training.calibrate:
+        folder.write_calibration(results)
     if args.training.export_onnx and data.train is not None and trainer.is_world_process_zero():
         with failures.noted(FILE):
             logger.info(add_onnx(folder.path, data))
@@ -92,7 +94,7 @@ def add_onnx(folder: Path, data: RunData) -> str:
             f"No {FILE}: {', '.join(missing)} missing. pip install '.[publish]', then "
             f"python -m training.onnx_export {folder}"
         )
-    return summary(write_onnx(folder, data.eval, data.eval_split))
+    return onnx_summary(write_onnx(folder, data.eval, data.eval_split))
 
 
 def check_processes(args: TrainingArguments) -> None:

@@ -6,7 +6,7 @@ from prediction.following import Follower, overlap
 
 
 def test_people_keep_their_ids_and_are_smoothed(face):
-    follower = Follower(uncertain_below=0.8)
+    follower = Follower(certain_from=lambda box: 0.8)
     assert [f["person"] for f in follower.follow([face(0), face(200)], 0.0)] == [1, 2]
     second = follower.follow([face(210), face(10, "sad"), face(500)], 0.1)
     assert [f["person"] for f in second] == [2, 1, 3]

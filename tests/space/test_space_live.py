@@ -141,7 +141,7 @@ def served():
 
     served = SimpleNamespace(
         labels=["happy", "sad"],
-        config=SimpleNamespace(uncertain_below=0.9),
+        find=SimpleNamespace(certain_from=lambda box: 0.9),
         read=lambda content, name: np.zeros((48, 64, 3), np.uint8),
         faces=faces,
         asked=asked,

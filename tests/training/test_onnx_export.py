@@ -52,7 +52,7 @@ def test_the_file_says_whose_it_is_and_the_record_how_close(folder, written):
     assert json.loads((folder / "onnx.json").read_text()) == written
     assert written["faces"] == sum(written["counts"]) == 40
     assert written["agreement"] >= 0.995 and written["largest_difference"] < 0.05
-    assert "accuracy" in onnx_export.summary(written)
+    assert "accuracy" in onnx_export.onnx_summary(written)
 
 
 def test_any_number_of_faces_fits_and_logits_are_raw(folder, written):

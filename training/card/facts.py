@@ -97,7 +97,7 @@ class CardFacts:
     """
     Args:
         run: as `read_run` gives it. chain: as `stages_of` does. quoted: as `quoted_results` does.
-        config, audit, robustness, onnx: config.json, data_report.json, robustness.json and onnx.json.
+        config, audit, robustness, onnx: config.json, data_report.json, robustness.json, onnx.json.
         parameters: the number of trained weights. pictures: names of those that lie in the folder.
     """
 

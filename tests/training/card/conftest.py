@@ -76,12 +76,3 @@ def ferplus(on_other_data):
     images = sum(PUBLISHED_COUNTS["train"]) - 4000
     card.audit["splits"]["train"]["images"] = images
     return card
-
-
-@pytest.fixture
-def onnx() -> dict:
-    """The content of an onnx.json."""
-    measured = {"accuracy": 0.6543, "recalls": {n: 0.111 * i for i, n in enumerate(LABELS)}}
-    return {"weight_bits": 8, "megabytes": 6.25, "split": "validation", "faces": 3589,
-            "agreement": 0.99641, "largest_difference": 0.0123, "onnx": measured,
-            "pytorch": measured}  # fmt: skip
