@@ -34,7 +34,7 @@ from training.early_checks import dataset_problem
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 
 MODEL = """
-Publish a model: weights, code, card and ONNX files of a finished run, checked first. The card is
+Publish a model: weights, code, card and ONNX file of a finished run, checked first. The card is
 made anew from the run; one that was edited by hand is not sent.
 
   look first: the same files in a folder, no network
@@ -44,8 +44,8 @@ made anew from the run; one that was edited by hand is not sent.
   as a pull request to somebody else's repository
     python push_to_hub.py model runs/1_scratch --repo_id THEM/NAME --create_pr
 
-ONNX files and their parity with PyTorch take about a minute; they are kept in RUN_DIR/onnx and made
-again only if the model, the data or versions change.
+model.onnx is the run's; where a run has none of its weights, it is made and measured there, which
+takes about a minute.
 """
 DATASET = """
 Publish FER-2013, from any source that train.py reads except a packed file, as parquet with its
@@ -86,8 +86,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("source", type=Path, metavar="RUN_DIR", help="output folder of train.py")
     add_common(add)
     add("--private", action="store_true", help="make a new repository private")
-    add("--no_onnx", action="store_true", help="publish without onnx/")
-    text = "faces for ONNX's 8-bit ranges and its parity (default: the run's data)"
+    add("--no_onnx", action="store_true", help="publish without model.onnx")
+    text = "faces to measure model.onnx on, if it is made now (default: the run's data)"
     add("--dataset_for_onnx", metavar="SOURCE", help=text)
 
     add = kinds.add_parser("dataset", description=DATASET, help="publish FER-2013").add_argument

@@ -32,14 +32,11 @@ from PIL import Image
 from transformers import (
     ImageClassificationPipeline,
     Pipeline,
-    PreTrainedModel,
     ViTConfig,
     ViTForImageClassification,
     ViTImageProcessor,
     pipeline,
 )
-
-from publishing.onnx_export import export_onnx, quantize
 
 ROOT = Path(__file__).parents[1]
 MODEL = str(ROOT / "model")
@@ -85,20 +82,11 @@ def load(task: str, **options: str | None) -> Pipeline:
     return pipeline(task, model=MODEL, trust_remote_code=True, device="cpu", **options)
 
 
-def onnx_sessions(
-    network: PreTrainedModel, pixel_values: torch.Tensor
-) -> dict[str, onnxruntime.InferenceSession]:
-    """In float32 and 8 bits; the ranges of the activations make no difference to the speed."""
-    with tempfile.TemporaryDirectory() as folder:
-        exact, small = Path(folder) / "model.onnx", Path(folder) / "model_int8.onnx"
-        export_onnx(network, exact)
-        quantize(exact, small, pixel_values[:4].numpy())
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        return {
-            name: onnxruntime.InferenceSession(str(file), options, ["CPUExecutionProvider"])
-            for name, file in (("float32", exact), ("int8", small))
-        }
+def onnx_session() -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    file = str(Path(MODEL) / "model.onnx")
+    return onnxruntime.InferenceSession(file, options, ["CPUExecutionProvider"])
 
 
 def measure_faces(args: argparse.Namespace) -> None:
@@ -111,25 +99,24 @@ def measure_faces(args: argparse.Namespace) -> None:
     )
     images = [face(FACE_SIDES[0])] * max(BATCHES)
     pixel_values = ours.image_processor(images, return_tensors="pt")["pixel_values"]
-    sessions = onnx_sessions(ours.model, pixel_values)
+    session = onnx_session()
 
     header("faces", "batch", "pipeline, images/s", "bare network", "pipeline / bare",
-           "ViT-B/16 pipeline", "pipeline / ViT", "ONNX Runtime float32", "int8")  # fmt: skip
+           "ViT-B/16 pipeline", "pipeline / ViT", "ONNX Runtime")  # fmt: skip
     for side, batch in itertools.product(FACE_SIDES, BATCHES):
         faces = [face(side)] * 128
-        rates = compare(ours, vit, sessions, faces, pixel_values[:batch])
+        rates = compare(ours, vit, session, faces, pixel_values[:batch])
         median = {name: statistics.median(of_name) for name, of_name in rates.items()}
         bare = max(("contiguous", "channels last"), key=median.get)
         row(f"{side} px", batch, f"{median['ours']:.0f}", f"{median[bare]:.0f} ({bare})",
             f"{ratio(rates['ours'], rates[bare]):.2f}", f"{median['vit']:.1f}",
-            f"{ratio(rates['ours'], rates['vit']):.0f}", f"{median['float32']:.0f}",
-            f"{median['int8']:.0f}")  # fmt: skip
+            f"{ratio(rates['ours'], rates['vit']):.0f}", f"{median['onnx']:.0f}")  # fmt: skip
 
 
 def compare(
     ours: ImageClassificationPipeline,
     vit: ImageClassificationPipeline,
-    sessions: dict[str, onnxruntime.InferenceSession],
+    session: onnxruntime.InferenceSession,
     faces: list[Image.Image],
     pixel_values: torch.Tensor,
 ) -> dict[str, list[float]]:
@@ -146,7 +133,7 @@ def compare(
             for _ in range(passes):
                 network(ready)
 
-    def onnx(session: onnxruntime.InferenceSession) -> None:
+    def onnx() -> None:
         for _ in range(passes):
             session.run(None, {"pixel_values": pixel_values.numpy()})
 
@@ -154,8 +141,7 @@ def compare(
         "contiguous": (lambda: bare(torch.contiguous_format), len(faces)),
         "ours": (lambda: ours(faces, batch_size=batch), len(faces)),
         "channels last": (lambda: bare(torch.channels_last), len(faces)),
-        "float32": (lambda: onnx(sessions["float32"]), len(faces)),
-        "int8": (lambda: onnx(sessions["int8"]), len(faces)),
+        "onnx": (onnx, len(faces)),
         "vit": (lambda: vit(few, batch_size=batch), len(few)),
     }
     rates: dict[str, list[float]] = {name: [] for name in contestants}

@@ -83,8 +83,8 @@ def checked_calibration(record: Mapping[str, Any]) -> dict[str, Any]:
     """
     Args:
         record: `classes` (names in the order of ids) and `head`, for which it was fitted, and what
-            was fitted: `temperature`, `uncertain_below`, `learned_distribution` and
-            `train_distribution`, each only if it was.
+            was fitted: `temperature`, `uncertain_below`, `smaller_faces`, `learned_distribution`
+            and `train_distribution`, each only if it was.
 
     Returns:
         The record, with distributions as lists of floats.
@@ -97,11 +97,12 @@ def checked_calibration(record: Mapping[str, Any]) -> dict[str, Any]:
             f"calibration must name the classes and the head that it was fitted for, but "
             f"{' and '.join(sorted(missing))} is missing: {dict(record)}."
         )
-    temperature, threshold = record.get("temperature", 1.0), record.get("uncertain_below")
-    if not (isinstance(temperature, Real) and 0 < temperature < math.inf):
-        raise ValueError(f"temperature must be a positive number, but it is {temperature!r}.")
-    if not (threshold is None or isinstance(threshold, Real) and 0 <= threshold <= 1):
-        raise ValueError(f"uncertain_below must be None or in [0, 1], but it is {threshold!r}.")
+    for fitted in (record, *record.get("smaller_faces", ())):
+        temperature, threshold = fitted.get("temperature", 1.0), fitted.get("uncertain_below")
+        if not (isinstance(temperature, Real) and 0 < temperature < math.inf):
+            raise ValueError(f"temperature must be a positive number, but it is {temperature!r}.")
+        if not (threshold is None or isinstance(threshold, Real) and 0 <= threshold <= 1):
+            raise ValueError(f"uncertain_below must be None or in [0, 1], but it is {threshold!r}.")
     distributions = {
         name: checked_prior(record[name], len(record["classes"]), name=name, names=())
         for name in DISTRIBUTIONS
@@ -130,10 +131,34 @@ def assumed_shares(
     }[prior]
 
 
+def fitted_at(fitted: Mapping[str, Any], side: float, full_side: float) -> tuple[float, float]:
+    """
+    Temperature and threshold for a face of `side` pixels in its photo, interpolated linearly
+    between the sizes for which they were fitted.
+
+    Args:
+        fitted: of the calibration. full_side: from which on its own temperature and threshold hold.
+    """
+    full = {"temperature": 1.0, "uncertain_below": 0.0} | dict(fitted) | {"side": full_side}
+    sizes = [*fitted.get("smaller_faces", ()), full]
+    sides = [size["side"] for size in sizes]
+    temperature, threshold = (
+        float(np.interp(side, sides, [size[name] or 0.0 for size in sizes]))
+        for name in ("temperature", "uncertain_below")
+    )
+    return temperature, threshold
+
+
+def side_of(box: Mapping[str, int]) -> int:
+    """The longer side of a face's box, in pixels of the photo."""
+    return max(box["xmax"] - box["xmin"], box["ymax"] - box["ymin"])
+
+
 class Calibrated:
     """
     What the `calibration` and the `prior` of a config mean. Beside these, a config has `id2label`,
-    `num_labels`, `problem_type`, and the head's `backbone`, `cosine_scale` and `head_hidden_sizes`.
+    `num_labels`, `problem_type`, `image_size`, and the head's `backbone`, `cosine_scale` and
+    `head_hidden_sizes`.
     """
 
     @property
@@ -170,6 +195,10 @@ class Calibrated:
     @property
     def uncertain_below(self) -> float | None:
         return self.fitted.get("uncertain_below")
+
+    def fitted_at(self, side: float) -> tuple[float, float]:
+        """Temperature and threshold for a face of `side` pixels in its photo."""
+        return fitted_at(self.fitted, side, self.image_size)
 
     @property
     def train_distribution(self) -> list[float] | None:
@@ -249,7 +278,7 @@ class SavedConfig(Calibrated):
         labels = content.get("id2label") or dict(enumerate(EXPRESSIONS))
         self.id2label = {int(i): label for i, label in labels.items()}
         self.num_labels, self.problem_type = len(labels), content.get("problem_type")
-        for name in ("backbone", "cosine_scale", "head_hidden_sizes"):
+        for name in ("backbone", "cosine_scale", "head_hidden_sizes", "image_size"):
             setattr(self, name, content[name])
         self.calibration = content.get("calibration")
         if self.calibration is not None:

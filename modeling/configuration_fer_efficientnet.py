@@ -50,6 +50,8 @@ class FerEfficientNetConfig(Calibrated, PreTrainedConfig):
               `prior="train"` are calibrated (Guo et al., "On Calibration of Modern Neural
               Networks", 2017)
             - `uncertain_below`: the least probability at which a prediction counts as certain
+            - `smaller_faces`: `temperature` and `uncertain_below` for faces that are smaller than
+              the input, a dict for each `side` in pixels, ascending
             - `train_distribution`: the share of each class in the training set, before sampling
             - `learned_distribution`: the share of each class that the network has learned to
               expect, sampling, weights and soft targets included. Default: `train_distribution`.

@@ -20,6 +20,7 @@ except ImportError:  # detector="none" works without it
 logger = logging.getLogger(__name__)
 
 YUNET = "face_detection_yunet.onnx"  # the name of its file, in a model's folder and beside this one
+LEAST_SIDE = 16  # pixels; what is smaller tells nothing of an expression
 CLOSE_UP_SIDE = 256  # pixels; where no face is found, at this size again, with room around it
 
 
@@ -204,13 +205,13 @@ def find_faces(
     """
     Args:
         photo: uint8 (H, W, 3) RGB. detector: of `make_detector`.
-        min_face_size: least longer side of a face's box in pixels of the photo.
+        min_face_size: longer side of the smallest faces that matter, in pixels of the photo.
         tiles: whether photos larger than the detector's `largest_side` are also searched in their
             own resolution, tile by tile. If not, a warning says once which faces are missed.
 
     Returns:
-        Faces from left to right. A photo without one is searched once more as a close-up, so that
-        a face that fills the picture, as FER-2013's do, is found.
+        Faces of at least `LEAST_SIDE` pixels, from left to right. A photo without one is searched
+        once more as a close-up, so that a face that fills the picture, as FER-2013's do, is found.
 
     Raises:
         DetectionError: the detector fails on this photo.
@@ -233,7 +234,7 @@ def find_faces(
             )
     if not faces:
         faces = _search(bgr, detector, CLOSE_UP_SIDE / side, CLOSE_UP_SIDE // 4)
-    return sorted((face for face in faces if face.side >= min_face_size), key=lambda f: f.box)
+    return sorted((face for face in faces if face.side >= LEAST_SIDE), key=lambda f: f.box)
 
 
 def _search(bgr: np.ndarray, detector: YuNet | Haar, scale: float, margin: int) -> list[Face]:

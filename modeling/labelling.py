@@ -8,7 +8,7 @@ import math
 import numbers
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .calibration import Calibrated, are_several, checked_priors
+from .calibration import Calibrated, are_several, checked_priors, side_of
 from .face_cropping import crop_face, face_pixels
 from .face_detection import DetectionError, Detectors, Face, find_faces
 from .names import DETECTORS
@@ -31,7 +31,7 @@ DEFAULTS = {
     "detector": "auto",
     "detector_path": None,
     "detection_threshold": 0.7,
-    "min_face_size": 16,
+    "min_face_size": 24,
     "tiles": False,
     "prior": None,
     "tta": False,
@@ -73,8 +73,8 @@ class _Photo:
 class FaceLabeller:
     """
     Base of the facial-emotion pipeline and of `FacialEmotion`, the same without torch. A subclass
-    has `_preprocess_params` (its own options) and `_batch_size`, and defines `config`, `face_input`,
-    `_yunet_file` and `_raw_logits`.
+    has `_preprocess_params` (its own options) and `_batch_size`, and defines `config`,
+    `face_input`, `_yunet_file` and `_raw_logits`.
     """
 
     PhotoError = PhotoError  # for those who have the class by remote code
@@ -120,7 +120,8 @@ class FaceLabeller:
             - `box`: xmin, ymin, xmax, ymax in pixels of the upright photo; `face_score`: of the
               detector
             - `label`, its probability `score`, and `scores`, the probability of each class
-            - `uncertain`: whether `score` is below the config's `uncertain_below`
+            - `uncertain`: whether `score` is below what the config's calibration asks of a face of
+              this size, or the face is smaller than `min_face_size`
             - if asked for, `crop`: uint8 (side, side, 3), the upright face that was classified, in
               the photo's resolution; to explain, with `heatmap`: float32 (side, side) in [0, 1],
               Grad-CAM of `label`
@@ -251,25 +252,28 @@ class FaceLabeller:
 
     def _finish(self, photos: list[_Photo], batch_size: int, options: dict) -> Iterator:
         faces = [values for photo in photos for values in photo.pixel_values]
+        sides = [side_of(face["box"]) for photo in photos for face in photo.faces]
+        temperatures = np.float32([self.config.fitted_at(side)[0] for side in sides])
         outputs: list[tuple] = []
         for start in range(0, len(faces), batch_size):
-            outputs += self._classify(np.stack(faces[start : start + batch_size]), options)
+            part = slice(start, start + batch_size)
+            outputs += self._classify(np.stack(faces[part]), temperatures[part], options)
         remaining = iter(outputs)
         for photo in photos:
-            answer = None if photo.failed else self._describe(photo, remaining, options["prior"])
+            answer = None if photo.failed else self._describe(photo, remaining, options)
             yield (photo.photo, answer) if options["photo"] else answer
 
     def _classify(
-        self, pixel_values: np.ndarray, options: dict
+        self, pixel_values: np.ndarray, temperatures: np.ndarray, options: dict
     ) -> list[tuple[np.ndarray, np.ndarray | None]]:
         """
-        (N, C, H, W) -> for each face the probabilities (priors, classes) and, to explain, heat maps
-        (priors, H, W).
+        (N, C, H, W) and (N,) -> for each face the probabilities (priors, classes) and, to explain,
+        heat maps (priors, H, W).
         """
         shifts = self._prior_shifts(options["prior"])  # (priors, classes)
 
         def probabilities_of(logits: np.ndarray) -> np.ndarray:
-            return _softmax((logits / self.config.fitted_temperature)[:, None] + shifts)
+            return _softmax((logits / temperatures[:, None])[:, None] + shifts)
 
         logits, heat_maps_of = self._raw_logits(pixel_values, options["explain"])
         probabilities = probabilities_of(logits)  # (N, priors, classes)
@@ -295,14 +299,27 @@ class FaceLabeller:
         priors = checked_priors(prior, self.config.num_labels)
         return np.stack([self.config.prior_shift(each) for each in priors])
 
-    def _describe(self, photo: _Photo, outputs: Iterator, prior: Any) -> list[dict]:
+    def certain_from(self, box: Mapping[str, int], min_face_size: float | None = None) -> float:
+        """
+        The least score at which a face is certain; inf where it is smaller than `min_face_size`.
+
+        Args:
+            box: the face's, as in an answer. min_face_size: default: the one given at first.
+        """
+        if min_face_size is None:
+            min_face_size = (DEFAULTS | self._preprocess_params)["min_face_size"]
+        side = side_of(box)
+        return math.inf if side < min_face_size else self.config.fitted_at(side)[1]
+
+    def _describe(self, photo: _Photo, outputs: Iterator, options: dict) -> list[dict]:
         """Takes as many of the outputs as the photo has faces."""
-        config = self.config
+        config, prior = self.config, options["prior"]
         names = checked_priors(prior, config.num_labels) if are_several(prior) else []
         for number, face in enumerate(photo.faces):
             probabilities, heat_maps = next(outputs)  # (priors, classes), (priors, h, w)
+            certain_from = self.certain_from(face["box"], options["min_face_size"])
             answers = [
-                _describe_scores(scores, config.label_names, config.uncertain_below)
+                _describe_scores(scores, config.label_names, certain_from)
                 for scores in probabilities.tolist()
             ]
             if heat_maps is not None:
@@ -352,15 +369,13 @@ def _describe_place(face: Face | None, shape: tuple[int, ...]) -> dict:
     return {"box": dict(zip(names, (round(edge) for edge in box))), "face_score": score}
 
 
-def _describe_scores(
-    scores: Sequence[float], labels: Sequence[str], uncertain_below: float | None
-) -> dict:
+def _describe_scores(scores: Sequence[float], labels: Sequence[str], certain_from: float) -> dict:
     best = max(range(len(scores)), key=scores.__getitem__)
     return {
         "label": labels[best],
         "score": scores[best],
         "scores": dict(zip(labels, scores)),
-        "uncertain": scores[best] < (uncertain_below or 0),
+        "uncertain": scores[best] < certain_from,
     }
 
 

@@ -2,6 +2,8 @@
 
 import difflib
 import math
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import timm
@@ -15,6 +17,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
 from .configuration_fer_efficientnet import FerEfficientNetConfig
+from .detector_file import detector_file
+from .face_detection import YUNET
 
 if TYPE_CHECKING:  # transformers saves and loads what is imported in a file, be it never run
     from .pipeline_facial_emotion import FacialEmotionPipeline  # noqa: F401
@@ -168,12 +172,18 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
     def get_input_embeddings(self) -> None:
         return None  # an image network has no token embeddings
 
-    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
-        """transformers' own; the config names the facial-emotion pipeline, whose code is saved."""
+    def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
+        """
+        transformers' own; the config names the facial-emotion pipeline, whose code and face
+        detector are saved.
+        """
         self.config.custom_pipelines = CUSTOM_PIPELINES
         if self.config.calibration and not self.config.fitted:  # it is of another head
             self.config.forget_calibration()
-        super().save_pretrained(*args, **kwargs)
+        super().save_pretrained(save_directory, *args, **kwargs)
+        source, target = detector_file(self.config, local_files_only=True), Path(save_directory)
+        if source and target.is_dir() and not (target / YUNET).exists():
+            shutil.copyfile(source, target / YUNET)
 
     def load_timm_weights(self, name: str, file: str | None = None) -> None:
         """

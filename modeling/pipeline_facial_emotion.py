@@ -34,7 +34,8 @@ class FacialEmotionPipeline(FaceLabeller, Pipeline):
             tight face), or `"auto"`: YuNet, whose file lies beside the weights (Haar without it).
         detector_path (`str`, *optional*): a local YuNet file; default: the one beside the weights.
         detection_threshold (`float`, defaults to 0.7): least score of a face.
-        min_face_size (`int`, defaults to 16): least side of a face in pixels.
+        min_face_size (`int`, defaults to 24): faces with a shorter side, in pixels, are `uncertain`
+            whatever their score.
         tiles (`bool`, defaults to `False`): search large photos in their own resolution too, tile
             by tile. Without it, YuNet finds faces from 1/80 of a large photo's longer side (75 px
             of 6000), and Haar from 1/27.

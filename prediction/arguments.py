@@ -41,18 +41,20 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add = parser.add_argument_group("model").add_argument
     add("--model", default=str(MODEL), help="folder or Hub id (default: the one that ships)")
     add("--revision", default="main", help="tag or commit of the model on the Hub")
-    add("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
+    add("--engine", choices=("onnx", "torch"),
+        help="default: onnx, if the model has model.onnx; torch for heat maps")  # fmt: skip
+    add("--device", help="of torch: cpu, cuda, ... (default: a GPU if there is one)")
     add("--batch_size", type=int, default=32, help="faces per pass (default: 32)")
     add("--prior", nargs="+", type=_number_or_name, metavar="P",
         help="learned, train, uniform, or a share for each class")  # fmt: skip
     add("--tta", action="store_true", help="average with the mirrored face")
     add = parser.add_argument_group("faces").add_argument
     add("--detector", choices=modeling.names.DETECTORS, default="auto", help="default: auto")
-    add("--detector_path", help="a local YuNet file (default: downloaded from the Hub once)")
+    add("--detector_path", help="a local YuNet file (default: the model's)")
     add("--detection_threshold", type=float, default=0.7,
         help="lowest score of a face (default: 0.7)")  # fmt: skip
-    add("--min_face_size", type=int, default=16,
-        help="shortest side of a face in pixels (default: 16)")  # fmt: skip
+    add("--min_face_size", type=int, default=24,
+        help="smaller faces, in pixels, are marked uncertain (default: 24)")  # fmt: skip
     add("--tiles", action="store_true",
         help="find small faces in large photos; ten times as long at 6000 x 4000")  # fmt: skip
     return parser
@@ -80,6 +82,8 @@ def parse(description: str, argv: list[str] | None = None) -> argparse.Namespace
         parser.error("--crops is of photos, not of a webcam.")
     if args.every is not None and not args.inputs:
         parser.error("--every is of a video file; a webcam is looked at as fast as it goes.")
+    if args.engine == "onnx" and (args.explain or args.device not in (None, "cpu")):
+        parser.error("--explain and other devices than the CPU need --engine torch.")
     args.every = 5 if args.every is None else args.every
     if args.every < 1 or args.batch_size < 1:
         parser.error("--every and --batch_size must be at least 1.")

@@ -25,13 +25,13 @@ def run(args: argparse.Namespace) -> int:
     try:
         photos, videos = find_inputs(args)
         sources = videos + ([] if args.webcam is None else [args.webcam])
-        from .engine import load_pipeline  # only now: torch takes seconds
+        from .engine import load  # only now: it takes a while
 
         if photos:
             from .label_photos import label_photos
         if sources:
             from .follow_videos import follow_videos
-        find = load_pipeline(args)
+        find, engine = load(args)
     except ModuleNotFoundError as error:
         print(f"predict.py: {error}. It needs pip install '.[photos]'.", file=sys.stderr)
         return 2
@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
         failed = counts.count(None)
         missing = f"; {failed} could not be read" if failed else ""
         faces = sum(count or 0 for count in counts)
-        print(f"{len(photos) - failed} photos, {faces} faces, {rate:.1f} photos/s{missing}",
-              file=screen)  # fmt: skip
+        print(f"{len(photos) - failed} photos, {faces} faces, {rate:.1f} photos/s by {engine}"
+              f"{missing}", file=screen)  # fmt: skip
         files = [Path(name) for name in text_outputs(args) if name != "-"]
         folders = [args.annotate, args.explain, args.crops]
         written += files + [folder for folder in folders if folder and folder.exists()]
@@ -57,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
         failed += incomplete
         written += files
     if written:
-        print("Written: " + ", ".join(str(path.resolve()) for path in written), file=screen)
+        paths = ", ".join(str(path.resolve()) for path in written)
+        print(f"Written by {engine}: {paths}", file=screen)
     return 1 if failed else 0
 
 

@@ -54,7 +54,7 @@ def follow_video(args: argparse.Namespace, find: Callable, video: Video, every: 
     Returns:
         Paths of timeline, plot and, if args.annotate is given, annotated video.
     """
-    label_names = list(find.model.config.id2label.values())
+    label_names = find.config.label_names
     timeline = Timeline(free_path(args.timeline, f"{video.stem}_timeline", ".csv"), label_names)
     copy = None
     if args.annotate:
@@ -71,7 +71,7 @@ def follow_video(args: argparse.Namespace, find: Callable, video: Video, every: 
         if copy:
             copy.add(annotate(frame.photo, people), frame.time)
 
-    follower, people = Follower(find.model.config.uncertain_below), []
+    follower, people = Follower(find.certain_from), []
     batch_size = 1 if video.live else min(args.batch_size, TOGETHER // every if copy else TOGETHER)
     answers = find(photos(), batch_size=max(1, batch_size), crop=True, on_error="skip")
     looked_at = video.length and -(-video.length * video.every // every)
@@ -92,5 +92,5 @@ def follow_video(args: argparse.Namespace, find: Callable, video: Video, every: 
         bar.close()
         if copy:
             copy.end()
-        plot = timeline.end(f"{video.name}: faces followed, probabilities smoothed")
-    return [timeline.path, plot] + ([copy.path] if copy else [])
+        written = timeline.end(f"{video.name}: faces followed, probabilities smoothed")
+    return written + ([copy.path] if copy else [])

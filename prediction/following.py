@@ -1,7 +1,7 @@
 """Faces followed from frame to frame: one person keeps one id and a smoothed curve."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -58,10 +58,10 @@ class Follower:
     front of a camera seldom do, and they would need another package.
 
     Args:
-        uncertain_below: the config's, applied to smoothed scores; None: no face is uncertain.
+        certain_from: of the pipeline, applied to smoothed scores.
     """
 
-    uncertain_below: float | None
+    certain_from: Callable[[dict], float]
     people: list[Person] = field(default_factory=list)
     known: int = 0
 
@@ -103,5 +103,5 @@ class Follower:
             "label": label,
             "score": score,
             "scores": person.scores,
-            "uncertain": score < (self.uncertain_below or 0),
+            "uncertain": score < self.certain_from(face["box"]),
         }

@@ -37,7 +37,7 @@ def label_photos(
     crops = CropWriter(args.crops, args.inputs, photos) if args.crops else None
     bar = tqdm(_answers(args, find, photos), total=len(photos), unit="photo",
                disable=args.disable_tqdm or len(photos) < 2)  # fmt: skip
-    label_names = list(find.model.config.id2label.values())
+    label_names = find.config.label_names
     with (
         open_writers(args.json, args.jsonl, args.csv, label_names) as writers,
         logging_redirect_tqdm(SPEAKING),  # the pipeline's warnings do not break the bar

@@ -1,15 +1,22 @@
 """The probabilities of each followed person over time, as CSV and as a plot."""
 
 import csv
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from .colors import colors
 from .output import BOX, csv_cell, readable
 from .video import Frame
+
+try:
+    from matplotlib.figure import Figure
+except ImportError:  # the CSV is written without it
+    Figure = None
+
+logger = logging.getLogger(__name__)
 
 MOST_PANELS = 8
 
@@ -46,9 +53,15 @@ class Timeline:
                 + [f"{share:.4f}" for share in shares]
             )
 
-    def end(self, title: str) -> Path:
-        """Closes the CSV; draws a panel for each of the people seen longest. The plot's path."""
+    def end(self, title: str) -> list[Path]:
+        """
+        Closes the CSV; draws a panel for each of the people seen longest. The paths of CSV and
+        plot, the latter only with matplotlib.
+        """
         self.file.close()
+        if Figure is None:
+            logger.warning(f"No plot of {self.path}: it needs pip install matplotlib.")
+            return [self.path]
         people = sorted(self.curves, key=lambda person: -len(self.curves[person]))[:MOST_PANELS]
         count = max(1, len(people))
         figure = Figure(figsize=(10, 1 + 2 * count), layout="constrained")
@@ -68,4 +81,4 @@ class Timeline:
         panels[-1].set_xlabel("seconds")
         figure.suptitle(readable(title), fontsize=10)
         figure.savefig(self.path.with_suffix(".png"), dpi=200)
-        return self.path.with_suffix(".png")
+        return [self.path, self.path.with_suffix(".png")]

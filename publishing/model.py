@@ -3,33 +3,26 @@
 import re
 import shlex
 import shutil
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import yaml
-from transformers.utils import logging
 
 from modeling import FerEfficientNetForImageClassification, FerEfficientNetImageProcessor
 from training.card import write_card
 from training.card.card import PICTURES, card_facts
-from training.card.facts import CardFacts, Onnx
-from training.card.quoted_results import ROBUSTNESS
+from training.card.facts import CardFacts
+from training.card.quoted_results import ONNX, ROBUSTNESS
 from training.data import encode_png
 from training.record import predict_in_clean_process
 
 from . import PublishError
-from .onnx_cache import cached_onnx
 from .run_check import JSON_FILES, WEIGHTS, check_run
-
-logger = logging.get_logger(__name__)
 
 CODE = Path(__file__).parents[1] / "modeling"
 ACCURACY_TOLERANCE = 0.005  # of the run's results: copies of FER-2013 differ in a few pixels
-INT8_TOLERANCE = 0.005  # of accuracy
 FOLDERS = re.compile(r"(?<![\w.:/~-])~?/(?:[^/\s'\",:]+/)+")  # of an absolute path
 
 
@@ -49,8 +42,8 @@ def stage_model(
     Args:
         run: output folder of train.py.
         revision: tag or branch that the card's snippets name; None: the main branch.
-        dataset: faces for the 8-bit ranges and for parity; None: the run's own.
-        onnx: whether ONNX files are part of it.
+        dataset: faces on which model.onnx is measured, where it is made now; None: the run's own.
+        onnx: whether model.onnx is part of it.
 
     Raises:
         PublishError: a file is missing or not safe, the data have no name, the weights are not
@@ -67,18 +60,21 @@ def stage_model(
             "data in words, or by a Hub id: "
             f"python -m training.card {shlex.quote(str(run))} --dataset_name '...'"
         )
+    if onnx:
+        card = _with_onnx(run, card, dataset)
+        shutil.copyfile(run / "model.onnx", folder / "model.onnx")
     shutil.copyfile(run / WEIGHTS, folder / WEIGHTS)
     robustness = [ROBUSTNESS] if card.robustness else []
-    for name in dict.fromkeys((*JSON_FILES, *card.quoted, *robustness)):
+    measured = [*robustness, *([ONNX] if onnx else [])]
+    for name in dict.fromkeys((*JSON_FILES, *card.quoted, *measured)):
         (folder / name).write_text(FOLDERS.sub("", (run / name).read_text()))
     record = yaml.safe_load((run / "run.yaml").read_text())
     cleaned = yaml.safe_dump(_without_folders(record), sort_keys=False, width=120)
     (folder / "run.yaml").write_text(cleaned)
     pictures = [run / f"{name}.png" for name in PICTURES if name in card.pictures]
-    for file in (*CODE.glob("[!_]*.py"), *pictures):
+    for file in (*CODE.glob("[!_]*.*"), *pictures):
         shutil.copyfile(file, folder / file.name)
-    parity = _add_onnx(run, folder, card, dataset) if onnx else None
-    write_card(folder, repo_id, revision, onnx=parity)
+    write_card(folder, repo_id, revision)
     _check_predictions(run, folder)
 
 
@@ -98,47 +94,33 @@ def _without_folders(value: Any) -> Any:
     return value
 
 
-def _add_onnx(run: Path, folder: Path, card: CardFacts, dataset: str | None) -> Onnx:
-    """Adds onnx/ to the staged model; returns what the card says of it."""
+def _with_onnx(run: Path, card: CardFacts, dataset: str | None) -> CardFacts:
+    """Makes model.onnx in the run, if there is none of its weights; the facts with it."""
+    from training.onnx_export import FILE, evaluation_faces, missing_packages, write_onnx
 
-    def make() -> Onnx:
-        from .onnx_export import make_onnx  # not needed where kept files are reused
-
-        return make_onnx(run, folder, card.options, dataset)
-
-    onnx = cached_onnx(run, folder, card.run["data_fingerprint"], dataset, make)
-    _check_accuracy(run, onnx, card.results)
-    return without_poor_int8(folder, onnx)
-
-
-def _check_accuracy(run: Path, onnx: Onnx, results: Mapping) -> None:
-    """
-    Raises PublishError unless PyTorch's accuracy is the run's, where both are over the same images.
-    """
-    if onnx.counts != np.sum(results["eval_confusion_matrix"], axis=1).tolist():
-        return  # other images
-    accuracy = onnx.files[0].accuracy
-    if not abs(accuracy - results["eval_accuracy"]) < ACCURACY_TOLERANCE:
+    if card.onnx is None or not (run / FILE).is_file():
+        if missing := missing_packages():
+            raise PublishError(
+                f"{run} has no {FILE} of its weights, and to make it {', '.join(missing)} is "
+                "missing: pip install '.[publish]', or publish without by --no_onnx."
+            )
+        try:
+            split, faces = evaluation_faces(run, dataset)
+        except ValueError as error:
+            raise PublishError(
+                f"{run} has no {FILE} of its weights, and to measure it needs faces. {error}\n"
+                "Give them by --dataset_for_onnx PATH, or publish without by --no_onnx."
+            ) from error
+        write_onnx(run, faces, split)
+        card = card_facts(run)
+    accuracy, results = card.onnx["pytorch"]["accuracy"], card.results
+    same_images = card.onnx["counts"] == np.sum(results["eval_confusion_matrix"], axis=1).tolist()
+    if same_images and not abs(accuracy - results["eval_accuracy"]) < ACCURACY_TOLERANCE:
         raise PublishError(
             f"{run}: its weights have an accuracy of {accuracy:.4f}, but all_results.json says "
             f"{results['eval_accuracy']:.4f}. Are weights and results of the same run?"
         )
-
-
-def without_poor_int8(folder: Path, onnx: Onnx) -> Onnx:
-    """
-    Takes the 8-bit file out of the staged model, and out of `onnx`, unless its accuracy is within
-    `INT8_TOLERANCE` of PyTorch's.
-    """
-    pytorch, *others, small = onnx.files
-    if small.accuracy >= pytorch.accuracy - INT8_TOLERANCE - 1e-9:
-        return onnx
-    (folder / small.name).unlink()
-    logger.info(
-        f"{small.name} is not published: its accuracy is {small.accuracy:.4f}, more than "
-        f"{INT8_TOLERANCE} below PyTorch's {pytorch.accuracy:.4f}."
-    )
-    return replace(onnx, files=[pytorch, *others])
+    return card
 
 
 def _check_predictions(run: Path, folder: Path) -> None:

@@ -59,7 +59,7 @@ def follow_faces(
     rate = video.rate / video.every
     clip = VideoFile(folder / "annotated.webm", rate)
     timeline = Timeline(folder / "timeline.csv", served.labels)
-    follower = Follower(served.config.uncertain_below)
+    follower = Follower(served.find.certain_from)
 
     longer = False
 
@@ -83,7 +83,7 @@ def follow_faces(
         raise InputRefused(f"{name}: holds no frame that can be read.") from None
     finally:
         clip.end()
-        plot = timeline.end("Faces followed, probabilities smoothed")
+        *_, plot = timeline.end("Faces followed, probabilities smoothed")
     if clip.writer is None:
         raise InputRefused(f"{name}: holds no frame that can be read.")
     people = {0: "No face was found.", 1: "One face was followed."}

@@ -14,7 +14,7 @@ import skimage.data
 import skimage.io
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("modeling", "training", "prediction", "model")
+FOLDERS = ("fer_efficientnet", "modeling", "training", "prediction", "model")
 CODE = {path.name: path.read_bytes() for path in ROOT.glob("modeling/[!_]*.py")}
 
 
@@ -32,7 +32,7 @@ def source(tmp_path_factory):
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / name, symlinks=True)
     (folder / "training/room/inner").mkdir(parents=True)
-    (folder / "model/onnx").mkdir(exist_ok=True)
+    (folder / "model/onnx").mkdir(exist_ok=True)  # of an older version
     for name in ("training/room/__init__.py", "training/room/inner/__init__.py",
                  "training/room/inner/template.md", "model/onnx/model.onnx", "model/onnx/made.py",
                  "model/onnx/README.md"):  # fmt: skip
@@ -70,11 +70,16 @@ def test_the_wheel_holds_every_room_and_files_for_links(built, installed, source
     assert {name.split("/")[0] for name in names} == {file.name for file in installed.iterdir()}
     assert len([*installed.iterdir()]) == 2  # fer_efficientnet and its metadata
     for room in ("training", "modeling", "prediction"):
-        files = [*source.glob(f"{room}/**/*.py"), *source.glob(f"{room}/**/*.md")]
+        files = [
+            file
+            for kind in ("py", "md", "onnx", "txt")
+            for file in source.glob(f"{room}/**/*.{kind}")
+        ]
         expected = {f"fer_efficientnet/{file.relative_to(source)}" for file in files}
         assert expected == {name for name in names if name.startswith(f"fer_efficientnet/{room}/")}
     assert "fer_efficientnet/training/room/inner/template.md" in names
-    assert "fer_efficientnet/model/model.safetensors" in names
+    shipped = ("model.safetensors", "model.onnx", "face_detection_yunet.onnx", "onnx.json")
+    assert {f"fer_efficientnet/model/{name}" for name in shipped} <= names
     assert not [name for name in names if "/onnx/" in name or "run.yaml" in name]
     for name, content in CODE.items():
         file = installed / "fer_efficientnet/model" / name
@@ -110,7 +115,10 @@ def test_nothing_is_built_from_a_clone_without_links(source, tmp_path, command):
     done = setup(copy, command, "--dist-dir", tmp_path / "dist")
     assert done.returncode == 1 and not [*tmp_path.glob("dist/*")]
     assert re.search(r"error: .*\.py: expected a link, but found a text file", done.stderr)
-    assert "git config core.symlinks true && git checkout -- model space" in done.stderr
+    assert (
+        "git config core.symlinks true && git checkout -- fer_efficientnet model space"
+        in done.stderr
+    )
 
 
 def test_every_file_of_training_imports_as_fer_efficientnet(installed):
@@ -132,6 +140,15 @@ def test_the_installed_command_brings_its_model_and_needs_no_other_extras(instal
         "assert predict.main(['none.jpg']) == 2 and 'torch' not in sys.modules\n"
         "sys.exit(predict.main())"
     )
-    assert "a.png   1  happy" in python(code, installed, "a.png", "--detector", "haar")
+    for engine, detector in (("torch", "haar"), ("onnx", "auto")):
+        words = "a.png", "--detector", detector, "--engine", engine
+        assert "a.png   1  happy" in python(code, installed, *words)
+    code = (
+        "for name in 'torch transformers timm safetensors huggingface_hub matplotlib'.split():\n"
+        "    sys.modules[name] = None\n"
+        "from fer_efficientnet import FacialEmotion\n"
+        "print([face['label'] for face in FacialEmotion()('a.png')])"
+    )
+    assert python(code, installed) == "['happy']\n"
     (entry_points,) = installed.glob("*.dist-info/entry_points.txt")
     assert "facial-emotion = fer_efficientnet.predict:main" in entry_points.read_text()

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import yaml
 from huggingface_hub import ModelCard
@@ -46,7 +47,7 @@ def test_it_is_small_and_holds_no_pickle():
     assert sum(learned) <= 6e6
     assert json.loads((MODEL / "config.json").read_text())["image_size"] <= 112
     assert {path.suffix for path in MODEL.iterdir() if path.is_file()} == {
-        *(".json", ".md", ".png", ".py", ".safetensors", ".yaml")
+        *(".json", ".md", ".onnx", ".png", ".py", ".safetensors", ".txt", ".yaml")
     }
 
 
@@ -64,7 +65,8 @@ find, classify = (
     }.items()
 )
 assert classify.model.config.prior == "uniform" and classify.model.dtype == torch.float32
-(face,) = find(skimage.data.astronaut(), detector="haar")
+(face,) = find(skimage.data.astronaut())
+assert find.detector == "YuNet"
 crop = Image.fromarray(skimage.data.astronaut()[67:160, 177:270])
 print(json.dumps([face, classify(crop, top_k=7)]))
 """
@@ -110,6 +112,21 @@ def test_robustness_is_that_of_these_weights_on_the_whole_split():
     assert plain["accuracy"] == pytest.approx(RESULTS["eval_accuracy"], abs=1e-3)
     assert found["mean"]["accuracy"] > 0.6
     assert "(`robustness.json`)" in (MODEL / "README.md").read_text()
+
+
+def test_the_onnx_file_is_of_these_weights_and_loses_nothing():
+    found = json.loads((MODEL / "onnx.json").read_text())
+    weights = (MODEL / "model.safetensors").read_bytes()
+    assert found["weights_sha256"] == hashlib.sha256(weights).hexdigest()
+    (stored,) = onnx.load(MODEL / "model.onnx").metadata_props
+    assert stored.value == found["weights_sha256"]
+    assert (found["split"], found["faces"]) == ("validation", 3589)
+    ours, pytorch = found["onnx"], found["pytorch"]
+    assert ours["accuracy"] > pytorch["accuracy"] - 0.002 and found["agreement"] >= 0.995
+    assert all(recall - ours["recalls"][name] < 0.01 for name, recall in pytorch["recalls"].items())
+    files = ("model.onnx", "face_detection_yunet.onnx")
+    assert sum((MODEL / name).stat().st_size for name in files) < 12e6
+    assert "Apache-2.0" in (MODEL / "face_detection_yunet.txt").read_text()
 
 
 def test_results_tell_the_whole_chain():

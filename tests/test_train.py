@@ -341,6 +341,31 @@ def test_a_chain_and_a_soup_are_in_weights_record_and_card(finished, tmp_path):
     assert str(tmp_path) not in (folders[2] / "README.md").read_text().split("## Training")[1]
 
 
+def test_a_saved_model_is_calibrated_again(finished, tmp_path):
+    model, names = tmp_path / "model", ("config.json", "all_results.json")
+    shutil.copytree(finished[0], model)
+    expected = {name: read_json(model / name) for name in names}
+    fitted = expected["config.json"]["calibration"]
+    assert [size["side"] for size in fitted["smaller_faces"]] == [16, 24]  # the input: 32
+    changed = fitted | {"temperature": 9.0, "uncertain_below": 1.0, "smaller_faces": []}
+    changed = json.dumps(expected["config.json"] | {"calibration": changed})
+    (model / "config.json").write_text(changed)
+    run(tmp_path / "run", "--evaluate_only", "--calibrate", "--model_name_or_path", str(model))
+    again = {name: read_json(model / name) for name in names}
+    assert again["config.json"] == expected["config.json"]
+    for name in ("temperature", "eval_loss", "eval_certain_accuracy", "train_runtime"):
+        assert again["all_results.json"][name] == expected["all_results.json"][name]
+
+
+def test_few_images_are_not_calibrated_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(results_module, "LEAST_IMAGES", 100)
+    results = run(tmp_path)
+    assert "temperature" not in results and "eval_certain_share" not in results
+    assert "takes at least 100 held-out images, but there are" in capsys.readouterr().out
+    calibration = read_json(tmp_path / "config.json")["calibration"]
+    assert {*calibration} == {"classes", "head", "train_distribution", "learned_distribution"}
+
+
 def test_precise_bn_changes_the_statistics_of_a_saved_model_alone(finished, tmp_path):
     flags = ["--num_train_epochs", "0", "--precise_bn", "40", "--weights_dtype", "float16"]
     results = run(tmp_path, "--model_name_or_path", str(finished[0]), *flags)
@@ -399,9 +424,9 @@ def test_what_is_chosen_comes_from_the_development_split(tmp_path, monkeypatch):
     """The temperature, also of a run that is evaluated on its test part; and predictions.csv."""
     fitted, calibrate = [], results_module.calibrate
 
-    def spy(config, logits, labels, shift):
-        fitted.append(len(labels))
-        return calibrate(config, 4 * logits, labels, shift)  # a temperature that is not 1
+    def spy(config, logits, *others):
+        fitted.append(len(logits))
+        return calibrate(config, 4 * logits, *others)  # a temperature that is not 1
 
     monkeypatch.setattr(results_module, "calibrate", spy)
     flags = ["--split", "paper", "--paper_samples_per_class", "10", "--development_share", "0.2"]

@@ -16,7 +16,7 @@ from training.trainer import FerTrainer
 FLAGS = [
     *["--dataset", "synthetic", "--synthetic_images", "60", "--backbone", "test_efficientnet"],
     *["--image_size", "32", "--head_hidden_sizes", "16", "--per_device_train_batch_size", "16"],
-    *["--disable_tqdm", "true", "--max_steps", "1", "--use_cpu", "--precise_bn", "8"],
+    *["--disable_tqdm", "true", "--max_steps", "1", "--use_cpu", "--precise_bn", "32"],
     *["--save_predictions", "--report_to", "none"],
 ]
 FIGURES = ("confusion_matrix", "class_distribution", "training_curves")

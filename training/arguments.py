@@ -39,10 +39,18 @@ COMMON_FLAGS = (
     *("dataloader_num_workers", "disable_tqdm"),
 )
 # Arguments whose names begin like this do not change what a run learns.
+LEAST_PRECISE = 32  # images; below, batch norm statistics are chance
 NOT_DECISIVE = (
-    *("output_dir", "overwrite", "resume_from_checkpoint", "dataset", "skip_bad_rows"),
+    *(
+        "output_dir",
+        "overwrite",
+        "export_onnx",
+        "resume_from_checkpoint",
+        "dataset",
+        "skip_bad_rows",
+    ),
     *("memory_gb", "logging_", "log_", "report_to", "run_name", "project", "trackio"),
-    *("disable_tqdm", "local_rank"),
+    *("disable_tqdm", "local_rank", "calibrate"),
     *("save_", "eval_strategy", "eval_steps", "eval_delay", "push_to_hub", "hub_", "skip_memory"),
     *("dataloader_num_workers", "dataloader_p"),  # pin_memory, persistent_workers, prefetch_factor
     "ddp_find_unused_parameters",
@@ -90,6 +98,15 @@ class FerTrainingArguments(TrainingArguments):
     evaluate_only: bool = arg(
         False, "Only evaluate --model_name_or_path on --eval_split, and write the report."
     )
+    export_onnx: bool = arg(
+        True,
+        "Write model.onnx, for use without torch, and measure it. Needs pip install '.[publish]'.",
+    )
+    calibrate: bool = arg(
+        False,
+        "With --evaluate_only: fit temperature and thresholds again, on the validation split, and "
+        "write them into the model's folder.",
+    )
     overwrite: bool = arg(False, "Replace the run that --output_dir holds.")
 
     output_dir: str | None = arg(
@@ -132,6 +149,18 @@ class FerTrainingArguments(TrainingArguments):
             raise ValueError(
                 "--timm_optim: " + unknown_name(self.timm_optim, list_optimizers(), "optimizer")
             )
+        if 0 < self.precise_bn < LEAST_PRECISE:
+            raise ValueError(
+                f"--precise_bn must be 0 (off) or at least {LEAST_PRECISE}, but it is "
+                f"{self.precise_bn}: statistics of so few images are chance."
+            )
+        if self.num_train_epochs and self.max_steps <= 0:
+            if self.num_train_epochs < len(self.progressive_sizes):
+                raise ValueError(
+                    f"--progressive_sizes has {len(self.progressive_sizes)} sizes, but there are "
+                    f"{self.num_train_epochs:g} epochs: the last size, which is evaluated, would "
+                    "not be reached. Leave out sizes, or train longer."
+                )
         if any(size < 16 for size in self.progressive_sizes):
             raise ValueError(
                 "--progressive_sizes must be at least 16 pixels each, "
@@ -171,6 +200,15 @@ class Arguments:
         if self.training.evaluate_only and not self.model.model_name_or_path:
             raise ValueError(
                 "--evaluate_only needs --model_name_or_path, the folder or Hub id of a saved model."
+            )
+        if self.training.calibrate and not (
+            self.training.evaluate_only
+            and self.data.eval_split == "validation"
+            and Path(self.model.model_name_or_path).is_dir()
+        ):
+            raise ValueError(
+                "--calibrate needs --evaluate_only, --eval_split validation and a folder as "
+                "--model_name_or_path: a training fits temperature and thresholds anyway."
             )
         if self.training.freeze_backbone_epochs and not (
             self.model.pretrained or self.model.model_name_or_path

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import nn
 from transformers import BaseImageProcessor as Processor
-from transformers.utils import logging
 
 from . import modeling
 from .console import show_messages
@@ -34,8 +33,6 @@ from .data import (
 from .evaluation import classification_metrics
 from .record import flags_of, read_run, weights_sha256, write_json
 from .record.files import added
-
-logger = logging.get_logger(__name__)
 
 FILE, RECORD = "model.onnx", "onnx.json"
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
@@ -92,7 +89,7 @@ def write_onnx(folder: Path, faces: FaceDataset, split: str) -> dict:
     return record
 
 
-def summary(record: dict) -> str:
+def onnx_summary(record: dict) -> str:
     """One line on what `write_onnx` returns."""
     return (
         f"{FILE}: {record['megabytes']} MB, weights in {record['weight_bits']} bits; on the "
@@ -190,7 +187,7 @@ def _in_8_bits(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def torch_logits(network: nn.Module, faces: FaceDataset, processor: Processor) -> np.ndarray:
     """(N, classes)"""
     with torch.inference_mode():
-        logits = [network(processor.normalize_batch(batch)).logits for batch in faces.batches()]
+        logits = [network(processor.normalize_batch(batch)).logits for batch in faces.batches(256)]
     return torch.cat(logits).numpy()
 
 
@@ -201,7 +198,7 @@ def onnx_logits(file: Path, faces: FaceDataset, processor: Processor) -> np.ndar
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     return np.concatenate([
         session.run(["logits"], {"pixel_values": processor.normalize_batch(batch).numpy()})[0]
-        for batch in faces.batches()
+        for batch in faces.batches(256)
     ])  # fmt: skip
 
 
@@ -279,7 +276,7 @@ def main(argv: list[str] | None = None) -> None:
     if missing := missing_packages():
         parser.error(f"{', '.join(missing)} missing: pip install '.[publish]'")
     split, faces = evaluation_faces(args.run, args.dataset)
-    logger.info(summary(write_onnx(args.run, faces, split)))
+    print(onnx_summary(write_onnx(args.run, faces, split)))
 
 
 if __name__ == "__main__":

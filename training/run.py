@@ -18,6 +18,7 @@ from .evaluation import evaluate, summary
 from .failures import Failures
 from .gpu import hold_images
 from .network import Network, Processor, build_network
+from .onnx_export import FILE, missing_packages, onnx_summary, write_onnx
 from .record import (
     LOADING_BACK,
     RunFolder,
@@ -67,6 +68,11 @@ def run(args: Arguments, argv: Sequence[str]) -> None:
         folder.save_model(results)  # what follows may fail without costing the training
     results |= evaluate(trainer, data, failures)
     folder.write_results(results)
+    if args.training.calibrate:
+        folder.write_calibration(results)
+    if args.training.export_onnx and data.train is not None and trainer.is_world_process_zero():
+        with failures.noted(FILE):
+            logger.info(add_onnx(folder.path, data))
     describe(folder, results)
     if trainer.is_world_process_zero():
         with failures.noted("summary"):
@@ -79,6 +85,16 @@ def run(args: Arguments, argv: Sequence[str]) -> None:
     explain_recovery(args, results, failures)
     written = "Report" if data.train is None else "Model, card and report"
     logger.info(f"{written}: {folder.path.resolve()}")
+
+
+def add_onnx(folder: Path, data: RunData) -> str:
+    """Makes model.onnx of the weights in `folder`, or says in one line what is missing for it."""
+    if missing := missing_packages():
+        return (
+            f"No {FILE}: {', '.join(missing)} missing. pip install '.[publish]', then "
+            f"python -m training.onnx_export {folder}"
+        )
+    return onnx_summary(write_onnx(folder, data.eval, data.eval_split))
 
 
 def check_processes(args: TrainingArguments) -> None:

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from transformers import ResNetConfig, ResNetForImageClassification
-from transformers.utils import logging
 
 from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification
+from modeling.warn_once import warn_once
 
 
 def build(**kwargs):
@@ -228,6 +228,7 @@ def test_the_same_head_keeps_its_calibration(same, calibrated):
         ({"classes": None}, "must name the classes and the head .* but classes is missing"),
         ({"temperature": 0}, "temperature must be a positive number, but it is 0"),
         ({"uncertain_below": 2}, r"uncertain_below must be None or in \[0, 1\], but it is 2"),
+        ({"smaller_faces": [{"side": 16, "temperature": 0}]}, "temperature must be a positive"),
         ({"train_distribution": [1, 2]}, "train_distribution must be 7 numbers"),
     ],
 )

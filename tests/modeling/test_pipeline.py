@@ -181,6 +181,39 @@ def test_uncertain_is_below_the_configs_threshold(find, face):
         assert ask()[0]["uncertain"] is uncertain
 
 
+def test_a_small_face_is_held_to_what_was_fitted_for_its_size(find, face):
+    ask, config = functools.partial(find, detector="none"), find.model.config
+    before, small = config.calibration, cv2.resize(face, (28, 28))
+    (plain,) = ask(small)
+    sizes = [(16, 4.0, 1.0), (24, 3.0, 0.0), (32, 1.0, 1.0)]
+    names = ("side", "temperature", "uncertain_below")
+    try:
+        config.update_calibration(
+            uncertain_below=0.0, smaller_faces=[dict(zip(names, size)) for size in sizes]
+        )
+        (answer,), (large,) = ask(small), ask(face)
+        assert config.fitted_at(28) == (2.0, 0.5) and config.fitted_at(9) == (4.0, 1.0)
+        assert answer["uncertain"] == (answer["score"] < 0.5) and not large["uncertain"]
+        assert ask(cv2.resize(face, (32, 32)))[0]["uncertain"]
+    finally:
+        config.calibration = before
+    expected = np.sqrt(list(plain["scores"].values()))  # softmax(z / 2), from softmax(z)
+    found = list(answer["scores"].values())
+    np.testing.assert_allclose(found, expected / expected.sum(), rtol=1e-4)
+    assert ask(face)[0]["scores"] == large["scores"]
+
+
+def test_a_face_below_min_face_size_is_given_and_uncertain(find, face, astronaut):
+    for photo, options in ((face, {"detector": "none"}), (astronaut, {})):
+        (certain,), (uncertain,) = (
+            find(photo, min_face_size=side, **options) for side in (90, 120)
+        )
+        assert not certain["uncertain"] and uncertain["uncertain"]
+        assert certain | {"uncertain": True} == uncertain
+    box = {"xmin": 5, "ymin": 0, "xmax": 28, "ymax": 20}
+    assert find.certain_from(box) == np.inf > find.certain_from(box | {"ymax": 24})
+
+
 def test_a_prior_moves_the_probabilities_by_bayes(find, face):
     ask = functools.partial(find, face, detector="none")
     (trained,), (uniform,) = ask(prior="train"), ask(prior="uniform")

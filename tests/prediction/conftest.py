@@ -15,7 +15,7 @@ from modeling import EXPRESSIONS
 @pytest.fixture
 def run():
     def call(*argv):
-        return predict.main([*map(str, argv), "--detector", "haar", "--device", "cpu"])
+        return predict.main([*map(str, argv), "--detector", "haar"])
 
     return call
 
@@ -80,7 +80,7 @@ def fake_pipeline(monkeypatch, face):
                     event()
                 yield [face(i)]
 
-        find.model = SimpleNamespace(config=SimpleNamespace(id2label=dict(enumerate(EXPRESSIONS))))
-        monkeypatch.setattr("prediction.engine.load_pipeline", lambda args: find)
+        find.config = SimpleNamespace(label_names=[*EXPRESSIONS])
+        monkeypatch.setattr("prediction.engine.load", lambda args: (find, "a fake"))
 
     return install

@@ -6,7 +6,7 @@ from prediction.following import Follower, overlap
 
 
 def test_people_keep_their_ids_and_are_smoothed(face):
-    follower = Follower(uncertain_below=0.8)
+    follower = Follower(certain_from=lambda box: 0.8)
     assert [f["person"] for f in follower.follow([face(0), face(200)], 0.0)] == [1, 2]
     second = follower.follow([face(210), face(10, "sad"), face(500)], 0.1)
     assert [f["person"] for f in second] == [2, 1, 3]
@@ -19,7 +19,7 @@ def test_people_keep_their_ids_and_are_smoothed(face):
 
 def test_another_face_in_the_same_place_is_another_person(face):
     """They alternate before the camera, or the film was cut; light alone makes nobody another."""
-    follower, darker = Follower(uncertain_below=None), face(0)
+    follower, darker = Follower(certain_from=lambda box: 0.0), face(0)
     darker["crop"] = darker["crop"] // 2
     shown = [face(0), darker, face(0, person=1), face(5, person=1), face(0)]
     people = [follower.follow([one], 0.1 * i)[0]["person"] for i, one in enumerate(shown)]

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -59,7 +58,7 @@ def test_a_table_and_files_and_pictures(album, tmp_path, run, capsys):
     name = f"{album / 'a.png'}".ljust(len(f"{album / 'more' / 'b.jpg'}"))
     assert first.startswith(f"{name}   1  happy")
     assert second == f"{album / 'more' / 'b.jpg'}   -  no face"  # aligned with the first
-    assert summary.startswith("2 photos, 1 faces, ") and summary.endswith("photos/s")
+    assert summary.startswith("2 photos, 1 faces, ") and summary.endswith("photos/s by torch")
     assert str(tmp_path / "drawn") in written and str(tmp_path / "heat") in written
 
     first, second = json.loads((tmp_path / "x" / "faces.json").read_text())
@@ -127,6 +126,7 @@ def test_a_broken_file_is_skipped_and_the_status_says_so(album, tmp_path, run, c
         (["x.jpg", "--prior", "balanced"], "but it is 'balanced'."),
         (["x.jpg", "--prior", *["nan"] * 7], "prior must be"),
         (["x.jpg", "--disable_tqdm", "perhaps"], "expected true or false, but found perhaps"),
+        (["x.jpg", "--engine", "onnx", "--explain", "x"], "need --engine torch"),
     ],
 )
 def test_wrong_commands(argv, message, capsys):
@@ -140,6 +140,7 @@ def test_wrong_values_are_one_line(album, clip, tmp_path, run, own_cache, capsys
     (tmp_path / "vit" / "config.json").write_text('{"model_type": "vit"}')
     broken = shutil.copytree(ROOT / "model", tmp_path / "broken", symlinks=True)
     (broken / "model.safetensors").write_bytes(b"no weights")
+    (broken / "model.onnx").write_bytes(b"no network")
     photo = album / "a.png"
     for argv, message in (
         (["none.jpg"], "none.jpg: no such file"),
@@ -152,7 +153,8 @@ def test_wrong_values_are_one_line(album, clip, tmp_path, run, own_cache, capsys
         ([photo, "--model", tmp_path / "vit"], "expected a model of type fer_efficientnet, but"),
         ([photo, "--model", tmp_path / "no"], "no: no such folder, and no such model"),
         ([photo, "--model", "me/none"], "me/none: no such folder, and no such model"),
-        ([photo, "--model", broken], "model.safetensors is broken"),
+        ([photo, "--model", broken, "--engine", "torch"], "model.safetensors is broken"),
+        ([photo, "--model", broken, "--engine", "onnx"], "ONNX Runtime cannot read it"),
         ([photo, "--csv", photo / "x.csv"], "cannot write there: "),
         ([photo, "--annotate", album / "notes.txt"], "cannot write there: "),
     ):
@@ -161,13 +163,8 @@ def test_wrong_values_are_one_line(album, clip, tmp_path, run, own_cache, capsys
         assert line.startswith("predict.py: ") and message in line
 
 
-def test_what_is_not_there_is_one_line(album, tmp_path, monkeypatch, capsys):
-    def offline():
-        raise URLError("no network")
-
-    monkeypatch.setattr("modeling.face_detection.download_yunet", offline)
+def test_what_is_not_there_is_one_line(album, tmp_path, capsys):
     for argv, message in (
-        (["--detector", "yunet"], "YuNet's weights cannot be had from the Hub (URLError). Connect"),
         (["--detector_path", tmp_path / "none.onnx"], "none.onnx: no such file."),
         (["--detector", "none", "--device", "gpu"], "device"),
     ):

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 
 from publishing import PublishError, model
-from publishing.onnx_cache import read_kept
 from publishing.run_check import check_run
 from tests.publishing.conftest import predict_here, push
 from tests.publishing.hub_server import files_of
@@ -29,9 +27,10 @@ def test_a_dry_run_holds_the_hub_folder_and_nothing_else(staged):
         *("configuration_fer_efficientnet.py", "modeling_fer_efficientnet.py"),
         *("image_processing_fer_efficientnet.py", "pipeline_facial_emotion.py"),
         *("face_detection.py", "photo_reading.py", "grad_cam.py", "confusion_matrix.png"),
-        *("calibration.py", "face_cropping.py", "names.py", "pixels.py"),
+        *("calibration.py", "face_cropping.py", "names.py", "pixels.py", "labelling.py"),
+        *("detector_file.py", "warn_once.py", "face_detection_yunet.onnx"),
+        *("face_detection_yunet.txt", "model.onnx", "onnx.json"),
         *("class_distribution.png", "training_curves.png"),
-        *("onnx/model.onnx", "onnx/model_int8.onnx"),
     }
 
 
@@ -55,8 +54,7 @@ def test_of_absolute_paths_the_names_stay_with_spaces_or_without():
 
 def test_the_card_is_made_anew_for_the_repository(staged, run):
     text = (staged / "README.md").read_text()
-    onnx = read_kept(run / "onnx")["onnx"]
-    assert text == card_text(card_facts(run), "me/faces", "v1", onnx)
+    assert text == card_text(card_facts(run), "me/faces", "v1")
     assert "Edited by hand" not in text and "## ONNX" in text
 
 
@@ -125,30 +123,26 @@ def test_results_of_these_weights_go_along_and_others_stay_behind(
     assert "robustness.json is left out" in caplog.text
     sent = files_of(tmp_path / "staged")
     assert sent["test_results.json"] == (copy / "test_results.json").read_bytes()
-    assert not {"robustness.json", "onnx/model.onnx"} & {*sent}
+    assert not {"robustness.json", "model.onnx", "onnx.json"} & {*sent}
     test, *_, validation = ModelCard.load(tmp_path / "staged" / "README.md").data.eval_results
     assert (test.dataset_split, test.metric_value) == ("test", 0.123456)
     assert test.source_url == "https://huggingface.co/me/faces/blob/main/test_results.json"
 
 
-@pytest.mark.parametrize("loss, published", [(0.005, True), (0.006, False)])
-def test_8_bits_that_cost_more_than_half_a_point_are_not_published(
-    run, tmp_path, caplog, loss, published
-):
-    onnx = read_kept(run / "onnx")["onnx"]
-    pytorch, full, small = onnx.files
-    small = replace(small, accuracy=pytorch.accuracy - loss)
-    (tmp_path / "onnx").mkdir()
-    (tmp_path / small.name).touch()
-    with caplog.at_level(logging.INFO, "publishing"):
-        kept = model.without_poor_int8(tmp_path, replace(onnx, files=[pytorch, full, small]))
-    assert len(kept.files) == 2 + published and (tmp_path / small.name).exists() == published
-    assert ("more than 0.005 below PyTorch's" in caplog.text) == (not published)
-
-
-def test_weights_of_another_accuracy_than_the_results_are_refused(run):
-    onnx, results = read_kept(run / "onnx")["onnx"], card_facts(run).results
-    model._check_accuracy(run, onnx, results)
-    model._check_accuracy(run, replace(onnx, counts=[9] * 7), results | {"eval_accuracy": 0})
+def test_weights_of_another_accuracy_than_the_results_are_refused(copy, tmp_path):
+    results = json.loads((copy / "all_results.json").read_text()) | {"eval_accuracy": 2.0}
+    (copy / "all_results.json").write_text(json.dumps(results))
     with pytest.raises(PublishError, match="Are weights and results of the same run"):
-        model._check_accuracy(run, onnx, results | {"eval_accuracy": 2.0})
+        push("model", copy, "--repo_id", "me/faces", "--dry_run", tmp_path / "dry")
+
+
+def test_a_run_without_onnx_gets_it_or_a_word_on_what_is_missing(copy, tmp_path, monkeypatch):
+    monkeypatch.setattr(model, "predict_in_clean_process", predict_here)
+    (copy / "model.onnx").unlink()
+    words = "model", copy, "--repo_id", "me/faces", "--dry_run"
+    push(*words, tmp_path / "made")
+    assert (tmp_path / "made" / "model.onnx").is_file() and (copy / "model.onnx").is_file()
+    (copy / "model.onnx").unlink()
+    monkeypatch.setattr("training.onnx_export.missing_packages", lambda: ["onnx"])
+    with pytest.raises(PublishError, match="onnx is missing: pip install '.\\[publish\\]'"):
+        push(*words, tmp_path / "not_made")

@@ -115,7 +115,7 @@ def test_a_clip_plays_by_the_times_of_the_video_and_says_what_is_missing(modules
     writer.release()
     served = SimpleNamespace(
         labels=["happy"],
-        config=SimpleNamespace(uncertain_below=None),
+        find=SimpleNamespace(certain_from=lambda box: 0.0),
         faces=lambda photos, **options: [None] * len(photos),  # a detector that fails
     )
 

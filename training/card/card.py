@@ -12,8 +12,8 @@ from safetensors import safe_open
 from ..markdown import render
 from ..record.files import added
 from ..record.run_yaml import read_run, stages_of
-from .facts import METRICS, CardFacts, Onnx
-from .quoted_results import quoted_results, quoted_robustness
+from .facts import METRICS, CardFacts
+from .quoted_results import ONNX, ROBUSTNESS, quoted_measurement, quoted_results
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
 PICTURES = ("confusion_matrix", "class_distribution", "training_curves")
@@ -21,19 +21,13 @@ TRANSFORMERS = "transformers>=5.10.1"  # earlier ones copy too little of a local
 BUFFERS = re.compile(r"running_mean|running_var|num_batches_tracked")  # no parameters
 
 
-def write_card(
-    folder: Path,
-    model_id: str | None = None,
-    revision: str | None = None,
-    *,
-    onnx: Onnx | None = None,
-) -> Path:
+def write_card(folder: Path, model_id: str | None = None, revision: str | None = None) -> Path:
     """
     Args:
         folder: with config.json, model.safetensors, all_results.json, data_report.json and run.yaml
-            of a training, and test_results.json of an evaluation and robustness.json, if they are
-            there. Nothing else decides what the card says.
-        model_id, revision, onnx: as for `card_text`.
+            of a training, and test_results.json of an evaluation, robustness.json and onnx.json, if
+            they are there. Nothing else decides what the card says.
+        model_id, revision: as for `card_text`.
 
     Returns:
         The card's file.
@@ -41,24 +35,18 @@ def write_card(
     Raises:
         ValueError: `folder` holds no training, or one that was not measured.
     """
-    text = card_text(card_facts(folder), model_id, revision, onnx)
+    text = card_text(card_facts(folder), model_id, revision)
     with added(folder) as new:
         (new / "README.md").write_text(text, encoding="utf-8")
     return folder / "README.md"
 
 
-def card_text(
-    card: CardFacts,
-    model_id: str | None = None,
-    revision: str | None = None,
-    onnx: Onnx | None = None,
-) -> str:
+def card_text(card: CardFacts, model_id: str | None = None, revision: str | None = None) -> str:
     """
     Args:
         model_id: Hub id that the snippets load and where the results are found. Default: the run's
             Hub id or folder, and the results beside the card.
         revision: tag, branch or commit of the Hub repository; None: its main branch.
-        onnx: what is known of the ONNX files that lie beside the card.
     """
     model = model_id or card.options["hub_model_id"] or card.options["output_dir"]
     place = f"https://huggingface.co/{model_id}/blob/{quote(revision or 'main', safe='')}/"
@@ -69,7 +57,6 @@ def card_text(
         metrics=METRICS,
         model_id=model,
         revision=revision,
-        onnx=onnx,
         transformers=TRANSFORMERS,
     )
 
@@ -97,7 +84,8 @@ def card_facts(folder: Path) -> CardFacts:
         quoted=quoted_results(folder),
         config=config,
         audit=audit,
-        robustness=quoted_robustness(folder),
+        robustness=quoted_measurement(folder, ROBUSTNESS),
+        onnx=quoted_measurement(folder, ONNX),
         parameters=count_parameters(folder / "model.safetensors"),
         pictures=frozenset(name for name in PICTURES if (folder / f"{name}.png").is_file()),
     )

@@ -93,38 +93,11 @@ class Stage(NamedTuple):
 
 
 @dataclass(frozen=True)
-class OnnxFile:
-    """
-    One file, or PyTorch, which has no name. difference: the largest, in a probability, from
-    PyTorch's.
-    """
-
-    name: str | None
-    megabytes: float | None
-    difference: float
-    accuracy: float
-    recalls: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Onnx:
-    """What the ONNX files take, and how close they are to PyTorch on a split's faces."""
-
-    split: str
-    faces: int
-    counts: list[int]  # of each class
-    calibration_faces: int  # others, which set the 8-bit ranges
-    files: list[OnnxFile]  # PyTorch first
-    image_mean: list[float]
-    image_std: list[float]
-
-
-@dataclass(frozen=True)
 class CardFacts:
     """
     Args:
         run: as `read_run` gives it. chain: as `stages_of` does. quoted: as `quoted_results` does.
-        config, audit, robustness: config.json, data_report.json and robustness.json.
+        config, audit, robustness, onnx: config.json, data_report.json, robustness.json, onnx.json.
         parameters: the number of trained weights. pictures: names of those that lie in the folder.
     """
 
@@ -134,6 +107,7 @@ class CardFacts:
     config: Mapping
     audit: Mapping
     robustness: Mapping | None
+    onnx: Mapping | None
     parameters: int
     pictures: frozenset[str]
 

@@ -1,7 +1,7 @@
 """
 The results that a folder's card quotes: those of its training, and before them those of the test
-split, if somebody has put them there as test_results.json (docs/training.md). Also robustness.json,
-if benchmarks/robustness.py has measured the model.
+split, if somebody has put them there as test_results.json (docs/training.md). Also robustness.json
+of benchmarks/robustness.py, and onnx.json of training/onnx_export.py.
 """
 
 import json
@@ -14,7 +14,7 @@ from ..record import weights_sha256
 logger = logging.get_logger(__name__)
 
 TRAINING, TEST = "all_results.json", "test_results.json"
-ROBUSTNESS = "robustness.json"
+ROBUSTNESS, ONNX = "robustness.json", "onnx.json"
 
 
 def quoted_results(folder: Path) -> dict[str, dict]:
@@ -43,15 +43,15 @@ def quoted_results(folder: Path) -> dict[str, dict]:
     return {TEST: test, TRAINING: trained}
 
 
-def quoted_robustness(folder: Path) -> dict | None:
+def quoted_measurement(folder: Path, name: str) -> dict | None:
     """
-    What benchmarks/robustness.py wrote for the folder's weights, if it did. A message says so if
-    the file is of other weights.
+    What the file `name`, robustness.json or onnx.json, says of the folder's weights; None without
+    it. A message says so if it is of other weights.
     """
-    if not (folder / ROBUSTNESS).is_file():
+    if not (folder / name).is_file():
         return None
-    robustness = json.loads((folder / ROBUSTNESS).read_text())
-    if robustness.get("weights_sha256") != weights_sha256(folder / "model.safetensors"):
-        logger.info(f"{folder / ROBUSTNESS} is left out: it does not name these weights.")
+    measured = json.loads((folder / name).read_text())
+    if measured.get("weights_sha256") != weights_sha256(folder / "model.safetensors"):
+        logger.info(f"{folder / name} is left out: it does not name these weights.")
         return None
-    return robustness
+    return measured

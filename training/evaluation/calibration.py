@@ -1,6 +1,6 @@
 """What makes a probability mean something: temperature, certainty, and the assumed prior."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -9,6 +9,7 @@ from transformers import PreTrainedConfig
 
 from .metrics import classification_metrics, expected_calibration_error
 
+LEAST_IMAGES = 100  # with fewer, a temperature is chance
 CERTAIN_ACCURACY = 0.8  # of the predictions that count as certain
 TEMPERATURES = (0.05, 20.0)
 
@@ -58,7 +59,11 @@ def certainty_threshold(
 
 
 def calibrate(
-    config: PreTrainedConfig, logits: np.ndarray, labels: np.ndarray, shift: np.ndarray
+    config: PreTrainedConfig,
+    logits: np.ndarray,
+    labels: np.ndarray,
+    shift: np.ndarray,
+    own: np.ndarray | float = 0.0,
 ) -> tuple[np.ndarray, dict]:
     """
     Fits temperature and threshold on held-out images and stores them in a model's config.
@@ -69,18 +74,61 @@ def calibrate(
 
     Args:
         config: of the model, which has no temperature yet.
-        logits: (N, C) of the model in eval mode. labels: (N,).
-        shift: (C,), the model's `prior_shift("train")`.
+        logits: (N, C) of the model in eval mode, under what it has learned. labels: (N,).
+        shift: (C,), the model's `prior_shift("train")`. own: (C,), that of the config's prior.
 
     Returns:
         The logits that the model gives from now on, and results for all_results.json.
     """
     before = expected_calibration_error(softmax(logits + shift, axis=1), labels)
-    temperature = fit_temperature(logits, labels, shift)
-    logits = logits / np.float32(temperature)  # as forward does, to the last digit
-    certain = certainty_threshold(softmax(logits, axis=1), labels)
-    config.update_calibration(temperature=temperature, uncertain_below=certain)  # both or neither
+    logits, fitted = _fit(logits, labels, shift, own)
+    temperature = fitted["temperature"]
+    config.update_calibration(**fitted)  # both or neither
     return logits, {"temperature": temperature, "eval_ece_before_temperature": before}
+
+
+def _fit(
+    logits: np.ndarray, labels: np.ndarray, shift: np.ndarray, own: np.ndarray | float
+) -> tuple[np.ndarray, dict]:
+    """Temperature and threshold, and the logits with that temperature under the own prior."""
+    temperature = fit_temperature(logits, labels, shift)
+    logits = logits / np.float32(temperature) + own  # as forward does, to the last digit
+    certain = certainty_threshold(softmax(logits, axis=1), labels)
+    return logits, {"temperature": temperature, "uncertain_below": certain}
+
+
+def calibrate_smaller(
+    config: PreTrainedConfig,
+    logits: Mapping[int, np.ndarray],
+    labels: np.ndarray,
+    shift: np.ndarray,
+    own: np.ndarray | float = 0.0,
+) -> list[dict]:
+    """
+    The same for faces that are smaller than the network's input.
+
+    Args:
+        logits: for each side in pixels, ascending, those of the images reduced to it.
+
+    Returns:
+        A row for each side, for all_results.json.
+    """
+    sizes, rows = [], []
+    for side, of_side in logits.items():
+        of_side, fitted = _fit(of_side, labels, shift, own)
+        sizes.append({"side": side} | fitted)
+        results = certainty_results(of_side, labels, fitted["uncertain_below"])
+        right = of_side.argmax(axis=1) == labels
+        rows.append(sizes[-1] | results | {"eval_accuracy": float(right.mean())})
+    config.update_calibration(smaller_faces=sizes)
+    return rows
+
+
+def forget_fit(config: PreTrainedConfig) -> None:
+    """So that the model gives logits without a temperature; what is fitted replaces it."""
+    fitted = {"temperature", "uncertain_below", "smaller_faces"}
+    if config.calibration:
+        config.calibration = {k: v for k, v in config.calibration.items() if k not in fitted}
 
 
 def certainty_results(logits: np.ndarray, labels: np.ndarray, uncertain_below: float) -> dict:

@@ -9,14 +9,22 @@ from transformers import Trainer
 from transformers.utils import logging
 
 from .. import modeling
-from ..data import RunData
+from ..data import FaceDataset, RunData
 from ..failures import Failures
 from ..markdown import listed
 from ..treatments.functional import normalised
-from .calibration import calibrate, certainty_results, prior_results
+from .calibration import (
+    LEAST_IMAGES,
+    calibrate,
+    calibrate_smaller,
+    certainty_results,
+    forget_fit,
+    prior_results,
+)
 from .metrics import classification_metrics
 
 logger = logging.get_logger(__name__)
+SMALLER_SIDES = (16, 24, 32, 48)  # of faces, in pixels, where they are less than the input's
 ALL_RESULTS = "all results of the evaluation"
 
 
@@ -52,7 +60,7 @@ def evaluation_results(
 
 def evaluate(trainer: Trainer, data: RunData, failures: Failures) -> dict:
     """
-    The evaluation of a run; after a training, calibration comes first.
+    The evaluation of a run; after a training, or with --calibrate, calibration comes first.
 
     Args:
         trainer: a `FerTrainer`. Its model's config receives temperature and threshold, and the
@@ -63,16 +71,19 @@ def evaluate(trainer: Trainer, data: RunData, failures: Failures) -> dict:
         Results for all_results.json; without `eval_accuracy` if nothing could be measured.
     """
     config, trained = trainer.model.config, data.train is not None
+    calibrates = trained or getattr(trainer.args, "calibrate", False)
     logits, fitted, results = None, {}, {}
     if trained:
         with failures.noted("class distributions of the training"):
             _note_distributions(trainer, data)
+    if calibrates:
+        forget_fit(config)
     with failures.noted(ALL_RESULTS):
         prediction = trainer.predict(data.eval)
         logits, labels = prediction.predictions, prediction.label_ids
     if logits is None:
         return {}
-    if trained:
+    if calibrates:
         with failures.noted("calibration"):
             logits, fitted = _calibrated(trainer, data, logits, labels)
     data.eval_logits = logits
@@ -106,16 +117,52 @@ def _calibrated(
     trainer: Trainer, data: RunData, logits: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, dict]:
     """Fits the calibration on held-out images alone -> the model's logits from then on, results."""
-    config, shift = trainer.model.config, trainer.model.prior_shift("train").numpy()
-    if data.development is not None:
-        held_out = trainer.predict(data.development)
-        _, fitted = calibrate(config, held_out.predictions, held_out.label_ids, shift)
+    config, model = trainer.model.config, trainer.model
+    faces = data.eval if data.development is None else data.development
+    if data.development is None and data.eval_split != "validation":
+        logger.info(f"Not calibrated: that takes held-out images, not the {data.eval_split} split.")
+        return logits, {}
+    if len(faces) < LEAST_IMAGES:
+        logger.warning(
+            f"Not calibrated: that takes at least {LEAST_IMAGES} held-out images, but there are "
+            f"{len(faces)}. Scores are the network's own, and no prediction counts as uncertain."
+        )
+        return logits, {}
+    shift = model.prior_shift("train").numpy()
+    own = model.prior_shift(config.prior_in_use).numpy()
+    if data.development is None:
+        calibrated, fitted = calibrate(config, logits - own, labels, shift, own)
+    else:
+        held_out = trainer.predict(faces)
+        labels = held_out.label_ids
+        _, fitted = calibrate(config, held_out.predictions - own, labels, shift, own)
         fitted["calibrated_on"] = "development"
-        return logits / np.float32(config.fitted_temperature), fitted
-    if data.eval_split == "validation":
-        return calibrate(config, logits, labels, shift)
-    logger.info(f"Not calibrated: that takes held-out images, not the {data.eval_split} split.")
-    return logits, {}
+        calibrated = (logits - own) / np.float32(config.fitted_temperature) + own
+    return calibrated, fitted | _smaller(trainer, faces, labels, shift, own)
+
+
+def _smaller(
+    trainer: Trainer, faces: FaceDataset, labels: np.ndarray, shift: np.ndarray, own: np.ndarray
+) -> dict:
+    """Fits the calibration of smaller faces on the same images, reduced and enlarged again."""
+    config, logits = trainer.model.config, {}
+    for side in (side for side in SMALLER_SIDES if side < config.image_size):
+        reduced = _reduced(faces, trainer.processing_class, side)
+        predictions = trainer.predict(reduced).predictions - own
+        logits[side] = predictions * np.float32(config.fitted_temperature)  # as the network gives
+    return {"smaller_faces": calibrate_smaller(config, logits, labels, shift, own)}
+
+
+def _reduced(
+    faces: FaceDataset, processor: modeling.FerEfficientNetImageProcessor, side: int
+) -> FaceDataset:
+    """As faces of `side` pixels come from a photo: area averages, then interpolated."""
+    images = [
+        processor.resize_batch(processor.resize_batch(images, side).round(), images.shape[-1])
+        for images in faces.batches()
+    ]
+    pixels = torch.cat(images).round().to(torch.uint8)
+    return FaceDataset(pixels, faces.labels, label_names=faces.label_names)
 
 
 def _other_priors(

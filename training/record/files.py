@@ -22,10 +22,10 @@ MODELING = Path(__file__).parents[2] / "modeling"
 REPORT_FILES = {
     *("config.json", "model.safetensors", "preprocessor_config.json", "README.md"),
     *("all_results.json", "test_results.json", "data_report.json", "run.yaml"),
-    *("predictions.csv", "robustness.json", "onnx"),
+    *("predictions.csv", "robustness.json", "model.onnx", "onnx.json", "onnx"),
     *("confusion_matrix.png", "class_distribution.png", "training_curves.png"),
     *("confusion_matrix.svg", "class_distribution.svg", "training_curves.svg"),
-    *(file.name for file in MODELING.glob("[!_]*.py")),
+    *(file.name for file in MODELING.glob("[!_]*.*")),
 }
 
 

@@ -87,6 +87,19 @@ class RunFolder:
             with self.piece("predictions.csv") as file:
                 write_predictions(file, self.data)
 
+    def write_calibration(self, results: Mapping) -> None:
+        """Of --calibrate: into the evaluated model's folder, beside the results that go with it."""
+        folder = Path(self.args.model.model_name_or_path)
+        if not self.trainer.is_world_process_zero() or "temperature" not in results:
+            return
+        config = json.loads((folder / "config.json").read_text())
+        config["calibration"] = self.trainer.model.config.calibration
+        earlier = json.loads((folder / "all_results.json").read_text())
+        with self.piece("config.json", folder) as file:
+            file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        with self.piece("all_results.json", folder) as file:
+            write_json(file, earlier | results)
+
     @contextlib.contextmanager
     def piece(self, name: str, folder: Path | None = None) -> Iterator[Path]:
         """Where to write a file that joins the report once it is whole, or else is left out."""

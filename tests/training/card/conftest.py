@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from training.card.card import card_facts
-from training.card.facts import CardFacts, Onnx, OnnxFile
+from training.card.facts import CardFacts
 from training.data import LABELS, PUBLISHED_COUNTS
 from training.evaluation import evaluation_results
 
@@ -61,6 +61,7 @@ def on_other_data(shipped, change):
             config=shipped.config | {"id2label": {str(i): name for i, name in enumerate(names)}},
             audit=audit,
             robustness=None,
+            onnx=None,
             pictures=frozenset(),
         )
 
@@ -75,14 +76,3 @@ def ferplus(on_other_data):
     images = sum(PUBLISHED_COUNTS["train"]) - 4000
     card.audit["splits"]["train"]["images"] = images
     return card
-
-
-@pytest.fixture
-def onnx() -> Onnx:
-    names = ("onnx/model.onnx", "onnx/model_int8.onnx")
-    recalls = {name: 0.111 * (i + 1) for i, name in enumerate(LABELS)}
-    files = [
-        OnnxFile(name, name and 1.25 * i, 0.0123 * i, 0.6543 - i / 100, recalls)
-        for i, name in enumerate((None, *names))
-    ]
-    return Onnx("validation", 3589, [512] * 7, 512, files, [0.5], [0.25])

@@ -8,9 +8,11 @@ from scipy.special import softmax
 from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification
 from training.evaluation.calibration import (
     calibrate,
+    calibrate_smaller,
     certainty_results,
     certainty_threshold,
     fit_temperature,
+    forget_fit,
     prior_results,
 )
 from training.evaluation.metrics import expected_calibration_error
@@ -81,6 +83,22 @@ def test_the_temperature_of_a_network_that_expects_other_classes_is_fitted_under
     assert figures["eval_ece_before_temperature"] == expected
     default = softmax(calibrated, axis=1)
     assert config.uncertain_below == certainty_threshold(default, labels)
+
+
+def test_each_size_of_faces_has_its_own_fit():
+    logits, labels = calibrated_scores()
+    config = FerEfficientNetConfig()
+    config.update_calibration(temperature=1.0, uncertain_below=0.0)
+    weaker = logits + RNG.normal(0, 2, logits.shape)
+    rows = calibrate_smaller(config, {16: 3 * weaker, 24: 3 * logits}, labels, np.zeros(7))
+    small, large = config.calibration["smaller_faces"]
+    assert (small["side"], large["side"]) == (16, 24)
+    assert large["temperature"] == pytest.approx(3, rel=0.03) < small["temperature"]
+    for row in rows:
+        assert 0.8 <= row["eval_certain_accuracy"] < 0.805
+    assert rows[0]["eval_certain_share"] < rows[1]["eval_certain_share"]
+    forget_fit(config)
+    assert not {"temperature", "uncertain_below", "smaller_faces"} & {*config.calibration}
 
 
 def rare_and_common():
