@@ -43,7 +43,12 @@ EXTRAS = {
         "onnxruntime>=1.23",
         "onnxscript>=0.5",
     ],
-    "space": ["gradio>=6.31,<7", "matplotlib>=3.10", "opencv-python-headless>=4.10.0.84,<5"],
+    "space": [
+        "gradio>=6.31,<7",
+        "matplotlib>=3.10",
+        "onnx>=1.20",
+        "opencv-python-headless>=4.10.0.84,<5",
+    ],
     "test": [
         "axe-playwright-python>=0.1.8",
         "parameterized>=0.9",
