@@ -124,7 +124,7 @@ def turned(pixels, degrees):
 
 
 def photos():
-    face = a_face(220)
+    face, room = a_face(220), ((0, 200), (0, 200), (0, 0))
     dim = (face * 0.6).astype(np.uint8)
     return {
         "one": astronaut(),
@@ -134,6 +134,8 @@ def photos():
         "a close-up": astronaut()[60:180, 165:285],
         "at the edge": astronaut()[90:400, :400],
         "drawn": np.asarray(Image.open(EXAMPLES / "4_drawn_group.jpg")),
+        "enlarged": cv2.resize(astronaut(), (190, 190), interpolation=cv2.INTER_AREA),
+        "a small face": np.pad(cv2.resize(astronaut(), (110, 110)), room, mode="edge"),
         "none": np.full((300, 400, 3), WALL, np.uint8),
     }
 
