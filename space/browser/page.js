@@ -57,13 +57,15 @@ async function look(bitmap, isLive) {
 }
 
 async function show(file) {
-    if (live) stop();
+    let bitmap;
     try {
-        photo = await createImageBitmap(file, {colorSpaceConversion: "none"});
+        bitmap = await createImageBitmap(file, {colorSpaceConversion: "none"});
     } catch {
         return say(`${file.name}: not an image that this browser reads.`);
     }
-    URL.revokeObjectURL(picture.src);
+    if (live) stop();
+    forgetPhoto();
+    photo = bitmap;
     picture.src = URL.createObjectURL(file);
     picture.hidden = false;
     scene.classList.add("on");
@@ -75,19 +77,21 @@ async function lookAtPhoto() {
     const shown = photo;
     try {
         await networks();
+        if (shown !== photo) return;
         say("Looking for faces ...");
         const found = await look(await createImageBitmap(shown), false);
         if (shown !== photo) return;
         people.photo(found);
         say(counted(found.faces.length));
     } catch (error) {
-        say(error.message);
+        if (shown === photo) say(error.message);
     }
 }
 
 function forgetPhoto() {
     photo?.close();
     photo = null;
+    people?.clear();
     URL.revokeObjectURL(picture.src);
     picture.removeAttribute("src");
     picture.hidden = true;
@@ -100,13 +104,12 @@ async function start(begin = () => camera.start()) {
         say("Waiting for the camera ...");
         await begin();
     } catch (error) {
-        stop(error.message);
-        return;
+        camera.stop();
+        return photo ? say(error.message) : stop(error.message);
     } finally {
         button.disabled = false;
     }
     forgetPhoto();
-    people.clear();
     scene.classList.add("on");
     scene.style.setProperty("--ratio", video.videoWidth / video.videoHeight);
     part(".mirror").checked = camera.facing !== "environment";
@@ -160,6 +163,7 @@ function showRate(now) {
 
 function mirror() {
     scene.classList.toggle("mirrored", part(".mirror").checked);
+    if (live) part(".boxes").replaceChildren();  // until the next frame
 }
 
 button.onclick = () => live ? stop() : start();

@@ -183,8 +183,9 @@ def test_frames_are_looked_at_without_a_request(open_at, screenshot, viewport, s
     middle = (inside["x"] + inside["width"] / 2 - around["x"]) / around["width"]
     assert 0.65 < middle < 0.85  # in the left half of the camera's picture, mirrored
     page.get_by_label("Mirrored").uncheck()
-    until(page, "parseFloat(document.querySelector('.boxes div').style.left) < 40")
+    until(page, "parseFloat(document.querySelector('.boxes div')?.style.left) < 40")
     page.get_by_label("Mirrored").check()
+    until(page, "parseFloat(document.querySelector('.boxes div')?.style.left) > 40")
     expect(person.get_by_role("img", name=re.compile("the last 30 seconds"))).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     screenshot(page, f"live_{'phone' if viewport == PHONE else 'desktop'}")
