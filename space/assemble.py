@@ -34,8 +34,9 @@ RUNTIME = {  # SHA-256
         "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2"
     ),
 }
-NETWORKS = ("model.onnx", "face_detection_yunet.onnx")
-DETECTOR = {"threshold": 0.7, "least_face": 16}  # the pipeline's defaults
+DETECTOR_FILE = "face_detection_yunet.onnx"
+DETECTOR = {"threshold": 0.7, "least_face": 16}  # the pipeline's defaults, as the next
+LEAST_SIDE = 24  # pixels of a face that may be certain
 
 
 class NotAssembled(RuntimeError):
@@ -60,12 +61,30 @@ def page_files(model: Path) -> dict[str, Path | bytes]:
         if path.is_file() and path.name != "README.md"  # a static Space's
     }
     facts = json.dumps(model_facts(model), indent=1).encode()
-    return files | {name: model / name for name in NETWORKS} | {"model.json": facts}
+    detector = with_free_size(model / DETECTOR_FILE)
+    return files | {
+        "model.onnx": model / "model.onnx",
+        DETECTOR_FILE: detector,
+        "model.json": facts,
+    }
+
+
+def with_free_size(detector: Path) -> bytes:
+    """YuNet for pictures of any size: the published file's input is 640 x 640."""
+    import onnx  # a wrong path is answered without it
+
+    network = onnx.load(detector)
+    for axis, name in ((2, "height"), (3, "width")):
+        network.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
+    del network.graph.value_info[:]
+    for output in network.graph.output:
+        output.type.tensor_type.shape.dim[1].dim_param = output.name
+    return network.SerializeToString()
 
 
 def check_model(model: Path) -> None:
     """Raises NotAssembled if a file that the page needs is missing."""
-    for name in (*NETWORKS, "config.json", "preprocessor_config.json"):
+    for name in ("model.onnx", DETECTOR_FILE, "config.json", "preprocessor_config.json"):
         if not (model / name).is_file():
             raise NotAssembled(f"{model}: {name} is missing, without which no browser runs it.")
 
@@ -109,17 +128,26 @@ def model_facts(model: Path) -> dict:
     )
     classes = [config["id2label"][str(number)] for number in range(len(config["id2label"]))]
     fitted = config.get("calibration") or {}
-    shades = colors(classes, on_white=True)
+    shades, side = colors(classes, on_white=True), processor["size"]["height"]
+    sizes = [*fitted.get("smaller_faces", ()), {"temperature": 1.0, **fitted, "side": side}]
     return {
         "classes": classes,
         "colors": [shades[label] for label in classes],
         "input": {
-            "size": processor["size"]["height"],
+            "size": side,
             "channels": processor["num_channels"],
             "mean": processor["image_mean"],
             "std": processor["image_std"],
         },
-        "uncertain_below": fitted.get("uncertain_below"),
+        "sizes": [  # ascending
+            {
+                "side": size["side"],
+                "temperature": size["temperature"],
+                "uncertain_below": size.get("uncertain_below") or 0.0,
+            }
+            for size in sizes
+        ],
+        "min_face_size": LEAST_SIDE,
         "priors": prior_shifts(config.get("prior", "learned"), fitted),
         "detector": DETECTOR,
     }
@@ -127,22 +155,19 @@ def model_facts(model: Path) -> dict:
 
 def prior_shifts(own: str | list[float], fitted: Mapping) -> dict[str, list[float]]:
     """
-    What each prior adds to the logits of model.onnx, which assume the model's own; {} where the
-    model does not know its training set's.
+    What each prior, and the model's own, adds to the calibrated logits; {} where the model does not
+    know its training set's.
     """
     train = fitted.get("train_distribution")
     if not train:
         return {}
-    named = {
-        "train": train,
-        "uniform": [1.0] * len(train),
-        "learned": fitted.get("learned_distribution") or train,
-    }
-    assumed = named[own] if isinstance(own, str) else own
-    before = _log_shares(assumed)
+    learned = fitted.get("learned_distribution") or train
+    shares = {"train": train, "uniform": [1.0] * len(train), "learned": learned}
+    shares["own"] = shares[own] if isinstance(own, str) else own
+    before = _log_shares(shares.pop("learned"))
     return {
-        name: [after - log for after, log in zip(_log_shares(named[name]), before)]
-        for name in ("train", "uniform")
+        name: [after - log for after, log in zip(_log_shares(assumed), before)]
+        for name, assumed in shares.items()
     }
 
 

@@ -2,7 +2,7 @@
 
 import {sideOf} from "./detector.js";
 
-const SIDE = 1.0, ABOVE = 0.01;  // in sides of the detector's box: FRAME["yunet"]
+const SIDE = 0.94, ABOVE = 0.01;  // in sides of the detector's box: FRAME["yunet"]
 const MOST_SAMPLES = 16;  // of the photo, averaged to a pixel, across and down
 
 // picture: see resize.js. -> RGB in [0, 255], size x size x 3: each pixel is the mean of samples in its square.

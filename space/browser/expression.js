@@ -16,16 +16,28 @@ export function input(crops, {size, channels, mean, std}) {
     return {data, dims: [crops.length, channels, size, size]};
 }
 
-// logits: as the model gives them, under its own prior. -> {shares, label, score, uncertain}
-export function expression(logits, model, prior) {
-    const shift = model.priors[prior] ?? [];
-    const shifted = Array.from(logits, (logit, i) => logit + (shift[i] ?? 0)), most = Math.max(...shifted);
-    const powers = shifted.map(logit => Math.exp(logit - most));
+// logits: raw. side: of the face's box, in pixels. -> {shares, label, score, uncertain}
+export function expression(logits, side, model, prior) {
+    const {temperature} = fittedAt(side, model), shift = model.priors[prior] ?? model.priors.own;
+    const shifted = Array.from(logits, (logit, i) => logit / temperature + (shift?.[i] ?? 0));
+    const most = Math.max(...shifted), powers = shifted.map(logit => Math.exp(logit - most));
     const sum = powers.reduce((a, b) => a + b);
-    return judged(powers.map(power => power / sum), model);
+    return judged(powers.map(power => power / sum), side, model);
 }
 
-export function judged(shares, model) {
+export function judged(shares, side, model) {
     const score = Math.max(...shares);
-    return {shares, score, label: shares.indexOf(score), uncertain: score < (model.uncertain_below ?? 0)};
+    const uncertain = side < model.min_face_size || score < fittedAt(side, model).uncertain_below;
+    return {shares, score, label: shares.indexOf(score), uncertain};
+}
+
+// Temperature and threshold for a face of `side` pixels, interpolated between the sizes for which they were
+// fitted, as fitted_at of modeling/calibration.py does.
+function fittedAt(side, {sizes}) {
+    const next = sizes.findIndex(size => side < size.side);
+    if (next < 1) return sizes.at(next);
+    const [small, large] = [sizes[next - 1], sizes[next]];
+    const share = (side - small.side) / (large.side - small.side);
+    const between = name => small[name] + share * (large[name] - small[name]);
+    return {temperature: between("temperature"), uncertain_below: between("uncertain_below")};
 }

@@ -1,7 +1,7 @@
 // Faces followed from frame to frame, as prediction/following.py does: one person keeps one number and
 // smoothed probabilities. Everything that is remembered of a person is here, and ends with the follower.
 
-import {overlap} from "./detector.js";
+import {overlap, sideOf} from "./detector.js";
 import {judged} from "./expression.js";
 
 const LEAST_OVERLAP = 0.3, LEAST_LIKENESS = 0.5, LOOK_SIDE = 8;
@@ -10,10 +10,13 @@ const PATIENCE = 1, SMOOTHING = 0.5;  // seconds
 export class Follower {
     people = [];
     known = 0;
+    last = -Infinity;  // time of the frame before
 
     // faces: with box, shares and look (of `look`). now: seconds. -> the same with person, smoothed.
     follow(faces, now, model) {
-        this.people = this.people.filter(person => now - person.time <= PATIENCE);
+        // a slow device's frames may be further apart than a person may be out of sight
+        this.people = this.people.filter(({time}) => now - time <= PATIENCE || time === this.last);
+        this.last = now;
         const pairs = this.people.flatMap(person => faces.map(face =>
             ({person, face, shared: overlap(person.box, face.box)})))
             .filter(({person, face, shared}) =>
@@ -33,7 +36,7 @@ export class Follower {
         const keep = now > person.time ? Math.exp(-(now - person.time) / SMOOTHING) : 0;
         person.shares = person.shares.map((share, i) => keep * share + (1 - keep) * face.shares[i]);
         Object.assign(person, {box: face.box, look: face.look, time: now});
-        return {...face, ...judged(person.shares, model), person: person.id};
+        return {...face, ...judged(person.shares, sideOf(face.box), model), person: person.id};
     }
 }
 

@@ -37,11 +37,12 @@ async function look({bitmap, live, single, prior, now}) {
         await findFaces(detect, picture, {live, ...model.detector}),
         single ? 1 : MOST_FACES[live ? "live" : "photo"]);
     const crops = faces.map(face => cropFace(picture, face, model.input.size));
-    const told = crops.length ? await classified(crops, prior) : [];
-    const seen = faces.map((face, i) => ({...face, ...told[i], look: lookOf(crops[i], model.input.size)}));
-    const people = live ? follower.follow(seen, now, model)
-        : seen.map((face, i) => ({...face, person: i + 1}));
-    return {size: [width, height], faces: people.map(face => described(face, width, height))};
+    const boxes = faces.map(({box: [left, top, right, bottom]}) =>
+        [Math.max(0, left), Math.max(0, top), Math.min(width, right), Math.min(height, bottom)].map(Math.round));
+    const told = crops.length ? await classified(crops, boxes, prior) : [];
+    const seen = told.map((face, i) => ({...face, box: boxes[i], look: lookOf(crops[i], model.input.size)}));
+    const people = live ? follower.follow(seen, now, model) : seen.map((face, i) => ({...face, person: i + 1}));
+    return {size: [width, height], faces: people.map(described)};
 }
 
 // At most `most`, still from left to right.
@@ -50,15 +51,14 @@ function largest(faces, most) {
     return faces.filter(face => kept.includes(face));
 }
 
-async function classified(crops, prior) {
+async function classified(crops, boxes, prior) {
     const {logits} = await classify(input(crops, model.input)), count = model.classes.length;
-    return crops.map((_, i) =>
-        expression(logits.data.subarray(i * count, (i + 1) * count), model, prior));
+    return boxes.map((box, i) =>
+        expression(logits.data.subarray(i * count, (i + 1) * count), sideOf(box), model, prior));
 }
 
-function described({box: [left, top, right, bottom], person, score, label, shares, uncertain}, width, height) {
-    const box = [Math.max(0, left), Math.max(0, top), Math.min(width, right), Math.min(height, bottom)];
-    return {box: box.map(Math.round), person, score, label: model.classes[label], shares, uncertain};
+function described({box, person, score, label, shares, uncertain}) {
+    return {box, person, score, label: model.classes[label], shares, uncertain};
 }
 
 async function answer(data) {

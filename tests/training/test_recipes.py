@@ -1,8 +1,16 @@
 """training/recipes.py: recipes that extend one another, and what is said of wrong ones."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from training.recipes import read_recipe
+from training.recipes import ROOT, read_recipe
+
+FLAGS = ["--dataset", "synthetic", "--synthetic_images", "60", "--backbone", "test_efficientnet",
+         "--max_steps", "1"]  # fmt: skip
 
 
 @pytest.fixture
@@ -34,6 +42,37 @@ def test_null_takes_a_key_out(write):
     assert read_recipe(path) == {"seed": 1, "optim": "adamw_torch"}
     write("again.yaml", "extends: mine.yaml\ntimm_optim: lamb\n")
     assert read_recipe(path.with_name("again.yaml"))["timm_optim"] == "lamb"
+
+
+def test_what_a_recipe_names_is_found_from_any_folder(write, tmp_path, monkeypatch):
+    path = write("a.yaml", "model_name_or_path: model\nteachers: [model, runs/none]\nloss: tests\n")
+    monkeypatch.chdir(tmp_path)
+    assert read_recipe(path) == {
+        "model_name_or_path": str(ROOT / "model"),
+        "teachers": [str(ROOT / "model"), "runs/none"],
+        "loss": "tests",
+    }
+    (tmp_path / "model").mkdir()
+    assert read_recipe(path)["model_name_or_path"] == "model"
+
+
+@pytest.mark.parametrize(
+    "script, package, extra",
+    [("train.py", "scipy", "train"), ("train.py", "datasets", "train"),
+     ("space/app.py", "gradio", "space")],
+)  # fmt: skip
+def test_an_extra_that_is_missing_is_named(script, package, extra, tmp_path):
+    flags = [*FLAGS, "--output_dir", str(tmp_path / "run")]
+    block = f"import runpy, sys\nsys.modules[{package!r}] = None\nsys.argv[1:] = {flags}\n"
+    block += f"sys.path.insert(0, {str(Path(script).parent)!r})\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{block}runpy.run_path({script!r}, run_name='__main__')"],
+        cwd=ROOT, capture_output=True, text=True, env=os.environ | {"TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"{script}: ") and package in last
+    assert last.endswith(f"It needs pip install '.[{extra}]'.")
 
 
 def test_empty_recipes_are_recipes(write):
