@@ -57,6 +57,8 @@ def main(argv: list[str] | None = None) -> None:
 if __name__ == "__main__":
     try:
         main()
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"train.py: {error}. It needs pip install '.[train]'.") from None
     except (DataError, TrainingError) as error:
         of_all = isinstance(error, DataError) or error.__cause__ is None
         if of_all and os.environ.get("RANK", "0") != "0":

@@ -1,5 +1,6 @@
 """The one definition of grey, resize, rescale, normalise for training, evaluation and inference."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,8 +56,7 @@ class FerEfficientNetImageProcessor(BaseImageProcessor):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        size = 48 if size is None else size
-        self.size = {"height": size, "width": size} if isinstance(size, int) else dict(size)
+        self.size = _height_and_width(48 if size is None else size)
         self.num_channels = num_channels
         self.image_mean = [0.5] * num_channels if image_mean is None else list(image_mean)
         self.image_std = [0.25] * num_channels if image_std is None else list(image_std)
@@ -76,6 +76,9 @@ class FerEfficientNetImageProcessor(BaseImageProcessor):
         images: Any,
         return_tensors: str | TensorType | None = None,
         input_data_format: str | None = None,
+        *,
+        size: dict[str, int] | int | None = None,
+        do_resize: bool = True,
     ) -> BatchFeature:
         """
         Args:
@@ -89,6 +92,8 @@ class FerEfficientNetImageProcessor(BaseImageProcessor):
             input_data_format (`str`, *optional*): `"channels_first"` or `"channels_last"` for
                 arrays whose layout is ambiguous, such as (3, 48, 3); otherwise it is inferred, with
                 channels first if both fit.
+            size: in place of the processor's own, in this call.
+            do_resize (`bool`): False leaves images as large as they are; they must be of one size.
 
         Returns:
             [`BatchFeature`] with `pixel_values` of shape (N, num_channels, height, width), float32.
@@ -99,10 +104,17 @@ class FerEfficientNetImageProcessor(BaseImageProcessor):
             TypeError: something is not an image.
         """
         arrays = [self.to_uint8(image, input_data_format) for image in flatten_images(images)]
-        if len({array.shape for array in arrays}) == 1:
-            pixel_values = self.normalize_batch(torch.stack(arrays))
+        shapes = {tuple(array.shape[1:]) for array in arrays}
+        if not do_resize:
+            if len(shapes) > 1:
+                raise ValueError(f"do_resize=False needs images of one size, but found {shapes}.")
+            size = dict(zip(("height", "width"), *shapes))
+        sized = copy.copy(self)
+        sized.size = self.size if size is None else _height_and_width(size)
+        if len(shapes) == 1:
+            pixel_values = sized.normalize_batch(torch.stack(arrays))
         else:
-            pixel_values = torch.cat([self.normalize_batch(array[None]) for array in arrays])
+            pixel_values = torch.cat([sized.normalize_batch(array[None]) for array in arrays])
         return BatchFeature({"pixel_values": pixel_values}, tensor_type=return_tensors or "pt")
 
     def to_uint8(self, image: Any, input_data_format: str | None = None) -> torch.Tensor:
@@ -142,6 +154,10 @@ class FerEfficientNetImageProcessor(BaseImageProcessor):
             [m / s for m, s in zip(self.image_mean, self.image_std)], device=images.device
         )
         return images * scale - shift.view(1, -1, 1, 1)
+
+
+def _height_and_width(size: dict[str, int] | int) -> dict[str, int]:
+    return {"height": size, "width": size} if isinstance(size, int) else dict(size)
 
 
 def flatten_images(images: Any) -> list:

@@ -12,7 +12,10 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
+from transformers.modeling_outputs import (
+    BaseModelOutputWithPoolingAndNoAttention,
+    ImageClassifierOutputWithNoAttention,
+)
 
 from .configuration_fer_efficientnet import FerEfficientNetConfig
 
@@ -20,6 +23,12 @@ if TYPE_CHECKING:  # transformers saves and loads what is imported in a file, be
     from .pipeline_facial_emotion import FacialEmotionPipeline  # noqa: F401
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as of the image processor
+AUTO_MAP = {
+    "AutoModel": "modeling_fer_efficientnet.FerEfficientNetModel",
+    "AutoModelForImageClassification": (
+        "modeling_fer_efficientnet.FerEfficientNetForImageClassification"
+    ),
+}
 CUSTOM_PIPELINES = {  # as transformers' Pipeline.save_pretrained writes it
     "facial-emotion": {
         "impl": "pipeline_facial_emotion.FacialEmotionPipeline",
@@ -171,6 +180,8 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """transformers' own; the config names the facial-emotion pipeline, whose code is saved."""
         self.config.custom_pipelines = CUSTOM_PIPELINES
+        known = getattr(self.config, "auto_map", None) or {}
+        self.config.auto_map = known | AUTO_MAP  # transformers adds this class alone
         if self.config.calibration and not self.config.fitted:  # it is of another head
             self.config.forget_calibration()
         super().save_pretrained(*args, **kwargs)
@@ -228,6 +239,23 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
         assumed, learned = torch.tensor(shares).clamp_min(1e-12)
         return (assumed / assumed.sum()).log() - (learned / learned.sum()).log()
 
+    def features(
+        self, pixel_values: torch.Tensor, output_hidden_states: bool
+    ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...] | None]:
+        """The last map (N, F, h, w); that, pooled, (N, F); and the maps of all stages, or None."""
+        if self.config.num_channels == 1 and pixel_values.shape[1] == 3:
+            luma = torch.tensor(LUMA, dtype=pixel_values.dtype, device=pixel_values.device)
+            pixel_values = (pixel_values * luma.view(3, 1, 1)).sum(1, keepdim=True)  # (N, 1, H, W)
+        hidden_states = None
+        frozen = self.backbone_frozen and self.training  # Grad-CAM needs the gradient of maps
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+            if output_hidden_states:
+                last, hidden_states = self.backbone.forward_intermediates(pixel_values)
+                hidden_states = tuple(hidden_states)
+            else:
+                last = self.backbone.forward_features(pixel_values)
+            return last, self.backbone.forward_head(last), hidden_states
+
     def forward(
         self,
         pixel_values: torch.Tensor,
@@ -259,20 +287,7 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
 
-        if self.config.num_channels == 1 and pixel_values.shape[1] == 3:
-            luma = torch.tensor(LUMA, dtype=pixel_values.dtype, device=pixel_values.device)
-            pixel_values = (pixel_values * luma.view(3, 1, 1)).sum(1, keepdim=True)  # (N, 1, H, W)
-        hidden_states = None
-        frozen = self.backbone_frozen and self.training  # Grad-CAM needs the gradient of maps
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-            if output_hidden_states:
-                features, hidden_states = self.backbone.forward_intermediates(
-                    pixel_values
-                )  # (N, F, h, w), maps
-                hidden_states = tuple(hidden_states)
-            else:
-                features = self.backbone.forward_features(pixel_values)  # (N, F, h, w)
-            pooled = self.backbone.forward_head(features)  # (N, F)
+        _, pooled, hidden_states = self.features(pixel_values, output_hidden_states)
         logits = self.head(pooled)  # (N, num_labels)
         if not self.training:
             logits = logits / self.config.fitted_temperature
@@ -290,6 +305,32 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
         )
 
 
-FerEfficientNetForImageClassification.register_for_auto_class("AutoModelForImageClassification")
+class FerEfficientNetModel(FerEfficientNetForImageClassification):
+    """The same network for its features: what `AutoModel` and image-feature-extraction load."""
 
-__all__ = ["FerEfficientNetForImageClassification"]
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> BaseModelOutputWithPoolingAndNoAttention | tuple[torch.Tensor, ...]:
+        """
+        The arguments are the classifier's.
+
+        Returns:
+            [`~transformers.modeling_outputs.BaseModelOutputWithPoolingAndNoAttention`]:
+            `last_hidden_state` (N, F, h, w), `pooler_output` (N, F), and `hidden_states`, if asked
+            for.
+        """
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        last, pooled, states = self.features(pixel_values, output_hidden_states)
+        output = BaseModelOutputWithPoolingAndNoAttention(last, pooled, states)
+        as_dict = self.config.return_dict if return_dict is None else return_dict
+        return output if as_dict else output.to_tuple()
+
+
+FerEfficientNetForImageClassification.register_for_auto_class("AutoModelForImageClassification")
+FerEfficientNetModel.register_for_auto_class("AutoModel")
+
+__all__ = ["FerEfficientNetForImageClassification", "FerEfficientNetModel"]

@@ -1,5 +1,6 @@
 """Faces drawn into a picture, legible on any background."""
 
+import functools
 from collections.abc import Sequence
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .colors import colors
+from .lettering import FONT, drawn
 
 
 def annotate(photo: np.ndarray, faces: Sequence[dict], numbers: bool = False) -> np.ndarray:
@@ -32,7 +34,8 @@ def annotate(photo: np.ndarray, faces: Sequence[dict], numbers: bool = False) ->
         draw.rectangle([e + d * width for e, d in zip(edges, (-1, -1, 1, 1))], None, "black", width)
         draw.rectangle(edges, None, color, width)
         mark = " ?" if face["uncertain"] else ""
-        text = f"{face['label']} {face['score']:.0%}{mark}"
+        name = drawn(tuple(face["scores"]))[face["label"]]
+        text = f"{name} {face['score']:.0%}{mark}"
         if numbers or "person" in face:
             text = f"{face.get('person', number)}  {text}"
         _caption(draw, image.size, edges, text, size, color)
@@ -48,6 +51,11 @@ def heat_picture(face: dict, side: int = 200) -> np.ndarray:
     return cv2.addWeighted(grey, 0.5, heat, 0.5, 0)
 
 
+@functools.lru_cache(64)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(FONT), size)
+
+
 def _caption(
     draw: ImageDraw.ImageDraw,
     picture: tuple[int, int],
@@ -57,7 +65,7 @@ def _caption(
     color: str,
 ) -> None:
     """Above the box, or inside it at the top of the picture; moved in from the right border."""
-    font = ImageFont.load_default(size)
+    font = _font(size)
     left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
     pad = max(2, size // 5)
     width, height = right - left + 2 * pad, bottom - top + 2 * pad

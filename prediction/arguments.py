@@ -1,6 +1,7 @@
 """The flags of predict.py. Imports nothing heavy: --help and a wrong flag are answered at once."""
 
 import argparse
+import difflib
 import os
 from pathlib import Path
 
@@ -68,7 +69,12 @@ def parse(description: str, argv: list[str] | None = None) -> argparse.Namespace
         SystemExit: 2 for flags that are wrong or do not go together, 0 after --help.
     """
     parser = make_parser(description)
-    args = parser.parse_args(argv)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        flags = [flag for action in parser._actions for flag in action.option_strings]
+        near = difflib.get_close_matches(unknown[0].partition("=")[0], flags, n=1)
+        hint = f"did you mean {near[0]}?" if near else "see --help."
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}; {hint}")
     if not args.inputs and args.webcam is None:
         parser.error("give a photo, a video, a folder or --webcam N.")
     files = text_outputs(args)

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .colors import colors
+from .lettering import drawn
 from .output import BOX, csv_cell, readable
 from .video import Frame
 
@@ -53,10 +54,11 @@ class Timeline:
         count = max(1, len(people))
         figure = Figure(figsize=(10, 1 + 2 * count), layout="constrained")
         panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
+        names = [*drawn(tuple(self.labels)).values()]
         fills = [*colors(self.labels, on_white=True).values()]
         for axes, person in zip(panels, sorted(people)):
             times, shares = zip(*self.curves[person])
-            axes.stackplot(times, np.transpose(shares), labels=self.labels, colors=fills)
+            axes.stackplot(times, np.transpose(shares), labels=names, colors=fills)
             axes.set(ylabel=f"person {person}", ylim=(0, 1))
         if people:
             panels[0].legend(

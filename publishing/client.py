@@ -96,6 +96,7 @@ class Client:
 
     def _explain(self, error: Exception) -> str:
         status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+        words = _server_message(error)
         if _is_transient(error):
             message = (
                 f"The Hub did not answer in {TRIES} tries ({_short(error)}). The "
@@ -103,17 +104,18 @@ class Client:
             )
         elif status == 401:
             message = (
-                "The Hub does not accept the token. Make a new one with the right to write at "
-                "https://huggingface.co/settings/tokens, then `hf auth login` or HF_TOKEN."
+                f"The Hub does not accept the token. {words} Make a new one with the right to "
+                "write at https://huggingface.co/settings/tokens, then `hf auth login` or HF_TOKEN."
             )
         elif status == 403:
             message = (
-                f"The token has no right to write to {self.target}. Take a name of your own "
-                "(--repo_id USER/NAME), or a token with the right to write."
+                f"The Hub does not let you write to {self.target}: {words or 'it says no more.'} "
+                "If the token has no right to, take a name of your own (--repo_id USER/NAME), or a "
+                "token with the right to write."
             )
         elif status in (409, 412):
             message = (
-                f"{self.target}: {_server_message(error)} Somebody committed at the same time, or "
+                f"{self.target}: {words} Somebody committed at the same time, or "
                 "the name is taken by a repository of another type. Nothing of yours was "
                 f"published. See {self.url()}, then run the command again."
             )
@@ -125,7 +127,7 @@ class Client:
         elif status is None:
             message = f"The Hub cannot be asked: {error}"
         else:
-            message = f"The Hub refused: {_short(error)} {_server_message(error)}"
+            message = f"The Hub refused: {_short(error)} {words}"
         return masked(message, self.token)
 
     def _namesake(self) -> str:

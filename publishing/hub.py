@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from huggingface_hub.utils.sha import git_hash
 from . import PublishError, last_published
 from .client import Client, Target
 
-OF_A_NEW_REPOSITORY = {".gitattributes", "README.md"}
+FRONT_MATTER = re.compile(r"\A---\n.*?\n---(\n|\Z)", re.DOTALL)
+OF_A_NEW_SPACE = "Check out the configuration reference at"  # the Hub's own words below it
 PULL_REQUESTS = 10  # how many of the newest are searched for the same files
 
 logger = logging.getLogger(__name__)
@@ -146,12 +148,22 @@ class Hub(Client):
                 f"{self.target} has a newer commit ({head[:8]}) than the one published last "
                 f"({known[:8]}): somebody changed it. {how_to_go_on}"
             )
-        theirs = sorted({*change.other} - OF_A_NEW_REPOSITORY)
+        theirs = sorted({*change.other} - {".gitattributes"})
+        if "README.md" in theirs and not (known or self._has_words(head)):
+            theirs.remove("README.md")
         if theirs and not known:
             raise PublishError(
                 f"{self.target} holds {', '.join(theirs[:3])}{', ...' if theirs[3:] else ''}, "
                 f"which this machine did not publish (commit {head[:8]}). {how_to_go_on}"
             )
+
+    def _has_words(self, revision: str) -> bool:
+        """Whether README.md is more than what the Hub writes into a new repository."""
+        path = self.ask(
+            lambda: self.api.hf_hub_download(**self.where, filename="README.md", revision=revision)
+        )
+        text = FRONT_MATTER.sub("", Path(path).read_text(errors="replace")).strip()
+        return bool(text) and not text.startswith(OF_A_NEW_SPACE)
 
     def commit(self, files: Mapping[str, Path], parent: str, change: Change, message: str) -> str:
         """One commit with the change; no commit if there is nothing to change."""

@@ -34,7 +34,10 @@ def main() -> None:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "OPENCV_FFMPEG_CAPTURE_OPTIONS": "protocol_whitelist;file",  # a playlist names addresses
     }
-    from page import serve  # Gradio reads its variables when it is imported
+    try:
+        from page import serve  # Gradio reads its variables when it is imported
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"space/app.py: {error}. It needs pip install '.[space]'.") from None
 
     serve(uploads)
 

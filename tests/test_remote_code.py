@@ -43,7 +43,7 @@ import json, sys
 for name in ("modeling", "training", "fer_efficientnet"):
     sys.modules[name] = None
 from pathlib import Path
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageClassification
 from transformers import Trainer, TrainingArguments, pipeline
 from PIL import Image
 first, by_trainer, face, target = sys.argv[1:]
@@ -62,9 +62,19 @@ arguments = TrainingArguments(target + "/trainer", use_cpu=True, report_to="none
 Trainer(model, arguments, processing_class=processor).save_model()
 answers(first)[0].save_pretrained(target + "/pipeline")
 answers(target + "/pipeline")[0].save_pretrained(target + "/again")
+network = AutoModel.from_pretrained(target + "/again", **trust)
+network.save_pretrained(target + "/features")
+processor.save_pretrained(target + "/features")
 folders = [first, by_trainer, *map(str, Path(target).iterdir())]
 assert AutoConfig.from_pretrained(first, **trust).model_type == "fer_efficientnet"
 logits = model(**processor(Image.open(face), return_tensors="pt")).logits[0].tolist()
+inputs = processor(Image.open(face), return_tensors="pt")
+last, pooled = network(**inputs, return_dict=False)
+assert last.shape[:2] == pooled.shape and last.mean((2, 3)).allclose(pooled, atol=1e-5)
+for folder in folders:
+    features = pipeline("image-feature-extraction", model=folder, **trust)
+    assert features(face, return_tensors=True).allclose(last, atol=1e-5)
+    assert features(face, pool=True, return_tensors=True).allclose(pooled, atol=1e-5)
 print(json.dumps([logits, [answers(folder)[1] for folder in folders]]))
 """
 
@@ -87,7 +97,7 @@ def test_what_any_stock_call_saves_every_stock_call_loads(saved, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     by_model, found = json.loads(done.stdout.splitlines()[-1])
     torch.testing.assert_close(torch.tensor(by_model), logits)
-    assert len(found) == 6
+    assert len(found) == 7
     expected = dict(zip(FerEfficientNetConfig().id2label.values(), logits.softmax(0).tolist()))
     for answers in found:
         for answer in answers:

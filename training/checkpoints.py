@@ -1,6 +1,7 @@
 """Checkpoints that a run can be resumed from, whatever ended it."""
 
 import json
+import math
 import shutil
 import zipfile
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ FIXED_BY_CHECKPOINT = (
     *("head_hidden_sizes", "loss", "optim", "timm_optim", "ema_decay"),
     *("learning_rate", "weight_decay"),  # optimizer and scheduler restore their own
 )
+OF_A_STEP = ("per_device_train_batch_size", "gradient_accumulation_steps", "processes")
 REQUIRED = ("model.safetensors", "optimizer.pt", "scheduler.pt", STATE_FILE)
 
 
@@ -118,7 +120,11 @@ def changed_settings(checkpoint: Path, settings: Mapping) -> list[str]:
         # flags that came or went since the checkpoint are not compared
         if name in now and value != now[name]
     }
-    if misfits := [change for name, change in changed.items() if name in FIXED_BY_CHECKPOINT]:
+    fixed = FIXED_BY_CHECKPOINT
+    # Trainer counts steps: with other batches, it would pass over images, or show them twice
+    if len({math.prod(run.get(name, 1) for name in OF_A_STEP) for run in (before, now)}) > 1:
+        fixed += OF_A_STEP
+    if misfits := [change for name, change in changed.items() if name in fixed]:
         raise TrainingError(
             f"{checkpoint} is of another run: {', '.join(misfits)}. Resume with the arguments and "
             "the data that it was trained with, or begin a new run in another --output_dir (from "

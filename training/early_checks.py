@@ -83,7 +83,7 @@ def dataset_problem(source: str) -> str | None:
     return (
         f"{source}: no such file or folder, and not a Hub data set id (owner/name). Give "
         "fer2013.csv, a folder of images by class, a folder of parquet files, a Hub id, or "
-        "'synthetic'."
+        f"'synthetic'. Relative paths start at {Path.cwd()}."
     )
 
 
@@ -98,5 +98,6 @@ def saved_model_problem(source: str) -> str | None:
 def missing_model(source: str, why: str) -> str:
     return (
         f"train.py: no saved model {source}: expected its folder, or a Hub id that can be reached "
-        f"({why}). If a recipe names it, run the recipe of that name first."
+        f"({why}). Relative paths start at {Path.cwd()}. If a recipe names it, run the recipe of "
+        "that name first."
     )

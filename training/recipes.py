@@ -8,13 +8,17 @@ import yaml
 
 from .wording import unknown_name
 
+ROOT = Path(__file__).parents[1]
+PATHS = ("dataset", "ferplus_csv", "model_name_or_path", "teachers", "average_with")
+
 
 def read_recipe(path: str | Path, known: Collection[str] | None = None) -> dict[str, Any]:
     """
     The recipe's keys and values, over those of the recipe that it extends.
 
     `extends: FILE`, relative to the recipe's own folder, names a recipe that is read first. A value
-    replaces the extended recipe's as a whole; null takes the key out.
+    replaces the extended recipe's as a whole; null takes the key out. Data and models are looked
+    for from the current folder on and, if they are not there, from this repository.
 
     Args:
         known: keys that a recipe may have, besides `extends`; None for any.
@@ -27,7 +31,18 @@ def read_recipe(path: str | Path, known: Collection[str] | None = None) -> dict[
     for key, (_, file) in values.items():
         if known is not None and key not in known:
             raise ValueError(f"{file}: " + unknown_name(str(key), known, "key"))
-    return {key: value for key, (value, _) in values.items() if value is not None}
+    return {
+        key: _found(value) if key in PATHS else value
+        for key, (value, _) in values.items()
+        if value is not None
+    }
+
+
+def _found(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_found(entry) for entry in value]
+    here = isinstance(value, str) and not Path(value).exists() and ROOT / value
+    return str(here) if here and here.exists() else value
 
 
 def _read(path: Path, extended_by: tuple[Path, ...]) -> dict[str, tuple[Any, Path]]:

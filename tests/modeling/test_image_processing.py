@@ -44,6 +44,23 @@ def test_mixed_sizes_in_one_batch():
     torch.testing.assert_close(batch[1:2], pixels(processor, GREY))
 
 
+def test_size_and_resizing_may_be_another_in_a_call():
+    processor = FerEfficientNetImageProcessor(size=48)
+    image = np.full((60, 40), 255, np.uint8)
+    for options, shape in (
+        ({"size": 32}, (32, 32)),
+        ({"size": {"height": 30, "width": 20}}, (30, 20)),
+        ({"do_resize": False}, (60, 40)),
+        ({"do_resize": True}, (48, 48)),
+    ):
+        for images in (image, [image, image], [image, image.T] if shape[0] == shape[1] else image):
+            values = processor(images, return_tensors="pt", **options)["pixel_values"]
+            assert values.shape[1:] == (1, *shape) and values.sub(2).abs().max() < 1e-4
+    assert processor.size == {"height": 48, "width": 48}
+    with pytest.raises(ValueError, match="do_resize=False needs images of one size, but found"):
+        processor([image, image.T], do_resize=False)
+
+
 def test_the_layout_that_is_said_is_taken():
     image = RNG.integers(0, 256, (3, 48, 3), dtype=np.uint8)
     processor = FerEfficientNetImageProcessor(num_channels=3)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from modeling import EXPRESSIONS
-from prediction.annotation import annotate
+from prediction.annotation import _font, annotate
 from prediction.colors import COLORS, GREY, _lab, colors
+from prediction.lettering import drawn
 
 
 def luminance(color):
@@ -35,6 +36,20 @@ def test_other_names_get_distinct_readable_colours(count, apart):
     assert min(np.linalg.norm(a - b) for a, b in pairs) > apart  # 2.3 is just noticeable
     field = luminance("#101010")
     assert min((luminance(color) + 0.05) / (field + 0.05) for color in made) >= 4.5
+
+
+def test_names_beyond_ascii_are_drawn_or_numbered_and_named_once(caplog):
+    names = ("énervé", "e\u0301nerve", "радость", "χαρά", "怒り", "שמח", "😀")
+    shown = drawn.__wrapped__(names)
+    assert shown["e\u0301nerve"] == "énerve"
+    assert [*shown.values()][2:] == ["радость", "χαρά", "class 5", "class 6", "class 7"]
+    (warning,) = caplog.messages
+    assert warning.endswith("be drawn: class 5 is 怒り, class 6 is שמח, class 7 is 😀")
+    font = _font(20)
+    missing = bytes(font.getmask("\uffff"))
+    assert missing not in [
+        bytes(font.getmask(letter)) for name in names[:4] for letter in shown[name]
+    ]
 
 
 def test_a_box_has_the_colour_of_its_class():

@@ -40,6 +40,17 @@ def test_help_and_wrong_paths_are_answered_without_heavy_imports():
     assert "none.jpg: no such file or folder." in done.stderr
 
 
+@pytest.mark.parametrize(
+    "flag, said",
+    [("--detecter", "did you mean --detector?"), ("--cvs=a", "did you mean --csv?"),
+     ("--xyzzy", "see --help.")],
+)  # fmt: skip
+def test_a_misspelt_flag_gets_a_suggestion(flag, said, capsys):
+    with pytest.raises(SystemExit):
+        predict.main(["a.jpg", flag])
+    assert f"unrecognized arguments: {flag}; {said}" in capsys.readouterr().err
+
+
 def test_a_reader_that_leaves_is_no_error():
     reader, writer = os.pipe()
     os.close(reader)

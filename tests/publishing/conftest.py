@@ -69,6 +69,8 @@ def client(hub, tmp_path, monkeypatch):
     """huggingface_hub in this process, with the Hub on loopback and a token that may write."""
     for name, value in {
         "ENDPOINT": hub.url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": hub.url + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_CACHE": str(tmp_path / "home" / "hub"),
         "HF_HOME": str(tmp_path / "home"),
         "HF_HUB_OFFLINE": False,
         "HF_HUB_DISABLE_XET": True,

@@ -8,7 +8,7 @@ from huggingface_hub import constants
 
 from publishing.hub import PublishError, Target
 from publishing.hub import publish as publish_folder
-from tests.publishing.hub_server import files_of
+from tests.publishing.hub_server import Repository, files_of
 from training.console import show_messages
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx2")
@@ -142,7 +142,10 @@ def test_a_commit_that_comes_in_between_is_not_overwritten(hub, folder, publish)
     [
         (None, "No token: set HF_TOKEN, or run `hf auth login`"),
         ("hf_wrong", "The Hub does not accept the token"),
-        ("hf_reader", "The token has no right to write to me/faces"),
+        (
+            "hf_reader",
+            "The Hub does not let you write to me/faces: You don't have the rights to wr",
+        ),
     ],
 )
 def test_what_cannot_succeed_is_one_sentence_and_tried_once(hub, publish, token, words):
@@ -183,6 +186,31 @@ def test_files_of_somebody_else_are_not_overwritten_by_a_first_publication(hub, 
     assert len(hub.repositories["models/me/faces"].commits) == 2
     publish(home="mine", parent_commit=head[:8])
     assert is_whole(hub, folder)
+
+
+@pytest.mark.parametrize(
+    "text, theirs",
+    [
+        ("---\nlicense: mit\n---\n", False),
+        ("---\ntitle: a\n---\n\nCheck out the configuration reference at https://hf.co/x\n", False),
+        ("", False),
+        ("---\nlicense: mit\n---\n# My faces\nWeeks of work.\n", True),
+        ("Just words", True),
+    ],
+)
+def test_a_readme_that_somebody_wrote_is_not_overwritten(hub, folder, publish, text, theirs):
+    hub.repositories["models/me/faces"] = repository = Repository(private=False)
+    head = repository.add({"README.md": text.encode()}, "initial")
+    out = publish()
+    assert (
+        f"holds README.md, which this machine did not publish (commit {head[:8]})" in out
+    ) == theirs
+    assert (repository.tree["README.md"] == text.encode()) == theirs
+
+
+def test_a_refusal_says_what_the_hub_said(hub, publish):
+    hub.faults["/commit/"] = [(403, {"X-Error-Message": "Private storage quota exceeded."})]
+    assert "not let you write to me/faces: Private storage quota exceeded." in publish()
 
 
 def test_a_public_repository_is_not_taken_for_a_private_one(hub, folder, publish):

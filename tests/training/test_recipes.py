@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.recipes import read_recipe
+from training.recipes import ROOT, read_recipe
 
 
 @pytest.fixture
@@ -34,6 +34,18 @@ def test_null_takes_a_key_out(write):
     assert read_recipe(path) == {"seed": 1, "optim": "adamw_torch"}
     write("again.yaml", "extends: mine.yaml\ntimm_optim: lamb\n")
     assert read_recipe(path.with_name("again.yaml"))["timm_optim"] == "lamb"
+
+
+def test_what_a_recipe_names_is_found_from_any_folder(write, tmp_path, monkeypatch):
+    path = write("a.yaml", "model_name_or_path: model\nteachers: [model, runs/none]\nloss: tests\n")
+    monkeypatch.chdir(tmp_path)
+    assert read_recipe(path) == {
+        "model_name_or_path": str(ROOT / "model"),
+        "teachers": [str(ROOT / "model"), "runs/none"],
+        "loss": "tests",
+    }
+    (tmp_path / "model").mkdir()
+    assert read_recipe(path)["model_name_or_path"] == "model"
 
 
 def test_empty_recipes_are_recipes(write):

@@ -177,6 +177,8 @@ def test_what_a_resume_changes_is_said_or_refused(tmp_path, undisturbed, capsys)
         ("--loss", "focal", "--mixup", "0"): "loss cross_entropy -> focal",
         ("--synthetic_seed", "1"): "data_fingerprint",
         ("--learning_rate", "2e-2"): "learning_rate 0.01 -> 0.02",
+        ("--per_device_train_batch_size", "8"): "per_device_train_batch_size 16 -> 8",
+        ("--gradient_accumulation_steps", "2"): "gradient_accumulation_steps 1 -> 2",
     }.items():
         with pytest.raises(TrainingError, match=f"of another run: {message}"):
             run(tmp_path / "run", *again, *changed)

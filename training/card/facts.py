@@ -13,7 +13,14 @@ import numpy as np
 import timm
 
 from ..evaluation.calibration import TEMPERATURES
-from ..record.lineage import commands, flags_of, is_weights_file, on_same_data, portable
+from ..record.lineage import (
+    before_shipped,
+    commands,
+    flags_of,
+    is_weights_file,
+    on_same_data,
+    portable,
+)
 from ..treatments import SAMPLINGS
 from ..treatments.register import BASELINE
 from .provenance import Provenance, is_local, provenance
@@ -297,7 +304,10 @@ class CardFacts:
 
     @cached_property
     def stages(self) -> list[Stage]:
-        numbers = {name: number for number, name in enumerate(self.chain, 1)}
+        """Those after the model that ships, if the run goes back to it."""
+        shipped = before_shipped(self.chain)
+        own = [name for name in self.chain if name not in shipped]
+        numbers = {name: number for number, name in enumerate(own, 1)}
         return [
             Stage(
                 numbers[name],
@@ -305,7 +315,7 @@ class CardFacts:
                 stage["epoch"],
                 stage["train_runtime"] / 60,
                 numbers.get(stage.get("started_from")),
-                stage.get("model_name_or_path"),
+                stage.get("fine_tuned") or stage.get("model_name_or_path"),
                 _imagenet_weights(stage.get("pretrained")),
                 [
                     numbers.get(name, name.removeprefix("./"))
@@ -315,7 +325,13 @@ class CardFacts:
                 [numbers[name] for name in stage.get("taught_by", ()) if name in numbers],
             )
             for (name, stage), command in zip(self.chain.items(), commands(self.chain))
+            if name in numbers
         ]
+
+    @property
+    def shipped_stages(self) -> int:
+        """How many led to the model of the repository, from which this one started; or 0."""
+        return len(self.chain) - len(self.stages)
 
     @property
     def minutes(self) -> float:

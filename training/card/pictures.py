@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..data import RunData
+from .lettering import drawn
 
 matplotlib.use("Agg")  # needs no display
 matplotlib.rcParams["svg.hashsalt"] = "fer-efficientnet"  # the same figure gives the same file
@@ -30,6 +31,7 @@ def plot_confusion_matrix(
     Rows are true classes; the colour is the share of the row, the number the count, if any. Where
     classes are too many for numbers, the colours stand alone.
     """
+    label_names = [*drawn(tuple(label_names)).values()]
     counts, number = np.asarray(confusion), len(label_names)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 6 * max(1, number / 14) ** 0.5  # inches
@@ -82,6 +84,7 @@ def plot_class_distribution(
                 "training, before sampling": (data.counts_before, BLUE),
                 name: (after, ORANGE),
             } | bars
+    label_names = [*drawn(tuple(label_names)).values()]
     number = len(label_names)
     figure, axes = plt.subplots(figsize=(max(8, number / 4), 4.5), layout="constrained")
     width = 0.85 / len(bars)

@@ -7,6 +7,7 @@ after decoding, and compressed: 57 MB for all of FER-2013. The header has the cl
 splits with the shapes of their images, and what was left out.
 """
 
+import hashlib
 import json
 import zlib
 from pathlib import Path
@@ -24,6 +25,7 @@ from .schema import DataError
 
 FORMAT = "fer-efficientnet faces 1"
 DECIDED = ("classes", "label_source")  # flags that are settled when data are packed
+DAMAGE = (zlib.error, ValueError, KeyError, TypeError)  # what a changed byte may lead to
 REFUSED = ("label_names", "ferplus_csv", "skip_bad_rows")  # flags of no use to a packed file
 
 
@@ -39,7 +41,7 @@ def write_packed(file: Path, splits: dict[str, FaceDataset], about: dict) -> Non
             fit = torch.equal(counts.float(), faces.votes)
             tensors[f"{name}.votes"] = counts if fit else faces.votes
     label_names = next(iter(splits.values())).label_names
-    about = about | {"label_names": label_names, "splits": shapes}
+    about = about | {"label_names": label_names, "splits": shapes, "digest": _digest(tensors)}
     header = {"format": FORMAT, **{key: json.dumps(value) for key, value in about.items()}}
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, file, metadata=header)
@@ -70,9 +72,29 @@ def read_packed(arguments: DataArguments, left_out: dict) -> dict[str, FaceDatas
             f"{file}: expected the format {FORMAT!r}, but found {header.get('format')!r}. "
             "`python -m training.data.pack` writes such a file."
         )
-    about = {key: json.loads(value) for key, value in header.items() if key != "format"}
+    try:
+        about = {key: json.loads(value) for key, value in header.items() if key != "format"}
+        if about.get("digest", digest := _digest(tensors)) != digest:  # older files have none
+            raise ValueError("its checksum is another")
+        splits = _splits(tensors, about)
+        left_out.update(about["left_out"])
+    except DAMAGE as error:
+        raise DataError(
+            f"{file}: damaged since it was packed ({first_line(error)}). Copy it again, or pack "
+            "the data again."
+        ) from error
     _check_flags(arguments, about)
-    left_out.update(about["left_out"])
+    return splits
+
+
+def _digest(tensors: dict[str, torch.Tensor]) -> str:
+    found = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        found.update(tensors[name].numpy().tobytes())
+    return found.hexdigest()
+
+
+def _splits(tensors: dict[str, torch.Tensor], about: dict) -> dict[str, FaceDataset]:
     splits = {}
     for name, shape in about["splits"].items():
         votes = tensors.get(f"{name}.votes")

@@ -4,7 +4,7 @@ of others, or have others as teachers.
 
 A *stage* is one of these runs in short, as `stages` of run.yaml holds it. `started_from` (a name),
 `averaged_with` and `taught_by` (lists) refer to other stages by name; in the lists, a word with a
-slash is a model outside the chain.
+slash is a model outside the chain. `fine_tuned` is there if it started from the model that ships.
 """
 
 import re
@@ -18,6 +18,7 @@ LINKS = {
     "average_with": "averaged_with",
     "teachers": "taught_by",
 }
+SHIPPED = "model"  # the repository's folder: who reproduces a run that started from it has it
 LABELS_OF = {"classes": "fer2013", "label_names": [], "label_source": "dataset"}  # the defaults
 OF_ONE_MACHINE = ("output_dir", "resume_from_checkpoint", "overwrite", "disable_tqdm")
 FILE_FLAGS = ("pretrained", "ferplus_csv")  # what has a slash there is never a Hub id
@@ -81,6 +82,8 @@ def short(run: Mapping) -> dict:
         if names := run.get(key):
             stage[key] = names
             folders = _folders(names)
+            if flag == "model_name_or_path" and portable(given[0]) == SHIPPED:
+                stage["fine_tuned"], folders = SHIPPED, [SHIPPED]
         elif given:  # --model_name_or_path of a model outside the chain
             stage[flag] = portable(given[0])
             folders = [portable(given[0])]
@@ -179,6 +182,17 @@ def in_full(stages: Mapping[str, Mapping], versions: Mapping) -> dict[str, dict]
         own = {package: version for package, version in own.items() if version is not None}
         result[name] = {"recipe": None, "flags": "", **stage, "versions": own}
     return result
+
+
+def before_shipped(stages: Mapping[str, Mapping]) -> set[str]:
+    """The names of the stages that led to the model that ships, where a later one is tuned on."""
+    open_, found = [s["started_from"] for s in stages.values() if "fine_tuned" in s], set()
+    while open_:
+        name = open_.pop()
+        found.add(name)
+        needed = [entry for key in LINKS.values() for entry in as_list(stages[name].get(key))]
+        open_ += [entry for entry in needed if entry in stages and entry not in found]
+    return found
 
 
 def on_same_data(stages: Mapping[str, Mapping]) -> dict[str, Mapping]:

@@ -2,8 +2,10 @@
 
 import pytest
 
+from training.card.card import card_text
 from training.card.quoted_results import TEST
 from training.data import LABELS
+from training.record.lineage import short
 
 
 def test_values_without_meaning_are_none(on_other_data):
@@ -87,6 +89,37 @@ def test_earlier_stages_on_other_data_chose_nothing_on_these(shipped, change):
     # the same images with other labels
     relabelled = change(crops, flags={"label_source": "ferplus"})
     assert relabelled.earlier_data_differ and "stages" in relabelled.chosen
+
+
+def test_what_started_from_the_model_that_ships_is_reproduced_from_there(shipped, change):
+    assert shipped.shipped_stages == 0 and len(shipped.stages) == len(shipped.chain) == 8
+    *_, last = shipped.chain
+    recipe = "configs/own_data.yaml"
+    command = f"python train.py {recipe} --dataset crops --output_dir runs/mine"
+    run = shipped.run | {"recipe": recipe, "started_from": last, "command": command}
+    run["averaged_with"] = []
+    run = change(run=run, flags={"model_name_or_path": "model", "average_with": []}).run
+    run["data_fingerprint"] = "0" * 32
+    chain = shipped.chain | {"own_data": short(run)}
+    card = change(run=run, chain=chain)
+    (stage,) = card.stages
+    assert stage.command == "python train.py configs/own_data.yaml --dataset crops"
+    assert (stage.number, stage.started_from, stage.fine_tuned_from) == (1, None, "model")
+    assert card.shipped_stages == 8
+    text = card_text(card)
+    assert "model that ships with fer-efficientnet, which was trained on FER-2013." in text
+    assert "8 stages on FER-2013, on the card of `model/`" in text and "8_soup" not in text
+    more = chain["own_data"] | {
+        "started_from": "own_data",
+        "flags": "--model_name_or_path runs/own_data",
+    }
+    del more["fine_tuned"]
+    first, second = change(card, chain=chain | {"more": more}).stages
+    assert (first.fine_tuned_from, second.started_from, second.fine_tuned_from) == (
+        "model",
+        1,
+        None,
+    )
 
 
 def test_copies_that_were_trained_on_are_those_of_a_quoted_test_split(shipped, change):

@@ -33,9 +33,10 @@ def words(figure) -> list[str]:
 
 def test_confusion_matrix(drawn, tmp_path):
     counts = [[1234, 0], [1, 999]]
-    names = ["one", "$two^$"]  # no formula
+    names = ["怒り", "$two^$"]  # no formula
     pictures.plot_confusion_matrix(tmp_path / "a.png", counts, names, "mine: a $ split$")
     texts = words(drawn[0])
+    assert "class 1" in texts and "$two^$" in texts  # matplotlib warns of letters it has not
     assert "mine: a $ split$" in texts and "1.00\n1,234" in texts and "<0.01\n1" in texts
     assert not any("0.00" in text or text.endswith("\n0") for text in texts)
 

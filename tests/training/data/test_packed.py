@@ -118,9 +118,16 @@ def test_other_files_are_refused(tmp_path, capsys):
     with pytest.raises(DataError, match="expected the format 'fer-.*', but found None"):
         read(file)
     write_packed(file, {"train": random_faces((3, 1, 4, 4))}, ABOUT)
-    file.write_bytes(file.read_bytes()[:-1])
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
     with pytest.raises(DataError, match="not a whole safetensors file"):
         read(file)
+    for place in (whole.index(b"[3, 1, 4"), -1, -5, -20):  # a shape; labels and images
+        changed = bytearray(whole)
+        changed[place] ^= 1
+        file.write_bytes(changed)
+        with pytest.raises(DataError, match="a.safetensors: (damaged since it was|not a whole)"):
+            read(file)
     with pytest.raises(SystemExit):
         main(["--dataset", "synthetic", "--out", "drawn.bin"])
     assert "--out must end in .safetensors" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+../../prediction/lettering.py
