@@ -1,8 +1,15 @@
 """training/recipes.py: recipes that extend one another, and what is said of wrong ones."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from training.recipes import ROOT, read_recipe
+
+FLAGS = ["--dataset", "synthetic", "--synthetic_images", "60", "--backbone", "test_efficientnet",
+         "--max_steps", "1", "--output_dir", os.devnull]  # fmt: skip
 
 
 @pytest.fixture
@@ -46,6 +53,23 @@ def test_what_a_recipe_names_is_found_from_any_folder(write, tmp_path, monkeypat
     }
     (tmp_path / "model").mkdir()
     assert read_recipe(path)["model_name_or_path"] == "model"
+
+
+@pytest.mark.parametrize(
+    "script, package, extra",
+    [("train.py", "scipy", "train"), ("train.py", "datasets", "train"),
+     ("space/app.py", "gradio", "space")],
+)  # fmt: skip
+def test_an_extra_that_is_missing_is_named(script, package, extra, tmp_path):
+    block = f"import runpy, sys\nsys.modules[{package!r}] = None\nsys.argv[1:] = {FLAGS}\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{block}runpy.run_path({script!r}, run_name='__main__')"],
+        cwd=ROOT, capture_output=True, text=True, env=os.environ | {"TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"{script}: ") and package in last
+    assert last.endswith(f"It needs pip install '.[{extra}]'.")
 
 
 def test_empty_recipes_are_recipes(write):
