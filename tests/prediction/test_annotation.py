@@ -39,12 +39,12 @@ def test_other_names_get_distinct_readable_colours(count, apart):
 
 
 def test_names_beyond_ascii_are_drawn_or_numbered_and_named_once(caplog):
-    names = ("énervé", "e\u0301nerve", "радость", "χαρά", "怒り", "שמח", "😀")
+    names = ("énervé", "e\u0301nerve", "радость", "χαρά", "怒り", "שמח", "ก")
     shown = drawn.__wrapped__(names)
     assert shown["e\u0301nerve"] == "énerve"
     assert [*shown.values()][2:] == ["радость", "χαρά", "class 5", "class 6", "class 7"]
     (warning,) = caplog.messages
-    assert warning.endswith("be drawn: class 5 is 怒り, class 6 is שמח, class 7 is 😀")
+    assert warning.endswith("be drawn: class 5 is 怒り, class 6 is שמח, class 7 is ก")
     font = _font(20)
     missing = bytes(font.getmask("\uffff"))
     assert missing not in [

@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from training.recipes import ROOT, read_recipe
 
 FLAGS = ["--dataset", "synthetic", "--synthetic_images", "60", "--backbone", "test_efficientnet",
-         "--max_steps", "1", "--output_dir", os.devnull]  # fmt: skip
+         "--max_steps", "1"]  # fmt: skip
 
 
 @pytest.fixture
@@ -61,7 +62,9 @@ def test_what_a_recipe_names_is_found_from_any_folder(write, tmp_path, monkeypat
      ("space/app.py", "gradio", "space")],
 )  # fmt: skip
 def test_an_extra_that_is_missing_is_named(script, package, extra, tmp_path):
-    block = f"import runpy, sys\nsys.modules[{package!r}] = None\nsys.argv[1:] = {FLAGS}\n"
+    flags = [*FLAGS, "--output_dir", str(tmp_path / "run")]
+    block = f"import runpy, sys\nsys.modules[{package!r}] = None\nsys.argv[1:] = {flags}\n"
+    block += f"sys.path.insert(0, {str(Path(script).parent)!r})\n"
     done = subprocess.run(
         [sys.executable, "-c", f"{block}runpy.run_path({script!r}, run_name='__main__')"],
         cwd=ROOT, capture_output=True, text=True, env=os.environ | {"TMPDIR": str(tmp_path)},

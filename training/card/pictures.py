@@ -1,5 +1,6 @@
 """The figures of a run, each as PNG and as SVG: confusion matrix, class distribution, curves."""
 
+import functools
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,14 +9,18 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
+from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import MaxNLocator
+from transformers.utils import logging
 
 from ..data import RunData
-from .lettering import drawn
 
 matplotlib.use("Agg")  # needs no display
 matplotlib.rcParams["svg.hashsalt"] = "fer-efficientnet"  # the same figure gives the same file
 matplotlib.rcParams["text.parse_math"] = False  # $ in somebody's names is a dollar
+
+logger = logging.get_logger(__name__)
 
 # Okabe & Ito: safe for colour-blind readers
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
@@ -31,7 +36,7 @@ def plot_confusion_matrix(
     Rows are true classes; the colour is the share of the row, the number the count, if any. Where
     classes are too many for numbers, the colours stand alone.
     """
-    label_names = [*drawn(tuple(label_names)).values()]
+    label_names = _drawn(tuple(label_names))
     counts, number = np.asarray(confusion), len(label_names)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 6 * max(1, number / 14) ** 0.5  # inches
@@ -52,6 +57,21 @@ def plot_confusion_matrix(
     axes.set(xlabel="predicted", ylabel="label", title=title)
     figure.colorbar(image, ax=axes, label="share of the class")
     _save(figure, path)
+
+
+@functools.cache
+def _drawn(label_names: tuple[str, ...]) -> list[str]:
+    """The names; of those with letters that the font lacks, the number, which a line explains."""
+    letters = FT2Font(findfont("DejaVu Sans")).get_charmap()
+    numbers = {
+        name: f"class {number}"
+        for number, name in enumerate(label_names, 1)
+        if not all(ord(letter) in letters for letter in name)
+    }
+    if numbers:
+        named = ", ".join(f"{number} is {name}" for name, number in numbers.items())
+        logger.warning(f"Figures have numbers for names that cannot be drawn: {named}")
+    return [numbers.get(name, name) for name in label_names]
 
 
 def _short(label_names: Sequence[str]) -> list[str]:
@@ -84,7 +104,7 @@ def plot_class_distribution(
                 "training, before sampling": (data.counts_before, BLUE),
                 name: (after, ORANGE),
             } | bars
-    label_names = [*drawn(tuple(label_names)).values()]
+    label_names = _drawn(tuple(label_names))
     number = len(label_names)
     figure, axes = plt.subplots(figsize=(max(8, number / 4), 4.5), layout="constrained")
     width = 0.85 / len(bars)

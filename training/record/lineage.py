@@ -82,7 +82,7 @@ def short(run: Mapping) -> dict:
         if names := run.get(key):
             stage[key] = names
             folders = _folders(names)
-            if flag == "model_name_or_path" and portable(given[0]) == SHIPPED:
+            if flag == "model_name_or_path" and _is_shipped(given[0], run):
                 stage["fine_tuned"], folders = SHIPPED, [SHIPPED]
         elif given:  # --model_name_or_path of a model outside the chain
             stage[flag] = portable(given[0])
@@ -99,6 +99,14 @@ def short(run: Mapping) -> dict:
         if name in flags:
             flags[name] = [Path(word).name for word in flags[name]]
     return stage | {"flags": _join(flags)} | {name: run[name] for name in KEPT if name in run}
+
+
+def _is_shipped(folder: str, run: Mapping) -> bool:
+    """Whether a run on other data started from the model of the repository, by its chain."""
+    before = run.get("stages", {}).values()
+    by_chain = any((stage.get("recipe") or "").startswith("configs/model/") for stage in before)
+    other_data = run["data_fingerprint"] not in [stage["data_fingerprint"] for stage in before]
+    return portable(folder) == SHIPPED and by_chain and other_data
 
 
 def add(stages: dict[str, dict], name: str, stage: Mapping) -> str:

@@ -97,9 +97,9 @@ def test_what_started_from_the_model_that_ships_is_reproduced_from_there(shipped
     recipe = "configs/own_data.yaml"
     command = f"python train.py {recipe} --dataset crops --output_dir runs/mine"
     run = shipped.run | {"recipe": recipe, "started_from": last, "command": command}
-    run["averaged_with"] = []
-    run = change(run=run, flags={"model_name_or_path": "model", "average_with": []}).run
-    run["data_fingerprint"] = "0" * 32
+    run |= {"averaged_with": [], "data_fingerprint": "0" * 32, "stages": shipped.chain}
+    flags = {"model_name_or_path": "model", "average_with": []}
+    run = change(change(run=run), flags=flags).run
     chain = shipped.chain | {"own_data": short(run)}
     card = change(run=run, chain=chain)
     (stage,) = card.stages
