@@ -98,7 +98,7 @@ def test_what_started_from_the_model_that_ships_is_reproduced_from_there(shipped
     command = f"python train.py {recipe} --dataset crops --output_dir runs/mine"
     run = shipped.run | {"recipe": recipe, "started_from": last, "command": command}
     run |= {"averaged_with": [], "data_fingerprint": "0" * 32, "stages": shipped.chain}
-    flags = {"model_name_or_path": "model", "average_with": []}
+    flags = {"model_name_or_path": "model", "average_with": [], "dataset": "crops"}
     run = change(change(run=run), flags=flags).run
     chain = shipped.chain | {"own_data": short(run)}
     card = change(run=run, chain=chain)
