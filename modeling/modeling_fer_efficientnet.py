@@ -262,23 +262,6 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
                 last = self.backbone.forward_features(pixel_values)
             return last, self.backbone.forward_head(last), hidden_states
 
-    def features(
-        self, pixel_values: torch.Tensor, output_hidden_states: bool
-    ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...] | None]:
-        """The last map (N, F, h, w); that, pooled, (N, F); and the maps of all stages, or None."""
-        if self.config.num_channels == 1 and pixel_values.shape[1] == 3:
-            luma = torch.tensor(LUMA, dtype=pixel_values.dtype, device=pixel_values.device)
-            pixel_values = (pixel_values * luma.view(3, 1, 1)).sum(1, keepdim=True)  # (N, 1, H, W)
-        hidden_states = None
-        frozen = self.backbone_frozen and self.training  # Grad-CAM needs the gradient of maps
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-            if output_hidden_states:
-                last, hidden_states = self.backbone.forward_intermediates(pixel_values)
-                hidden_states = tuple(hidden_states)
-            else:
-                last = self.backbone.forward_features(pixel_values)
-            return last, self.backbone.forward_head(last), hidden_states
-
     def forward(
         self,
         pixel_values: torch.Tensor,
