@@ -70,7 +70,7 @@ def evaluate(trainer: Trainer, data: RunData, failures: Failures) -> dict:
         Results for all_results.json; without `eval_accuracy` if nothing could be measured.
     """
     config, trained = trainer.model.config, data.train is not None
-    calibrates = trained or getattr(trainer.args, "calibrate", False)
+    calibrates = trained or trainer.args.calibrate
     logits, fitted, results = None, {}, {}
     if trained:
         with failures.noted("class distributions of the training"):
