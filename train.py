@@ -23,7 +23,8 @@ ready for the Hub.
     python train.py --evaluate_only --model_name_or_path DIR --dataset fer2013.csv
 
 A recipe is a YAML file of `flag: value`; flags on the command line override it. What it leaves in
---output_dir: config.json, model.safetensors, preprocessor_config.json and the modeling code,
+--output_dir: config.json, model.safetensors, preprocessor_config.json, the modeling code and the
+face detector, model.onnx and onnx.json (where `.[publish]` is installed),
 README.md (the model card), all_results.json, data_report.json, run.yaml, confusion_matrix.png,
 class_distribution.png, training_curves.png.
 """

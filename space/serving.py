@@ -141,7 +141,7 @@ def load(
     """
     Args:
         source: a local folder, or a Hub id. revision: the commit of a Hub id, 40 hex digits.
-        detector_path: a local YuNet file; default: from the Hub, or else OpenCV's own detector.
+        detector_path: a local YuNet file; default: the model's own.
         workers: threads that run the pipeline. threads: PyTorch's, of each.
 
     Raises:

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from tests.training.card.conftest import MODEL
-from training.card.quoted_results import quoted_results, quoted_robustness
+from training.card.quoted_results import ROBUSTNESS, quoted_measurement, quoted_results
 
 
 @pytest.fixture
@@ -26,10 +26,12 @@ def change_json(folder, name, **values):
 def test_the_test_split_comes_first(folder):
     quoted = quoted_results(folder)
     assert [results["eval_split"] for results in quoted.values()] == ["test", "validation"]
-    assert quoted_robustness(folder)["split"] == "validation"
+    assert quoted_measurement(folder, ROBUSTNESS)["split"] == "validation"
     (folder / "test_results.json").unlink()
     (folder / "robustness.json").unlink()
-    assert [*quoted_results(folder)] == ["all_results.json"] and quoted_robustness(folder) is None
+    assert [*quoted_results(folder)] == ["all_results.json"] and quoted_measurement(
+        folder, ROBUSTNESS
+    ) is None
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ def test_results_of_another_model_or_split_are_left_out(folder, caplog, name, va
     change_json(folder, name, **values)
     with caplog.at_level(logging.INFO, "training"):
         quoted = [*quoted_results(folder)]
-        robustness = quoted_robustness(folder)
+        robustness = quoted_measurement(folder, ROBUSTNESS)
     assert (len(quoted), robustness is None) == ((2, True) if name == "robustness" else (1, False))
     (message,) = caplog.messages
     assert "json is left out: " in message and reason in message
