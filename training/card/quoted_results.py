@@ -5,6 +5,7 @@ of benchmarks/robustness.py, and onnx.json of training/onnx_export.py.
 """
 
 import json
+import math
 from pathlib import Path
 
 from transformers.utils import logging
@@ -33,14 +34,20 @@ def quoted_results(folder: Path) -> dict[str, dict]:
     reasons = {
         "it is not of a test split": test.get("eval_split") != "test",
         "it does not name these weights": test.get("weights_sha256") != sha256,
-        "their calibration has changed": test.get("uncertain_below")
-        != (config.get("calibration") or {}).get("uncertain_below"),
+        "their calibration has changed": not math.isclose(
+            _threshold(test), _threshold(config.get("calibration") or {}), abs_tol=1e-4
+        ),
         "the training was evaluated on a test split of its own": trained["eval_split"] == "test",
     }
     if why := [reason for reason, applies in reasons.items() if applies]:
         logger.info(f"{folder / TEST} is left out: {', and '.join(why)}.")
         return {TRAINING: trained}
     return {TEST: test, TRAINING: trained}
+
+
+def _threshold(fitted: dict) -> float:
+    threshold = fitted.get("uncertain_below")
+    return -1.0 if threshold is None else threshold
 
 
 def quoted_measurement(folder: Path, name: str) -> dict | None:
