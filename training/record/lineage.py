@@ -104,14 +104,6 @@ def _is_shipped(folder: str, run: Mapping) -> bool:
     return portable(folder) == SHIPPED and by_chain and other_data
 
 
-def _is_shipped(folder: str, run: Mapping) -> bool:
-    """Whether a run on other data started from the model of the repository, by its chain."""
-    before = run.get("stages", {}).values()
-    by_chain = any((stage.get("recipe") or "").startswith("configs/model/") for stage in before)
-    other_data = run["data_fingerprint"] not in [stage["data_fingerprint"] for stage in before]
-    return portable(folder) == SHIPPED and by_chain and other_data
-
-
 def add(stages: dict[str, dict], name: str, stage: Mapping) -> str:
     """Adds a stage unless an equal one is there. Returns its name, which may get a number."""
     for known, other in stages.items():
