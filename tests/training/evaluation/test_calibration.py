@@ -93,7 +93,7 @@ def test_each_size_of_faces_has_its_own_fit():
     rows = calibrate_smaller(config, {16: 3 * weaker, 24: 3 * logits}, labels, np.zeros(7))
     small, large = config.calibration["smaller_faces"]
     assert (small["side"], large["side"]) == (16, 24)
-    assert large["temperature"] == pytest.approx(3, rel=0.03) < small["temperature"]
+    assert large["temperature"] == pytest.approx(3, rel=0.03) and small["temperature"] > 3.5
     for row in rows:
         assert 0.8 <= row["eval_certain_accuracy"] < 0.805
     assert rows[0]["eval_certain_share"] < rows[1]["eval_certain_share"]
