@@ -29,7 +29,7 @@ from training.record import flags_of, read_run, was_measured
 
 # Stages of a rehearsal are short and run anywhere; bf16 is slow on most CPUs.
 SHORT = (
-    "--use_cpu --no_pretrained --image_size 32 --progressive_sizes --max_steps 2 --precise_bn 16 "
+    "--use_cpu --no_pretrained --image_size 32 --progressive_sizes --max_steps 2 --precise_bn 32 "
     "--per_device_train_batch_size 8 --bf16 false --eval_steps 2 --save_steps 2"
 ).split()
 DRAWN = "--dataset synthetic --synthetic_images 100 --ferplus_weight 0".split()

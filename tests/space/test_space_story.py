@@ -150,7 +150,7 @@ def open_story(open_page):
 
 def test_hovering_says_the_numbers_and_tables_fold(open_story):
     page = open_story()
-    results = json.loads((MODEL / "test_results.json").read_text())
+    results = json.loads((MODEL / "all_results.json").read_text())
     screen = page.locator("#story-2")
     cell = screen.locator(".heatmaplayer")
     cell.scroll_into_view_if_needed()

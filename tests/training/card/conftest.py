@@ -2,22 +2,20 @@
 
 import copy
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.measured import with_test_results
 from training.card.card import card_facts
 from training.card.facts import CardFacts
 from training.data import LABELS, PUBLISHED_COUNTS
 from training.evaluation import evaluation_results
 
-MODEL = Path(__file__).parents[3] / "model"
-
 
 @pytest.fixture(scope="session")
-def shipped() -> CardFacts:
-    return card_facts(MODEL)
+def shipped(tmp_path_factory) -> CardFacts:
+    return card_facts(with_test_results(tmp_path_factory.mktemp("shipped") / "model"))
 
 
 @pytest.fixture

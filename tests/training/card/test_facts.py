@@ -1,5 +1,6 @@
 """training/card/facts.py: what follows from the files of a run."""
 
+import numpy as np
 import pytest
 
 from training.card.card import card_text
@@ -40,14 +41,18 @@ def test_priors_are_those_that_the_results_have(change, shipped):
     learned, train, uniform = card.splits[0].priors
     assert (learned.prior, train.prior, uniform.prior) == ("learned", "train", "uniform")
     assert learned.accuracy == card.splits[0].results["eval_accuracy"]
-    assert (train.accuracy, train.recall) == (0.7, 0.5) and uniform.recall == pytest.approx(45 / 55)
+    assert (train.accuracy, train.recall) == (0.7, 0.5)
+    assert uniform.recall == card.splits[0].results["eval_uniform_prior_recall_disgust"]
     assert [prior.prior for prior in card.splits[1].priors] == ["train", "uniform"]
 
 
 def test_confusions_are_the_largest_shares_of_a_class(shipped, on_other_data):
     first, *_ = shipped.confusions
-    assert (first.label, first.predicted) == ("disgust", "angry") and len(shipped.confusions) == 4
-    assert first.share == shipped.splits[0].results["eval_confusion_matrix"][1][0] / 55
+    matrix = np.array(shipped.splits[0].results["eval_confusion_matrix"])
+    shares = (matrix - np.diag(np.diag(matrix))) / matrix.sum(axis=1, keepdims=True)
+    label, predicted = np.unravel_index(shares.argmax(), shares.shape)
+    assert (first.label, first.predicted) == (LABELS[label], LABELS[predicted])
+    assert first.share == shares.max() and len(shipped.confusions) == 4
     assert on_other_data(["calm", "tense"], [0, 1], [[1, 0], [0, 1]]).confusions == []
 
 
@@ -71,7 +76,11 @@ def test_what_was_chosen_on_which_split(shipped, change):
     assert (shipped.chosen, shipped.chosen_on) == (["epochs", "stages", "soup"], "validation")
     *_, (name, last) = shipped.chain.items()
     without = {key: value for key, value in last.items() if key != "averaged_with"}
-    assert change(chain=shipped.chain | {name: without}).chosen == ["epochs", "stages"]
+    unmixed = {
+        stage: {key: value for key, value in about.items() if key != "averaged_with"}
+        for stage, about in shipped.chain.items()
+    }
+    assert change(chain=unmixed).chosen == ["epochs", "stages"]
     assert change(chain={name: last}).chosen == ["soup"]
     assert change(chain={name: without}).chosen == []
     best = {"load_best_model_at_end": True}
@@ -92,7 +101,7 @@ def test_earlier_stages_on_other_data_chose_nothing_on_these(shipped, change):
 
 
 def test_what_started_from_the_model_that_ships_is_reproduced_from_there(shipped, change):
-    assert shipped.shipped_stages == 0 and len(shipped.stages) == len(shipped.chain) == 8
+    assert shipped.shipped_stages == 0 and len(shipped.stages) == len(shipped.chain) == 10
     *_, last = shipped.chain
     recipe = "configs/own_data.yaml"
     command = f"python train.py {recipe} --dataset crops --output_dir runs/mine"
@@ -105,10 +114,10 @@ def test_what_started_from_the_model_that_ships_is_reproduced_from_there(shipped
     (stage,) = card.stages
     assert stage.command == "python train.py configs/own_data.yaml --dataset crops"
     assert (stage.number, stage.started_from, stage.fine_tuned_from) == (1, None, "model")
-    assert card.shipped_stages == 8
+    assert card.shipped_stages == 10
     text = card_text(card)
     assert "model that ships with fer-efficientnet, which was trained on FER-2013." in text
-    assert "8 stages on FER-2013, on the card of `model/`" in text and "8_soup" not in text
+    assert "10 stages on FER-2013, on the card of `model/`" in text and "8_soup" not in text
     more = chain["own_data"] | {
         "started_from": "own_data",
         "flags": "--model_name_or_path runs/own_data",

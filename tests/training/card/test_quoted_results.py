@@ -2,20 +2,16 @@
 
 import json
 import logging
-import shutil
 
 import pytest
 
-from tests.training.card.conftest import MODEL
+from tests.measured import with_test_results
 from training.card.quoted_results import ROBUSTNESS, quoted_measurement, quoted_results
 
 
 @pytest.fixture
 def folder(tmp_path):
-    names = ("model.safetensors", "config.json", "all_results.json", "test_results.json")
-    for name in (*names, "robustness.json"):
-        shutil.copyfile(MODEL / name, tmp_path / name)
-    return tmp_path
+    return with_test_results(tmp_path)
 
 
 def change_json(folder, name, **values):
