@@ -1,14 +1,13 @@
 """Faces drawn into a picture, legible on any background."""
 
-import functools
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from .colors import colors
-from .lettering import FONT, drawn
+from .lettering import drawn, font
 
 
 def annotate(photo: np.ndarray, faces: Sequence[dict], numbers: bool = False) -> np.ndarray:
@@ -51,11 +50,6 @@ def heat_picture(face: dict, side: int = 200) -> np.ndarray:
     return cv2.addWeighted(grey, 0.5, heat, 0.5, 0)
 
 
-@functools.lru_cache(64)
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(FONT), size)
-
-
 def _caption(
     draw: ImageDraw.ImageDraw,
     picture: tuple[int, int],
@@ -65,11 +59,11 @@ def _caption(
     color: str,
 ) -> None:
     """Above the box, or inside it at the top of the picture; moved in from the right border."""
-    font = _font(size)
-    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+    letters = font(size)
+    left, top, right, bottom = draw.textbbox((0, 0), text, font=letters)
     pad = max(2, size // 5)
     width, height = right - left + 2 * pad, bottom - top + 2 * pad
     x = max(0, min(edges[0], picture[0] - width))
     y = edges[1] - height if edges[1] >= height else edges[1]
     draw.rectangle((x, y, x + width, y + height), fill="#101010")
-    draw.text((x + pad - left, y + pad - top), text, font=font, fill=color)
+    draw.text((x + pad - left, y + pad - top), text, font=letters, fill=color)

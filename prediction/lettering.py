@@ -1,17 +1,39 @@
-"""Names in pictures, by the font that matplotlib brings: Latin, Greek, Cyrillic and more."""
+"""
+Names in pictures, by the font that matplotlib brings: Latin, Greek, Cyrillic and more. Without
+matplotlib, by Pillow's own: Latin.
+"""
 
 import functools
 import logging
 import unicodedata
+from collections.abc import Container
 from pathlib import Path
 
-import matplotlib
-from matplotlib.ft2font import FT2Font
+from PIL import ImageFont
 
-FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+try:
+    import matplotlib
+    from matplotlib.ft2font import FT2Font
+except ImportError:
+    matplotlib = None
+
 RIGHT_TO_LEFT = ("R", "AL")  # what Pillow would draw from left to right
 
 logger = logging.getLogger(__name__)
+
+
+@functools.cache
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """size: in pixels."""
+    if matplotlib is None:
+        return ImageFont.load_default(size)
+    path = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    return ImageFont.truetype(str(path), size)
+
+
+def _letters() -> Container[int]:
+    """The code points that the font has."""
+    return range(256) if matplotlib is None else FT2Font(font(10).path).get_charmap()
 
 
 @functools.cache
@@ -24,7 +46,7 @@ def drawn(names: tuple[str, ...]) -> dict[str, str]:
         What is drawn for each: the name or, where it cannot be drawn, its number from 1 on. A
         warning, once, says which number is which name.
     """
-    letters = FT2Font(str(FONT)).get_charmap()
+    letters = _letters()
     shown, numbers = {}, []
     for number, name in enumerate(names, 1):
         shown[name] = unicodedata.normalize("NFC", name)

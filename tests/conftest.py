@@ -80,9 +80,7 @@ def hub():
 @pytest.fixture(scope="session")
 def shipped():
     """The pipeline on model/ as it ships, by its own code."""
-    return pipeline(
-        "facial-emotion", str(ROOT / "model"), trust_remote_code=True, detector="haar", device="cpu"
-    )
+    return pipeline("facial-emotion", str(ROOT / "model"), trust_remote_code=True, device="cpu")
 
 
 @dataclass

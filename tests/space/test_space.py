@@ -67,7 +67,7 @@ def test_info_is_the_report(client):
     about = client.predict(api_name="/info")
     assert about["model_id"] == "model" and about["revision"] is None
     assert about["results"] == RESULTS
-    assert about["detector"] == "Haar" and about["limits"]["photos"] == 50
+    assert about["detector"] == "YuNet" and about["limits"]["photos"] == 50
 
 
 def test_certainty_is_that_of_the_test_split_if_the_card_quotes_it(modules, tmp_path):
