@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from modeling import EXPRESSIONS
-from prediction.annotation import _font, annotate
+from prediction.annotation import annotate
+from prediction.lettering import font as font_of
 from prediction.colors import COLORS, GREY, _lab, colors
 from prediction.lettering import drawn
 
@@ -45,7 +46,7 @@ def test_names_beyond_ascii_are_drawn_or_numbered_and_named_once(caplog):
     assert [*shown.values()][2:] == ["радость", "χαρά", "class 5", "class 6", "class 7"]
     (warning,) = caplog.messages
     assert warning.endswith("be drawn: class 5 is 怒り, class 6 is שמח, class 7 is ก")
-    font = _font(20)
+    font = font_of(20)
     missing = bytes(font.getmask("\uffff"))
     assert missing not in [
         bytes(font.getmask(letter)) for name in names[:4] for letter in shown[name]
