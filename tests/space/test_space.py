@@ -17,6 +17,7 @@ import skimage.data
 import yaml
 from space_client import astronaut, predict
 
+from modeling import EXPRESSIONS
 from tests.images import saved
 
 ROOT = Path(__file__).parents[2]
@@ -192,6 +193,12 @@ def test_requirements_are_pinned_to_tested_versions():
     tested = (ROOT / "constraints.txt").read_text().lower()
     for pin in pins:
         assert f"\n{pin.replace('_', '-')}" in tested, pin
+
+
+def test_no_example_is_named_after_a_class():
+    """The page may be that of other classes."""
+    names = " ".join(path.stem for path in (ROOT / "space" / "examples").iterdir())
+    assert not [label for label in EXPRESSIONS if label[:3] in names]
 
 
 def test_the_header_is_a_spaces():
