@@ -248,12 +248,26 @@ class Report:
         return re.sub(r"(?m)^!\[.*\)\s*$", "", self._sections.get(title, "")).strip()
 
     def certainty(self) -> str:
-        """What "uncertain" means, in one sentence with the results; "" without them."""
+        """What "uncertain" means, in few sentences with the results; "" without them."""
         results = self.test_results or self.results
         if not results.get("eval_certain_accuracy"):
             return ""
-        return (
-            f"The most probable label has less than {results['uncertain_below']:.0%}; of those "
-            f"that have more, {results['eval_certain_accuracy']:.0%} were right on the "
-            f"{results['eval_split']} split."
-        )
+        threshold, right = results["uncertain_below"], results["eval_certain_accuracy"]
+        if threshold:
+            said = (
+                f"A face is uncertain if its most probable label has less than {threshold:.0%}. "
+                f"Of the {results['eval_split']} images with more, {right:.0%} were labelled right."
+            )
+        else:
+            said = (
+                f"No large face is uncertain: of all {results['eval_split']} images, {right:.0%} "
+                "were labelled right."
+            )
+        config = read_json(self.folder / "config.json")
+        sizes = (config.get("calibration") or {}).get("smaller_faces") or []
+        smaller = [
+            f"{size['uncertain_below']:.0%} at {size['side']} pixels"
+            for size in reversed(sizes)
+            if (size.get("uncertain_below") or 0) > threshold
+        ]
+        return said + f" Smaller faces need more: {', '.join(smaller)}." * bool(smaller)

@@ -75,10 +75,19 @@ def test_certainty_is_that_of_the_test_split_if_the_card_quotes_it(modules, tmp_
     panels = modules("panels")
     for name in ("README.md", "all_results.json", "test_results.json"):
         shutil.copyfile(ROOT / "model" / name, tmp_path / name)
-    assert "81% were right on the test split" in panels.Report(tmp_path).certainty()
+    assert "Of the test images with more, 81% were lab" in panels.Report(tmp_path).certainty()
     card = (tmp_path / "README.md").read_text()
     (tmp_path / "README.md").write_text(card.replace("`test_results.json`", ""))
-    assert "80% were right on the validation" in panels.Report(tmp_path).certainty()
+    assert "Of the validation images with more, 80%" in panels.Report(tmp_path).certainty()
+    results = RESULTS | {"uncertain_below": 0.0}
+    (tmp_path / "all_results.json").write_text(json.dumps(results))
+    words = panels.Report(tmp_path).certainty()
+    assert words == "No large face is uncertain: of all validation images, 80% were labelled right."
+    sizes = [{"side": 24, "uncertain_below": 0.61}, {"side": 32, "uncertain_below": None}]
+    config = {"calibration": {"smaller_faces": sizes}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    smaller = " Smaller faces need more: 61% at 24 pixels."
+    assert panels.Report(tmp_path).certainty() == words + smaller
 
 
 def test_the_api_is_documented_and_typed(client):
