@@ -64,6 +64,30 @@ def test_the_answers_are_the_pipelines_own(client, shipped, files):
     assert_same(found, shipped(files["three"], prior="uniform"))
 
 
+def test_a_name_in_the_place_of_a_file_is_answered_by_a_sentence(client, space, files):
+    before = len(space.log.read_text())
+    for name, data in (("predict", files["one"]), ("predict_batch", [files["one"]])):
+        with pytest.raises(gradio_client.exceptions.AppError, match="handle_file"):
+            client.predict(data, api_name=f"/{name}")
+    assert "Traceback" not in space.log.read_text()[before:]
+
+
+def test_a_video_by_program(client, tmp_path):
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 5, (200, 220))
+    for _ in range(5):
+        writer.write(cv2.cvtColor(astronaut()[:220, 130:330], cv2.COLOR_RGB2BGR))
+    writer.release()
+    video = gradio_client.handle_file(str(path))
+    table, clip, words = client.predict(video, api_name="/predict_video")
+    assert Path(table).read_text().count("happy") >= 5 and "One face was followed." in words
+    assert Path(clip).suffix == ".webm"
+    (tmp_path / "no.mp4").write_bytes(b"no video at all")
+    video = gradio_client.handle_file(str(tmp_path / "no.mp4"))
+    with pytest.raises(gradio_client.exceptions.AppError, match="no.mp4: not a video"):
+        client.predict(video, api_name="/predict_video")
+
+
 def test_info_is_the_report(client):
     about = client.predict(api_name="/info")
     assert about["model_id"] == "model" and about["revision"] is None
@@ -92,7 +116,7 @@ def test_certainty_is_that_of_the_test_split_if_the_card_quotes_it(modules, tmp_
 
 def test_the_api_is_documented_and_typed(client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(endpoints) == {"/predict", "/predict_batch", "/info"}
+    assert set(endpoints) == {"/predict", "/predict_batch", "/predict_video", "/info"}
     for endpoint in endpoints.values():
         assert len(endpoint["description"]) > 40
     image, prior = endpoints["/predict"]["parameters"]
