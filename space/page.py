@@ -176,6 +176,8 @@ class Page:
         except InputRefused as error:
             note(outcome="refused", reason=error.reason)
             return None, None, _download(), str(error)
+        if plot is None:
+            return None, None, _download(), summary
         return str(clip), str(plot), _download(table), summary
 
     def followed(self, path: str, progress: Callable[[float], Any]) -> tuple[Path, ...]:

@@ -81,6 +81,7 @@ def test_a_video_by_program(client, tmp_path):
     video = gradio_client.handle_file(str(path))
     table, clip, words = client.predict(video, api_name="/predict_video")
     assert Path(table).read_text().count("happy") >= 5 and "One face was followed." in words
+    assert "- Person 1, 1.0 seconds: happy 100%" in words
     assert Path(clip).suffix == ".webm"
     (tmp_path / "no.mp4").write_bytes(b"no video at all")
     video = gradio_client.handle_file(str(tmp_path / "no.mp4"))
@@ -157,7 +158,8 @@ def test_a_clip_plays_by_the_times_of_the_video_and_says_what_is_missing(modules
         (tmp_path / name).mkdir()
         return clips.follow_faces(served, str(path), tmp_path / name, lambda share: None)
 
-    clip, _, _, words = made("whole")
+    clip, plot, _, words = made("whole")
+    assert plot is None and words.startswith("No face was found.")
     video = cv2.VideoCapture(str(clip))
     seconds = video.get(cv2.CAP_PROP_FRAME_COUNT) / video.get(cv2.CAP_PROP_FPS)
     assert 20 < seconds < 30 and "Only the first 30 seconds" in words
