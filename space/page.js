@@ -60,23 +60,31 @@ function save(button) {
     [canvas.width, canvas.height] = [photo.naturalWidth, photo.naturalHeight];
     context.drawImage(photo, 0, 0);
     const scale = canvas.width / photo.clientWidth;
-    for (const box of shown(result, "button.box")) drawBox(context, box, canvas, Math.max(1, scale));
+    const boxes = shown(result, "button.box");
+    for (const box of boxes) {
+        const others = boxes.filter(other => other !== box).map(other => edgesOf(other, canvas));
+        drawBox(context, box, canvas, Math.max(1, scale), others);
+    }
     const link = document.createElement("a");
     link.download = "faces.jpg";
     link.href = canvas.toDataURL("image/jpeg", 0.92);
     link.click();
 }
 
-function drawBox(context, box, {width, height}, scale) {
-    const [left, top, wide, high] = ["left", "top", "width", "height"].map(
-        (edge, i) => parseFloat(box.style[edge]) / 100 * (i % 2 ? height : width));
+const edgesOf = (box, {width, height}) => ["left", "top", "width", "height"].map(
+    (edge, i) => parseFloat(box.style[edge]) / 100 * (i % 2 ? height : width));
+
+function drawBox(context, box, canvas, scale, others) {
+    const {width} = canvas, [left, top, wide, high] = edgesOf(box, canvas);
     const size = 14 * scale, pad = 5 * scale, text = box.querySelector("span").textContent;
     for (const [color, line] of [["#101010", 5], [getComputedStyle(box).borderColor, 3]])
         Object.assign(context, {strokeStyle: color, lineWidth: line * scale}),
         context.strokeRect(left, top, wide, high);
     context.font = `600 ${size}px system-ui`;
     const long = context.measureText(text).width + 2 * pad, tall = size + 2 * pad;
-    const x = Math.max(0, Math.min(left, width - long)), y = top > tall ? top - tall : top;
+    const x = Math.max(0, Math.min(left, width - long)), above = top - tall;
+    const covers = ([l, t, w, h]) => x < l + w && l < x + long && above < t + h && t < above + tall;
+    const y = above > 0 && !others.some(covers) ? above : top;  // inside, not on a neighbour
     context.fillStyle = "#101010";
     context.fillRect(x, y, long, tall);
     context.fillStyle = "#fff";

@@ -35,6 +35,12 @@ HAAR = (
 )
 
 
+HEAT = (
+    '<p class="heat hint">Bright: what the model looked at for the label. It does not show what '
+    "the person feels, nor that the label is right.</p>"
+)
+
+
 def message(text: str) -> str:
     return f'<p class="message" role="status">{html.escape(text)}</p>'
 
@@ -61,7 +67,7 @@ def result(photo: np.ndarray, by_prior: Mapping[str, Sequence[dict]], certainty:
     return (
         f'<div class="result{" many" * (count >= COMPACT)}"><div role="status">{spoken}</div>'
         f'<div class="picture">{marked(photo, by_prior, alt)}</div>'
-        f'<div class="side">{cards}<div class="tools">'
+        f'<div class="side">{cards}{HEAT}<div class="tools">'
         '<button type="button" data-do="save">Save the picture</button>'
         '<button type="button" data-do="copy">Copy as JSON</button></div></div>'
         f'<script type="application/json" class="answer">{_answer(by_prior)}</script></div>'
@@ -139,7 +145,7 @@ def _box(number: int, face: dict, shape: Sequence[int], count: int) -> str:
         f"height:{(bottom - top) / height:.2%};--own:{colors(face['scores'])[face['label']]}"
     )
     places = " low" * (top < 0.1 * height) + " left" * (left > 0.7 * width)
-    label = f"{face['label']} {face['score']:.0%}"
+    label = f"{face['label']} {face['score']:.0%}{' ?' * bool(face['uncertain'])}"
     name = html.escape(f"Face {number}: {label}", quote=True)
     shown = f"{f'{number} ' * (count > 1)}<span class=label>{html.escape(label)}</span>"
     return (
@@ -157,9 +163,7 @@ def _card(number: int, face: dict, count: int, certainty: str) -> str:
     return (
         f'<div class="face" role="listitem" data-face="{number}"><div class="head">{crop}'
         f"<div><h2>{title}</h2>{badge * bool(face['uncertain'])}</div></div>"
-        f'{_bars(face["scores"], count)}<div class="heat">{heat}'
-        f'<p class="hint">Bright: what the model looked at for {label}. It does not show what the '
-        "person feels, nor that the label is right.</p></div></div>"
+        f'{_bars(face["scores"], count)}<div class="heat">{heat}</div></div>'
     )
 
 

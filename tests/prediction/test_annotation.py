@@ -60,6 +60,19 @@ def test_a_box_has_the_colour_of_its_class():
     assert "#" + drawn[89, 50].tobytes().hex().upper() == colors(scores)["tense"]
 
 
+def test_a_caption_is_not_on_a_neighbours_box(face):
+    """Inside its own box, where the neighbour is just above."""
+    above, below = (
+        face(20) | {"box": dict(xmin=20, ymin=y, xmax=180, ymax=y + 90)} for y in (40, 135)
+    )
+    alone, both = (
+        annotate(np.full((240, 200, 3), 99, np.uint8), faces) for faces in ([above], [above, below])
+    )
+    inside = np.s_[50:126, 30:170]
+    assert (alone[inside] == both[inside]).all()
+    assert (both[139:150, 30:60] != 99).any()
+
+
 def test_a_caption_stays_in_the_picture(face):
     black = np.zeros((60, 90, 3), np.uint8)
     drawn = annotate(black, [face(0) | {"box": dict(xmin=70, ymin=0, xmax=90, ymax=20)}])

@@ -149,6 +149,9 @@ def test_many_photos_a_table_and_a_csv(open_page, tmp_path):
     rows = list(csv.DictReader(Path(download.value.path()).open()))
     found = [(row["file"], row["face"], row["label"]) for row in rows]
     assert found == [("astronaut.png", "1", "happy"), ("cat.png", "0", "")]
+    page.get_by_role("button", name="From a program").click()
+    address = page.evaluate("location.origin")
+    expect(page.locator("#from-a-program")).to_contain_text(f'Client("{address}")')
 
 
 @pytest.fixture(scope="module")
