@@ -218,9 +218,10 @@ class Page:
                 answers.append(answer)
         refused = [answer for answer in answers if isinstance(answer, InputRefused)]
         faces = sum(len(answer) for answer in answers if not isinstance(answer, InputRefused))
-        note(photos=len(answers) - len(refused), faces=faces)
         if refused:
-            note(left_out=len(refused), reason=refused[0].reason)
+            note(reason=refused[0].reason)
+        if len(refused) < len(answers):
+            note(photos=len(answers) - len(refused), faces=faces)
         return answers
 
     @observed("predict_video")
