@@ -37,7 +37,8 @@ def annotate(photo: np.ndarray, faces: Sequence[dict], numbers: bool = False) ->
         text = f"{name} {face['score']:.0%}{mark}"
         if numbers or "person" in face:
             text = f"{face.get('person', number)}  {text}"
-        _caption(draw, image.size, edges, text, size, color)
+        others = [other["box"] for other in faces if other is not face]
+        _caption(draw, image.size, edges, text, size, color, others)
     return np.asarray(image)
 
 
@@ -57,13 +58,26 @@ def _caption(
     text: str,
     size: int,
     color: str,
+    others: Sequence[dict] = (),
 ) -> None:
-    """Above the box, or inside it at the top of the picture; moved in from the right border."""
+    """
+    Above the box, or inside it where that is outside the picture or on another's box; moved in from
+    the right border.
+    """
     letters = font(size)
     left, top, right, bottom = draw.textbbox((0, 0), text, font=letters)
     pad = max(2, size // 5)
     width, height = right - left + 2 * pad, bottom - top + 2 * pad
     x = max(0, min(edges[0], picture[0] - width))
-    y = edges[1] - height if edges[1] >= height else edges[1]
+
+    above = edges[1] - height
+    on_another = any(
+        x < box["xmax"]
+        and box["xmin"] < x + width
+        and above < box["ymax"]
+        and box["ymin"] < edges[1]
+        for box in others
+    )
+    y = edges[1] if above < 0 or on_another else above
     draw.rectangle((x, y, x + width, y + height), fill="#101010")
     draw.text((x + pad - left, y + pad - top), text, font=letters, fill=color)

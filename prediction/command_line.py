@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         folders = [args.annotate, args.explain, args.crops]
         written += files + [folder for folder in folders if folder and folder.exists()]
     if sources:
-        files, incomplete = follow_videos(args, find, sources)
+        files, incomplete = follow_videos(args, find, sources, screen)
         failed += incomplete
         written += files
     if written:

@@ -5,6 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from tqdm import tqdm
@@ -20,13 +21,14 @@ logger = logging.getLogger(__name__)
 
 
 def follow_videos(
-    args: argparse.Namespace, find: Callable, sources: Sequence[str | int]
+    args: argparse.Namespace, find: Callable, sources: Sequence[str | int], screen: TextIO
 ) -> tuple[list[Path], int]:
     """
     Args:
         args: the flags of `arguments.make_parser`.
         find: the pipeline.
         sources: paths, URLs and webcams. Every frame of args.webcam is looked at.
+        screen: takes a line for each person.
 
     Returns:
         The files written, and how many sources could not be read to their end.
@@ -36,7 +38,7 @@ def follow_videos(
         every = 1 if source == args.webcam else args.every
         try:
             video = Video(source, 1 if args.annotate else every)  # all frames are drawn
-            written += follow_video(args, find, video, every)
+            written += follow_video(args, find, video, every, screen)
         except VideoError as error:
             logger.warning(f"Skipped: {error}")
             failed += 1
@@ -47,7 +49,9 @@ def follow_videos(
     return written, failed
 
 
-def follow_video(args: argparse.Namespace, find: Callable, video: Video, every: int) -> list[Path]:
+def follow_video(
+    args: argparse.Namespace, find: Callable, video: Video, every: int, screen: TextIO
+) -> list[Path]:
     """
     Follows faces through every Nth frame; until the end, or Ctrl-C.
 
@@ -93,4 +97,6 @@ def follow_video(args: argparse.Namespace, find: Callable, video: Video, every: 
         if copy:
             copy.end()
         written = timeline.end(f"{video.name}: faces followed, probabilities smoothed")
+    for line in timeline.summary():
+        print(f"{video.name}: {line}", file=screen)
     return written + ([copy.path] if copy else [])

@@ -68,7 +68,7 @@ class Follower:
     def follow(self, faces: Sequence[dict], now: float) -> list[dict]:
         """
         The pipeline's faces, with `crop` -> the same with `person`, and with label and scores
-        smoothed.
+        smoothed; `raw_scores` are those of this frame alone.
         """
         looks = [look_of(face["crop"]) for face in faces]
         self.people = [person for person in self.people if now - person.time <= PATIENCE]
@@ -103,5 +103,6 @@ class Follower:
             "label": label,
             "score": score,
             "scores": person.scores,
+            "raw_scores": face["scores"],
             "uncertain": score < self.certain_from(face["box"]),
         }

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,6 +42,7 @@ class Timeline:
         self.rows.writerow(
             ["time", "frame", "person", *BOX, "label", "score", "uncertain"]
             + [csv_cell(label) for label in self.labels]
+            + [f"raw_{readable(label)}" for label in self.labels]
         )
 
     def add(self, frame: Frame, faces: Sequence[dict]) -> None:
@@ -52,20 +54,34 @@ class Timeline:
                 + [face["box"][edge] for edge in BOX]
                 + [csv_cell(face["label"]), f"{face['score']:.4f}", face["uncertain"]]
                 + [f"{share:.4f}" for share in shares]
+                + [f"{face['raw_scores'][label]:.4f}" for label in self.labels]
             )
+
+    def summary(self) -> list[str]:
+        """A line for each person: the seconds in which they were seen, and each label's share."""
+        lines = []
+        for person, curve in self.curves.items():
+            times, shares = zip(*curve)
+            seconds = (times[-1] - times[0]) * len(times) / max(1, len(times) - 1)
+            counts = Counter(self.labels[int(np.argmax(each))] for each in shares)
+            parts = [f"{label} {n / len(times):.0%}" for label, n in counts.most_common()]
+            lines.append(f"Person {person}, {seconds:.1f} seconds: {', '.join(parts)}")
+        return lines or ["No face was found."]
 
     def end(self, title: str) -> list[Path]:
         """
         Closes the CSV; draws a panel for each of the people seen longest. The paths of CSV and
-        plot, the latter only with matplotlib.
+        plot, the latter only of somebody and with matplotlib.
         """
         self.file.close()
+        if not self.curves:
+            return [self.path]
         if Figure is None:
             logger.warning(f"No plot of {self.path}: it needs pip install matplotlib.")
             return [self.path]
         people = sorted(self.curves, key=lambda person: -len(self.curves[person]))[:MOST_PANELS]
-        count = max(1, len(people))
-        figure = Figure(figsize=(10, 1 + 2 * count), layout="constrained")
+        count = len(people)
+        figure = Figure(figsize=(5, 1.2 + 1.1 * count), layout="constrained")  # as wide as a phone
         panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
         names = [*drawn(tuple(self.labels)).values()]
         fills = [*colors(self.labels, on_white=True).values()]
@@ -73,13 +89,10 @@ class Timeline:
             times, shares = zip(*self.curves[person])
             axes.stackplot(times, np.transpose(shares), labels=names, colors=fills)
             axes.set(ylabel=f"person {person}", ylim=(0, 1))
-        if people:
-            panels[0].legend(
-                ncols=min(8, len(self.labels)), loc="lower center", bbox_to_anchor=(0.5, 1.0),
-                fontsize=8,
-            )  # fmt: skip
-        else:
-            panels[0].text(0.5, 0.5, "no face", ha="center", transform=panels[0].transAxes)
+        panels[0].legend(
+            ncols=min(4, len(self.labels)), loc="lower center", bbox_to_anchor=(0.5, 1.0),
+            fontsize=8,
+        )  # fmt: skip
         panels[-1].set_xlabel("seconds")
         figure.suptitle(readable(title), fontsize=10)
         figure.savefig(self.path.with_suffix(".png"), dpi=200)

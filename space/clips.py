@@ -1,5 +1,6 @@
 """A short video -> an annotated clip and a timeline of each person's probabilities."""
 
+import html
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -41,13 +42,13 @@ def check_container(start: bytes, name: str) -> None:
 
 def follow_faces(
     served: Served, path: str, folder: Path, progress: Callable[[float], None]
-) -> tuple[Path, Path, Path, str]:
+) -> tuple[Path, Path | None, Path, str]:
     """
     Args:
         path: of the video. folder: for what is made of it. progress: takes the share that is done.
 
     Returns:
-        Annotated clip, plot and CSV of the timeline, and a sentence.
+        Annotated clip, plot (None without a face) and CSV of the timeline, and what to say of it.
 
     Raises:
         InputRefused: it cannot be read as a video, or its frames are too large.
@@ -83,7 +84,7 @@ def follow_faces(
         raise InputRefused(f"{name}: holds no frame that can be read.") from None
     finally:
         clip.end()
-        *_, plot = timeline.end("Faces followed, probabilities smoothed")
+        _, *plots = timeline.end("Faces followed, probabilities smoothed")
     if clip.writer is None:
         raise InputRefused(f"{name}: holds no frame that can be read.")
     people = {0: "No face was found.", 1: "One face was followed."}
@@ -92,7 +93,10 @@ def follow_faces(
         summary += f" {video.problem}"
     if longer:
         summary += f" Only the first {MAX_SECONDS} seconds were looked at."
-    return clip.path, plot, timeline.path, f"{summary} {rate:.0f} frames of each second count."
+    summary += f" {rate:.0f} frames of each second count."
+    if plots:
+        summary += "".join(f"\n- {html.escape(line)}" for line in timeline.summary())
+    return clip.path, plots[0] if plots else None, timeline.path, summary
 
 
 def _batches(video: Iterable[Frame]) -> Iterator[list[Frame]]:

@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-MB_PER_REQUEST = 128  # a photo of the most pixels, unpacked, and those read before it
+MB_PER_REQUEST = 192  # a photo of the most pixels, unpacked, and those read before it
 CGROUP = Path("/sys/fs/cgroup")  # of a container
 
 

@@ -1,8 +1,9 @@
 """The page and the API: what a visitor may ask, and what is answered."""
 
+import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from browser_page import files_in_browser, live_tab, route
 from clips import MAX_SECONDS, MAX_VIDEO_BYTES, check_container, follow_faces
 from guard import MAX_UPLOAD, Guard
 from operations import note, observed
+from pydantic import ValidationError
 from serving import (
     MAX_FACES,
     MAX_PHOTO_BYTES,
@@ -43,6 +45,15 @@ PRIVACY = (
     "its use, the clip and the tables that are made from it within ten minutes. No photo, name or "
     "address is logged, none is sent anywhere else, and nothing is used for training."
 )
+LIMITS = {
+    "photo_bytes": MAX_PHOTO_BYTES,
+    "photo_pixels": MAX_PHOTO_PIXELS,
+    "photos": MAX_PHOTOS,
+    "upload_bytes": MAX_UPLOAD,
+    "faces_of_a_photo": MAX_FACES,
+    "video_bytes": MAX_VIDEO_BYTES,
+    "video_seconds": MAX_SECONDS,
+}
 NUMBER = {"type": "number"}
 FACES = {
     "type": "array",
@@ -67,6 +78,11 @@ FACES = {
         },
     },
 }
+NOT_UPLOADED = (
+    "Expected an uploaded file, but found something else. In Python, send handle_file('photo.jpg') "
+    "of gradio_client, not its name alone; over HTTP, upload it first."
+)
+REFUSED = {"type": "object", "properties": {"error": {"type": "string"}}}
 UPLOAD_FIRST = (
     "Upload first: POST the file as form field `files` to /gradio_api/upload; the answer lists "
     'its path, to be sent as {"path": PATH, "meta": {"_type": "gradio.FileData"}}. The '
@@ -138,7 +154,7 @@ class Page:
                     options = self.assuming(prior) | {"on_error": "skip"}
                     (faces,) = self.served.faces([photo], **options)
                     if faces is None:
-                        raise InputRefused(f"{name}: the face detector fails on it.")
+                        raise _undetected(name)
                 except InputRefused as error:
                     refused.append(f"- Left out: {error}")
                     note(left_out=1, reason=error.reason)
@@ -156,49 +172,80 @@ class Page:
         if not path:
             return None, None, _download(), VIDEO
         try:
-            check_container(self.content(path, 12), Path(path).name)
-            folder = Path(tempfile.mkdtemp(dir=self.folder))
-            clip, plot, table, summary = follow_faces(self.served, path, folder, progress)
+            clip, plot, table, summary = self.followed(path, progress)
         except InputRefused as error:
             note(outcome="refused", reason=error.reason)
             return None, None, _download(), str(error)
+        if plot is None:
+            return None, None, _download(), summary
         return str(clip), str(plot), _download(table), summary
+
+    def followed(self, path: str, progress: Callable[[float], Any]) -> tuple[Path, ...]:
+        check_container(self.content(path, 12), Path(path).name)
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        return follow_faces(self.served, path, folder, progress)
 
     # The API
 
     @observed("predict")
     def predict(self, image: str | None, prior: str) -> list[dict]:
-        return self.answers([image], prior)[0]
+        (answer,) = self.answers([image], prior)
+        if isinstance(answer, InputRefused):
+            raise gr.Error(str(answer), print_exception=False)
+        return answer
 
     @observed("predict_batch")
-    def predict_batch(self, images: list[str] | None, prior: str) -> list[list[dict]]:
-        return self.answers(images or [], prior)
+    def predict_batch(self, images: list[str] | None, prior: str) -> list[list[dict] | dict]:
+        answers = self.answers(images or [], prior)
+        return [{"error": str(a)} if isinstance(a, InputRefused) else a for a in answers]
 
-    def answers(self, paths: Sequence[str | None], prior: str) -> list[list[dict]]:
+    def answers(self, paths: Sequence[str | None], prior: str) -> list[list[dict] | InputRefused]:
+        """The faces of each photo, or why there are none."""
         if not paths or not all(paths):
             note(reason="empty")
             raise gr.Error("No photo was sent.", print_exception=False)
         if len(paths) > MAX_PHOTOS:
             note(reason="too_many")
             raise gr.Error(TOO_MANY.format(len(paths)), print_exception=False)
+        options, answers = self.assuming(prior) | {"on_error": "skip"}, []
+        for photos in self.a_few_at_a_time(paths):
+            read = [photo for photo in photos if not isinstance(photo, InputRefused)]
+            found = iter(self.served.faces(read, **options))
+            for photo in photos:
+                answer = photo if isinstance(photo, InputRefused) else next(found)
+                if answer is None:
+                    answer = _undetected(Path(paths[len(answers)]).name)
+                answers.append(answer)
+        refused = [answer for answer in answers if isinstance(answer, InputRefused)]
+        faces = sum(len(answer) for answer in answers if not isinstance(answer, InputRefused))
+        if refused:
+            note(reason=refused[0].reason)
+        if len(refused) < len(answers):
+            note(photos=len(answers) - len(refused), faces=faces)
+        return answers
+
+    @observed("predict_video")
+    def predict_video(self, video: str | None) -> tuple[str, str, str]:
+        """Timeline as CSV, annotated clip, and a sentence."""
+        if not video:
+            note(reason="empty")
+            raise gr.Error("No video was sent.", print_exception=False)
         try:
-            answers = [
-                faces
-                for photos in self.a_few_at_a_time(paths)
-                for faces in self.served.faces(photos, **self.assuming(prior))
-            ]
+            clip, _, table, summary = self.followed(video, lambda share: None)
         except InputRefused as error:
             note(reason=error.reason)
             raise gr.Error(str(error), print_exception=False) from None
-        note(photos=len(answers), faces=sum(map(len, answers)))
-        return answers
+        return str(table), str(clip), summary
 
-    def a_few_at_a_time(self, paths: Sequence[str]) -> Iterator[list[np.ndarray]]:
+    def a_few_at_a_time(self, paths: Sequence[str]) -> Iterator[list[np.ndarray | InputRefused]]:
         """Up to `PHOTOS_TOGETHER` photos, or fewer large ones; they are forgotten one by one."""
-        photos: list[np.ndarray] = []
+        photos: list[np.ndarray | InputRefused] = []
         for path in paths:
-            photos.append(self.photo(path))
-            large = sum(photo.size for photo in photos) > BYTES_TOGETHER
+            try:
+                photos.append(self.photo(path))
+            except InputRefused as error:
+                photos.append(error)
+            large = sum(getattr(photo, "size", 0) for photo in photos) > BYTES_TOGETHER
             if large or len(photos) == PHOTOS_TOGETHER:
                 yield photos
                 photos.clear()
@@ -214,21 +261,17 @@ class Page:
             "detector": self.served.detector,
             "results": self.report.results,
             "test_results": self.report.test_results,
-            "limits": {
-                "photo_bytes": MAX_PHOTO_BYTES,
-                "photo_pixels": MAX_PHOTO_PIXELS,
-                "photos": MAX_PHOTOS,
-                "upload_bytes": MAX_UPLOAD,
-                "faces_of_a_photo": MAX_FACES,
-                "video_bytes": MAX_VIDEO_BYTES,
-                "video_seconds": MAX_SECONDS,
-            },
+            "limits": LIMITS,
         }
 
 
 def _download(file: Path | None = None) -> gr.DownloadButton:
     """An update of the button for this file; nothing to download without one."""
     return gr.DownloadButton(value=file and str(file), interactive=file is not None)
+
+
+def _undetected(name: str) -> InputRefused:
+    return InputRefused(f"{name}: the face detector fails on it.")
 
 
 def _counted(count: int, noun: str) -> str:
@@ -241,8 +284,10 @@ class Blocks(gr.Blocks):
     async def preprocess_data(self, block_fn: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return await super().preprocess_data(block_fn, *args, **kwargs)
-        except Exception:
+        except Exception as error:
             operations.refused(getattr(block_fn.fn, "request", "other"), "input")
+            if isinstance(error, ValidationError):  # a name in the place of a file
+                raise gr.Error(NOT_UPLOADED, print_exception=False) from None
             raise
 
 
@@ -280,7 +325,7 @@ def build(served: Served, limits: operations.Limits, uploads: Path, *, live: boo
 
 
 def _api(page: Page) -> None:
-    with gr.Accordion("From a program", open=False):
+    with gr.Accordion("From a program", open=False, elem_id="from-a-program"):
         gr.Markdown(panels.sections((HERE / "README.md").read_text()).get("From a program", ""))
     with gr.Column(visible=False):
         image = upload_only(gr.Image(label="Image: an upload"))
@@ -288,7 +333,10 @@ def _api(page: Page) -> None:
         images = upload_only(gr.File(label=label, file_count="multiple"))
         prior = gr.Radio(["train", "uniform"], value="train", label="Class distribution to assume")
         faces = _answer(FACES, "faces")
-        many = _answer({"type": "array", "items": FACES}, "faces of each image")
+        each = {"anyOf": [FACES, REFUSED]}
+        many = _answer({"type": "array", "items": each}, "faces of each image, or an error")
+        video = upload_only(gr.Video(label="Video: an upload"))
+        followed = gr.File(label="timeline.csv"), gr.File(label="clip"), gr.Textbox(label="summary")
         about = _answer({"type": "object"}, "about")
         button = gr.Button()
     button.click(
@@ -299,8 +347,13 @@ def _api(page: Page) -> None:
     button.click(
         page.predict_batch, [images, prior], many, api_name="predict_batch",
         concurrency_id="photos",
-        api_description="The faces of several images. One that cannot be read is an error. "
+        api_description="The faces of several images; for one that cannot be read, why. "
         + UPLOAD_FIRST,
+    )  # fmt: skip
+    button.click(
+        page.predict_video, video, followed, api_name="predict_video", concurrency_id="videos",
+        api_description="Faces followed through a short video: their timeline as CSV, the "
+        "annotated clip as WebM, and a summary. " + UPLOAD_FIRST,
     )  # fmt: skip
     button.click(
         page.info, None, about, api_name="info",
@@ -358,7 +411,7 @@ def serve(uploads: Path) -> None:
     operations.serve_metrics(limits.metrics_port)
     demo.launch(
         theme=theme(),
-        head=panels.HEAD,
+        head=f"<script>const LIMITS = {json.dumps(LIMITS)}</script>{panels.HEAD}",
         max_threads=2 * limits.photos_at_once,
         max_file_size=MAX_VIDEO_BYTES,
         footer_links=["api", "settings"],

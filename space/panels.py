@@ -35,6 +35,12 @@ HAAR = (
 )
 
 
+HEAT = (
+    '<p class="heat hint">Bright: what the model looked at for the label. It does not show what '
+    "the person feels, nor that the label is right.</p>"
+)
+
+
 def message(text: str) -> str:
     return f'<p class="message" role="status">{html.escape(text)}</p>'
 
@@ -61,7 +67,7 @@ def result(photo: np.ndarray, by_prior: Mapping[str, Sequence[dict]], certainty:
     return (
         f'<div class="result{" many" * (count >= COMPACT)}"><div role="status">{spoken}</div>'
         f'<div class="picture">{marked(photo, by_prior, alt)}</div>'
-        f'<div class="side">{cards}<div class="tools">'
+        f'<div class="side">{cards}{HEAT}<div class="tools">'
         '<button type="button" data-do="save">Save the picture</button>'
         '<button type="button" data-do="copy">Copy as JSON</button></div></div>'
         f'<script type="application/json" class="answer">{_answer(by_prior)}</script></div>'
@@ -139,7 +145,7 @@ def _box(number: int, face: dict, shape: Sequence[int], count: int) -> str:
         f"height:{(bottom - top) / height:.2%};--own:{colors(face['scores'])[face['label']]}"
     )
     places = " low" * (top < 0.1 * height) + " left" * (left > 0.7 * width)
-    label = f"{face['label']} {face['score']:.0%}"
+    label = f"{face['label']} {face['score']:.0%}{' ?' * bool(face['uncertain'])}"
     name = html.escape(f"Face {number}: {label}", quote=True)
     shown = f"{f'{number} ' * (count > 1)}<span class=label>{html.escape(label)}</span>"
     return (
@@ -157,9 +163,7 @@ def _card(number: int, face: dict, count: int, certainty: str) -> str:
     return (
         f'<div class="face" role="listitem" data-face="{number}"><div class="head">{crop}'
         f"<div><h2>{title}</h2>{badge * bool(face['uncertain'])}</div></div>"
-        f'{_bars(face["scores"], count)}<div class="heat">{heat}'
-        f'<p class="hint">Bright: what the model looked at for {label}. It does not show what the '
-        "person feels, nor that the label is right.</p></div></div>"
+        f'{_bars(face["scores"], count)}<div class="heat">{heat}</div></div>'
     )
 
 
@@ -248,12 +252,26 @@ class Report:
         return re.sub(r"(?m)^!\[.*\)\s*$", "", self._sections.get(title, "")).strip()
 
     def certainty(self) -> str:
-        """What "uncertain" means, in one sentence with the results; "" without them."""
+        """What "uncertain" means, in few sentences with the results; "" without them."""
         results = self.test_results or self.results
         if not results.get("eval_certain_accuracy"):
             return ""
-        return (
-            f"The most probable label has less than {results['uncertain_below']:.0%}; of those "
-            f"that have more, {results['eval_certain_accuracy']:.0%} were right on the "
-            f"{results['eval_split']} split."
-        )
+        threshold, right = results["uncertain_below"], results["eval_certain_accuracy"]
+        if threshold:
+            said = (
+                f"A face is uncertain if its most probable label has less than {threshold:.0%}. "
+                f"Of the {results['eval_split']} images with more, {right:.0%} were labelled right."
+            )
+        else:
+            said = (
+                f"No large face is uncertain: of all {results['eval_split']} images, {right:.0%} "
+                "were labelled right."
+            )
+        config = read_json(self.folder / "config.json")
+        sizes = (config.get("calibration") or {}).get("smaller_faces") or []
+        smaller = [
+            f"{size['uncertain_below']:.0%} at {size['side']} pixels"
+            for size in reversed(sizes)
+            if (size.get("uncertain_below") or 0) > threshold
+        ]
+        return said + f" Smaller faces need more: {', '.join(smaller)}." * bool(smaller)

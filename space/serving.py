@@ -16,7 +16,7 @@ from huggingface_hub import snapshot_download
 from transformers import Pipeline, pipeline
 
 MAX_PHOTO_BYTES = 20 * 2**20
-MAX_PHOTO_PIXELS = 25_000_000
+MAX_PHOTO_PIXELS = 51_000_000  # phones' 50 megapixels, as the pipeline's own limit
 MAX_PHOTOS = 50  # at a time
 MAX_FACES = 50  # of a photo; the largest are kept
 MAX_BATCH = 16  # waiting photos that share a pass through the network

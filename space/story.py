@@ -2,7 +2,8 @@
 How the model was trained, one screen each: a sentence, a chart, and its numbers as a folded table.
 
 The charts are plotly.js's, which Gradio brings along, and made from the files that ship with model
-and page; what a file lacks is left out, and the screen says so.
+and page; what the model's files lack is left out, and the screen says so. The comparison of
+treatments, which is of another network, is shown beside models of its own classes only.
 """
 
 import json
@@ -16,6 +17,8 @@ import gradio as gr
 from gradio.components.plot import PlotData
 from panels import Report, read_json, read_text
 
+from prediction.colors import COLORS as FER_2013  # by class
+
 BLUE, ORANGE, GREY = "#3B82F6", "#D9730D", "#8A8A8A"  # a contrast of 3 on white and on black
 COLORS = (BLUE, ORANGE, "#0D9488", "#DB2777", "#8B5CF6", "#6B8E23", "#C2410C", "#0284C7")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "triangle-down", "x")
@@ -28,6 +31,7 @@ NUMBERED = {
 NAMED_CELLS = 12  # classes up to which the cells of a confusion matrix have numbers
 SHARES = [[0, "#14213D"], [0.25, "#1F4E8C"], [1, "#0A7EA4"]]  # white can be read on each
 PERCENT = {"tickformat": ".0%"}
+COMPARED = "EfficientNet-Lite0 on FER-2013, another network than this model"
 
 
 @dataclass
@@ -50,13 +54,18 @@ def story(report: Report, labels: Sequence[str], comparison: Path) -> list[Scree
     Args:
         labels: of the model, in the order of ids. comparison: of benchmarks/imbalance.py.
     """
+    compared = read_json(comparison) if is_of_compared_classes(labels) else {}
     return [
         what_the_data_are(read_json(report.folder / "data_report.json")),
-        what_a_treatment_does(read_json(comparison)),
+        *([what_a_treatment_does(compared)] if compared else []),
         what_it_confuses(report.test_results or report.results, labels),
         how_sure_it_is(report),
         how_it_holds(read_json(report.folder / "robustness.json")),
     ]
+
+
+def is_of_compared_classes(labels: Sequence[str]) -> bool:
+    return set(labels) == set(FER_2013)
 
 
 def show(report: Report, labels: Sequence[str], here: Path) -> None:
@@ -73,8 +82,11 @@ def show(report: Report, labels: Sequence[str], here: Path) -> None:
     folded = {
         "All results of this model": report.section("Results"),
         "How this model was trained, in full": report.section("Training"),
-        "All results of the comparison of treatments": read_text(here / "imbalance.md"),
     }
+    if is_of_compared_classes(labels):
+        folded[f"All results of the comparison of treatments ({COMPARED})"] = read_text(
+            here / "imbalance.md"
+        )
     with gr.Column(elem_classes="story"):
         for title, text in folded.items():
             if text:
@@ -92,7 +104,7 @@ def what_the_data_are(data: Mapping[str, Any]) -> Screen:
     title = "What it learned from"
     counts = data.get("splits", {}).get("train", {}).get("class_counts")
     if not counts:
-        return Screen(title, _missing("data_report.json", "how many images each class has"))
+        return Screen(title, "How many images of each class it learned from is not known.")
     total = sum(counts.values())
     ordered = dict(sorted(counts.items(), key=lambda item: -item[1]))
     (common, most), *_, (rare, least) = ordered.items()
@@ -146,10 +158,8 @@ def _copies(data: Mapping[str, Any]) -> str:
 
 
 def what_a_treatment_does(comparison: Mapping[str, Any]) -> Screen:
-    title = "What a treatment of the imbalance does"
-    rows, shift = comparison.get("treatments"), comparison.get("prior_shift")
-    if not rows or not shift:
-        return Screen(title, _missing("imbalance.json", "the comparison of treatments"))
+    title = "Treatments of imbalance, on another network"
+    rows, shift = comparison["treatments"], comparison["prior_shift"]
     line = _scatter(
         "prior shift of the baseline",
         [(point["balanced_accuracy"], point["accuracy"], point["tau"]) for point in shift],
@@ -208,7 +218,7 @@ def what_it_confuses(results: Mapping[str, Any], labels: Sequence[str]) -> Scree
     title = "What it confuses"
     counts = results.get("eval_confusion_matrix")
     if not counts or len(counts) != len(labels):
-        return Screen(title, _missing("all_results.json", "which label is taken for which"))
+        return Screen(title, "Which label it takes for which is not known.")
     totals = [max(1, sum(row)) for row in counts]
     shares = [[100 * count / total for count in row] for row, total in zip(counts, totals)]
     wrong = [(shares[t][p], t, p) for t in range(len(labels)) for p in range(len(labels)) if t != p]
@@ -274,7 +284,7 @@ def how_sure_it_is(report: Report) -> Screen:
     sentences += [report.certainty()] * bool(report.certainty())
     bins = results.get("eval_reliability")
     if not bins:
-        sentences.append(_missing("all_results.json", "the gap at each probability"))
+        sentences.append("How far each probability holds is not known.")
         return Screen(title, " ".join(sentences))
     largest = max(each["count"] for each in bins)
     sizes = [6 + 22 * (each["count"] / largest) ** 0.5 for each in bins]
@@ -309,7 +319,7 @@ def how_it_holds(robustness: Mapping[str, Any]) -> Screen:
     title = "How it holds under other crops and light"
     shifts = robustness.get("shifts")
     if not shifts:
-        return Screen(title, _missing("robustness.json", "results under other crops and light"))
+        return Screen(title, "It was not measured under other crops and light.")
     names = {name: _shift(name) for name in shifts}
     worst = min(shifts, key=lambda name: shifts[name]["accuracy"])
     text = (
@@ -386,10 +396,6 @@ def _chart(data: list[dict], layout: dict) -> dict:
         "hoverlabel": {"bgcolor": "#111827", "font": {"color": "#FFFFFF", "size": 13}},
     }
     return {"data": data, "layout": shared | layout | axes, "config": {"displayModeBar": False}}
-
-
-def _missing(file: str, what: str) -> str:
-    return f"{what[0].upper()}{what[1:]} cannot be shown: {file} of this model does not say it."
 
 
 def _markdown(rows: list[Sequence[str]]) -> str:

@@ -126,11 +126,12 @@ def limits_tab(report: panels.Report, privacy: str) -> None:
 
 
 def _prior_choice(page: "Page", **where: Any) -> gr.Radio:
-    info = "The second finds more of the rare ones."
+    info = "As if all were equally likely, more of the rare ones are found."
     if page.priors:
         shares = dict(zip(page.served.labels, page.served.config.train_distribution))
         rare, common = (pick(shares, key=shares.get) for pick in (min, max))
-        info = f"There, {shares[common]:.0%} are {common} and {shares[rare]:.1%} {rare}. {info}"
+        shown = f"{shares[common]:.0%} are {common} and {shares[rare]:.1%} {rare}"
+        info = f"Of the training photos, {shown}. {info}"
     return gr.Radio(
         PRIORS, value="train", label="How common is each expression?", info=info,
         interactive=True, **where,

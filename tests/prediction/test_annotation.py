@@ -7,9 +7,9 @@ import pytest
 
 from modeling import EXPRESSIONS
 from prediction.annotation import annotate
-from prediction.lettering import font as font_of
 from prediction.colors import COLORS, GREY, _lab, colors
 from prediction.lettering import drawn
+from prediction.lettering import font as font_of
 
 
 def luminance(color):
@@ -59,6 +59,19 @@ def test_a_box_has_the_colour_of_its_class():
     face = {"box": box, "label": "tense", "score": 0.7, "uncertain": False, "scores": scores}
     drawn = annotate(np.zeros((100, 100, 3), np.uint8), [face])
     assert "#" + drawn[89, 50].tobytes().hex().upper() == colors(scores)["tense"]
+
+
+def test_a_caption_is_not_on_a_neighbours_box(face):
+    """Inside its own box, where the neighbour is just above."""
+    above, below = (
+        face(20) | {"box": dict(xmin=20, ymin=y, xmax=180, ymax=y + 90)} for y in (40, 135)
+    )
+    alone, both = (
+        annotate(np.full((240, 200, 3), 99, np.uint8), faces) for faces in ([above], [above, below])
+    )
+    inside = np.s_[50:126, 30:170]
+    assert (alone[inside] == both[inside]).all()
+    assert (both[139:150, 30:60] != 99).any()
 
 
 def test_a_caption_stays_in_the_picture(face):

@@ -13,6 +13,7 @@ import pytest
 from modeling import EXPRESSIONS
 from prediction import video
 from prediction.container import is_cut
+from prediction.timeline import Timeline
 from prediction.video import Video, VideoError, VideoFile
 
 BLACK = np.zeros((48, 64, 3), np.uint8)
@@ -178,6 +179,20 @@ def test_a_drawn_video_shows_each_picture_when_it_was_taken(tmp_path):
         VideoFile(tmp_path / "none" / "a.webm", 10.0).add(BLACK, 0.0)
 
 
+def test_a_timeline_sums_up_each_person_and_has_no_plot_without_one(tmp_path, face):
+    timeline = Timeline(tmp_path / "a.csv", EXPRESSIONS)
+    assert timeline.end("a") == [tmp_path / "a.csv"] and timeline.summary() == [
+        "No face was found."
+    ]
+    timeline = Timeline(tmp_path / "b.csv", EXPRESSIONS)
+    for number, label in enumerate(["sad", "happy", "happy", "happy"]):
+        seen = face(0, label)
+        frame = SimpleNamespace(time=number / 2, number=number)
+        timeline.add(frame, [seen | {"person": 2, "raw_scores": seen["scores"]}])
+    timeline.end("b")
+    assert timeline.summary() == ["Person 2, 2.0 seconds: happy 75%, sad 25%"]
+
+
 def test_a_video_gives_a_timeline_and_one_person(clip, tmp_path, run, capfd):
     assert run(clip, "--every", "2", "--timeline", tmp_path, "--annotate", tmp_path / "drawn") == 0
     rows = list(csv.DictReader((tmp_path / "clip_timeline.csv").open()))
@@ -185,9 +200,12 @@ def test_a_video_gives_a_timeline_and_one_person(clip, tmp_path, run, capfd):
     assert [int(row["frame"]) for row in rows] == list(range(0, 15, 2))
     assert float(rows[1]["time"]) == pytest.approx(0.2)
     assert (tmp_path / "clip_timeline.png").stat().st_size > 10_000
-    assert tuple(rows[0])[-7:] == EXPRESSIONS
+    raw = tuple(f"raw_{name}" for name in EXPRESSIONS)
+    assert tuple(rows[0])[-14:] == EXPRESSIONS + raw
+    assert rows[0]["raw_happy"] == rows[0]["happy"] and rows[1]["raw_happy"] != rows[1]["happy"]
     printed = capfd.readouterr()
     assert str(tmp_path / "clip_timeline.csv") in printed.out
+    assert f"{clip}: Person 1, 1.6 seconds: happy 100%" in printed.out
     assert "OpenCV" not in printed.err and "VP80" not in printed.err
     # all frames, at their own rate, in a format that browsers play
     drawn = Video(str(tmp_path / "drawn" / "clip.webm"), 1)

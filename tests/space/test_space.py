@@ -17,6 +17,7 @@ import skimage.data
 import yaml
 from space_client import astronaut, predict
 
+from modeling import EXPRESSIONS
 from tests.images import saved
 from tests.measured import with_test_results
 from training.card import write_card
@@ -63,6 +64,31 @@ def test_the_answers_are_the_pipelines_own(client, shipped, files):
     assert_same(found, shipped(files["three"], prior="uniform"))
 
 
+def test_a_name_in_the_place_of_a_file_is_answered_by_a_sentence(client, space, files):
+    before = len(space.log.read_text())
+    for name, data in (("predict", files["one"]), ("predict_batch", [files["one"]])):
+        with pytest.raises(gradio_client.exceptions.AppError, match="handle_file"):
+            client.predict(data, api_name=f"/{name}")
+    assert "Traceback" not in space.log.read_text()[before:]
+
+
+def test_a_video_by_program(client, tmp_path):
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 5, (200, 220))
+    for _ in range(5):
+        writer.write(cv2.cvtColor(astronaut()[:220, 130:330], cv2.COLOR_RGB2BGR))
+    writer.release()
+    video = gradio_client.handle_file(str(path))
+    table, clip, words = client.predict(video, api_name="/predict_video")
+    assert Path(table).read_text().count("happy") >= 5 and "One face was followed." in words
+    assert "- Person 1, 1.0 seconds: happy 100%" in words
+    assert Path(clip).suffix == ".webm"
+    (tmp_path / "no.mp4").write_bytes(b"no video at all")
+    video = gradio_client.handle_file(str(tmp_path / "no.mp4"))
+    with pytest.raises(gradio_client.exceptions.AppError, match="no.mp4: not a video"):
+        client.predict(video, api_name="/predict_video")
+
+
 def test_info_is_the_report(client):
     about = client.predict(api_name="/info")
     assert about["model_id"] == "model" and about["revision"] is None
@@ -73,15 +99,24 @@ def test_info_is_the_report(client):
 def test_certainty_is_that_of_the_test_split_if_the_card_quotes_it(modules, tmp_path):
     panels = modules("panels")
     write_card(with_test_results(tmp_path))
-    assert "80% were right on the test split" in panels.Report(tmp_path).certainty()
+    assert "Of the test images with more, 80% were lab" in panels.Report(tmp_path).certainty()
     card = (tmp_path / "README.md").read_text()
     (tmp_path / "README.md").write_text(card.replace("`test_results.json`", ""))
-    assert "80% were right on the validation" in panels.Report(tmp_path).certainty()
+    assert "Of the validation images with more, 80%" in panels.Report(tmp_path).certainty()
+    results = RESULTS | {"uncertain_below": 0.0}
+    (tmp_path / "all_results.json").write_text(json.dumps(results))
+    words = panels.Report(tmp_path).certainty()
+    assert words == "No large face is uncertain: of all validation images, 80% were labelled right."
+    sizes = [{"side": 24, "uncertain_below": 0.61}, {"side": 32, "uncertain_below": None}]
+    config = {"calibration": {"smaller_faces": sizes}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    smaller = " Smaller faces need more: 61% at 24 pixels."
+    assert panels.Report(tmp_path).certainty() == words + smaller
 
 
 def test_the_api_is_documented_and_typed(client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(endpoints) == {"/predict", "/predict_batch", "/info"}
+    assert set(endpoints) == {"/predict", "/predict_batch", "/predict_video", "/info"}
     for endpoint in endpoints.values():
         assert len(endpoint["description"]) > 40
     image, prior = endpoints["/predict"]["parameters"]
@@ -122,7 +157,8 @@ def test_a_clip_plays_by_the_times_of_the_video_and_says_what_is_missing(modules
         (tmp_path / name).mkdir()
         return clips.follow_faces(served, str(path), tmp_path / name, lambda share: None)
 
-    clip, _, _, words = made("whole")
+    clip, plot, _, words = made("whole")
+    assert plot is None and words.startswith("No face was found.")
     video = cv2.VideoCapture(str(clip))
     seconds = video.get(cv2.CAP_PROP_FRAME_COUNT) / video.get(cv2.CAP_PROP_FPS)
     assert 20 < seconds < 30 and "Only the first 30 seconds" in words
@@ -191,6 +227,12 @@ def test_requirements_are_pinned_to_tested_versions():
     tested = (ROOT / "constraints.txt").read_text().lower()
     for pin in pins:
         assert f"\n{pin.replace('_', '-')}" in tested, pin
+
+
+def test_no_example_is_named_after_a_class():
+    """The page may be that of other classes."""
+    names = " ".join(path.stem for path in (ROOT / "space" / "examples").iterdir())
+    assert not [label for label in EXPRESSIONS if label[:3] in names]
 
 
 def test_the_header_is_a_spaces():

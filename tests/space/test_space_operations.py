@@ -154,11 +154,11 @@ def test_metrics_are_read_from_this_machine_alone(operations):
 @pytest.mark.parametrize(
     "env, cores, memory_mb, expected",
     [
-        ({}, 1, 2_000, (1, 1, 7, 56)),  # memory for 7 requests of 128 MB
+        ({}, 1, 2_000, (1, 1, 5, 40)),  # memory for 5 requests of 192 MB
         ({}, 2, 16_000, (2, 1, 32, 256)),
-        ({}, 16, 64_000, (4, 4, 250, 2000)),
+        ({}, 16, 64_000, (4, 4, 166, 1328)),
         ({}, 2, 100, (2, 1, 1, 8)),
-        ({"FACES_WORKERS": "1", "FACES_MEMORY_MB": "512"}, 4, 64_000, (1, 4, 4, 32)),
+        ({"FACES_WORKERS": "1", "FACES_MEMORY_MB": "512"}, 4, 64_000, (1, 4, 2, 16)),
         ({"FACES_THREADS": "3", "FACES_PHOTOS_AT_ONCE": "5"}, 2, 16_000, (2, 3, 5, 40)),
         ({"FACES_QUEUE": "9", "FACES_WORKERS": ""}, 2, 16_000, (2, 1, 32, 9)),
     ],

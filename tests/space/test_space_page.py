@@ -81,7 +81,7 @@ def test_a_photo_its_faces_and_what_can_be_done_with_them(open_page, screenshot)
 
 def test_examples_follow_and_a_broken_file_is_a_sentence(open_page):
     page = open_page()
-    page.get_by_role("button", name="Drawn surprise").click()
+    page.get_by_role("button", name="Drawn face", exact=True).click()
     expect(shown(page).locator(".prior-train .face h2")).to_contain_text("surprise")
     page.get_by_role("button", name="No face").click()
     expect(shown(page).get_by_text("No face was found.")).to_be_visible()
@@ -132,10 +132,15 @@ def test_the_keyboard_reaches_everything(open_page):
 def test_many_photos_a_table_and_a_csv(open_page, tmp_path):
     page = open_page(tab="Many photos")
     files = [photo_file(), photo_file(saved(skimage.data.chelsea()), "cat.png"),
-             photo_file(b"no picture", "broken.png")]  # fmt: skip
+             photo_file(b"no picture", "broken.png"),
+             photo_file(bytes(2**20 + 1), "heavy.png")]  # fmt: skip
+    page.evaluate("LIMITS.photo_bytes = 2 ** 20")
     page.locator("input[type=file]:not(#photo-side *)").first.set_input_files(files)
     words = page.locator("#many-summary")
     expect(words).to_contain_text("2 photos, 1 face.")
+    expect(page.locator("#left-out")).to_have_text(
+        "Not sent: heavy.png (2 MB). A file may have 1 MB, all together 200 MB."
+    )
     expect(words).to_contain_text("Left out: broken.png: not an image")
     expect(page.locator("figcaption").nth(0)).to_contain_text("astronaut.png: happy")
     expect(page.locator("figcaption").nth(1)).to_contain_text("cat.png: no face")
@@ -144,6 +149,9 @@ def test_many_photos_a_table_and_a_csv(open_page, tmp_path):
     rows = list(csv.DictReader(Path(download.value.path()).open()))
     found = [(row["file"], row["face"], row["label"]) for row in rows]
     assert found == [("astronaut.png", "1", "happy"), ("cat.png", "0", "")]
+    page.get_by_role("button", name="From a program").click()
+    address = page.evaluate("location.origin")
+    expect(page.locator("#from-a-program")).to_contain_text(f'Client("{address}")')
 
 
 @pytest.fixture(scope="module")

@@ -121,3 +121,12 @@ def test_a_photo_is_sent_through_the_model_once_for_all_priors(modules, shipped,
     for prior in ("train", "uniform"):
         assert f'class="faces prior-{prior}"' in shown
     assert shown.count('class="heat"') == 2 * 5  # priors, faces
+    assert shown.count("what the model looked at") == 1
+
+
+@pytest.mark.parametrize("uncertain, mark", [(True, "happy 40% ?<"), (False, "happy 40%<")])
+def test_a_box_says_what_is_uncertain(modules, uncertain, mark):
+    box = dict(xmin=2, ymin=2, xmax=9, ymax=9)
+    face = {"box": box, "label": "happy", "score": 0.4, "scores": {"happy": 0.4, "sad": 0.6}}
+    photo = np.zeros((12, 12, 3), np.uint8)
+    assert mark in modules("panels").figure("a", photo, [face | {"uncertain": uncertain}])

@@ -40,16 +40,30 @@ def confusion(labels):
 
 def test_a_model_without_files_is_told_so_on_each_screen(made):
     screens = made(["no", "yes"])
-    assert [screen.chart for screen in screens] == [None] * 5
-    for screen, file in zip(screens, ("data_report", "imbalance", "all_results", "all_results",
-                                      "robustness")):  # fmt: skip
-        assert f"cannot be shown: {file}.json of this model does not say it." in screen.text
+    assert [screen.chart for screen in screens] == [None] * 4
+    for screen, words in zip(screens, ("is not known", "is not known", "is not known",
+                                       "was not measured"), strict=True):  # fmt: skip
+        assert words in screen.text and ".json" not in screen.text
+
+
+@pytest.mark.parametrize("labels", [["calm", "glad", "tense"], LABELS])
+def test_the_comparison_is_shown_beside_its_own_classes_and_says_whose_it_is(made, labels):
+    found = json.loads((SPACE / "imbalance.json").read_text())
+    screens = made(labels, comparison=found)
+    foreign = [screen for screen in screens if "imbalance" in screen.title]
+    assert len(foreign) == (labels == LABELS)
+    for screen in foreign:
+        assert screen.title.endswith("on another network")
+        assert screen.text.startswith("EfficientNet-Lite0, another network than this model, on FER")
+    if not foreign:
+        said = " ".join(f"{screen.title} {screen.text} {screen.table}" for screen in screens)
+        assert not re.search("FER-2013|Lite0|happy|surprise", said)
 
 
 @pytest.mark.parametrize("number", [2, 64])
 def test_any_number_of_classes(made, number):
     labels = [f"class {i}" for i in range(number)]
-    data, _, confused, *_ = made(
+    data, confused, *_ = made(
         labels,
         data_report={"splits": {"train": {"class_counts": counts(labels)}}},
         all_results={"eval_confusion_matrix": confusion(labels), "eval_split": "validation"},
@@ -71,7 +85,7 @@ def test_a_name_with_a_bar_is_one_cell(modules):
 
 def test_a_confusion_matrix_of_other_classes_is_left_out(made):
     matrix = confusion(["no", "yes"])
-    assert made(LABELS, all_results={"eval_confusion_matrix": matrix})[2].chart is None
+    assert made(LABELS, all_results={"eval_confusion_matrix": matrix})[1].chart is None
 
 
 def test_copies_labels_and_sampling_are_said(made):
@@ -97,7 +111,7 @@ def test_the_bins_of_the_training_are_shown_where_the_test_split_has_none(made):
     bins = [{"confidence": 0.4, "accuracy": 0.5, "count": 10},
             {"confidence": 0.9, "accuracy": 0.8, "count": 1000}]  # fmt: skip
     results = {"eval_reliability": bins, "eval_ece": 0.0987, "eval_split": "validation"}
-    sure = made(["no", "yes"], all_results=results, test_results={"eval_split": "test"})[3]
+    sure = made(["no", "yes"], all_results=results, test_results={"eval_split": "test"})[2]
     _, points = sure.chart["data"]
     assert points["x"] == [0.4, 0.9] and points["y"] == [0.5, 0.8]
     assert points["marker"]["size"][0] < points["marker"]["size"][1]
@@ -116,7 +130,7 @@ def test_the_worst_of_other_crops_is_named(made):
         "mean": {"accuracy": 0.625, "balanced_accuracy": 0.525},
     }
     found["shifts"]["lower_contrast"]["title"] = "contrast times 0.4"
-    holds = made(LABELS, robustness=found)[4]
+    holds = made(LABELS, robustness=found)[3]
     assert "As they are, 70.0% are right; worst (crop 8% tighter) 60.0%" in holds.text
     assert "62.5% on the average" in holds.text
     accuracy, balanced = holds.chart["data"]
