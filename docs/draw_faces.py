@@ -21,10 +21,9 @@ ROOT = Path(__file__).parents[1]
 
 def main() -> None:
     photo = skimage.data.astronaut()
-    find = pipeline(
-        "facial-emotion", model=str(ROOT / "model"), trust_remote_code=True, detector="haar"
-    )
-    (face,), (uniform,) = find(photo, explain=True), find(photo, prior="uniform")
+    find = pipeline("facial-emotion", model=str(ROOT / "model"), trust_remote_code=True)
+    (face,) = find(photo, explain=True, prior=["train", "uniform"])
+    uniform = face["by_prior"]["uniform"]
     figure = Figure(figsize=(9, 3), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1.2, 1))
     left.imshow(annotate(photo, [face])[:300, 80:380])
