@@ -105,6 +105,7 @@ def test_certainty_is_that_of_the_test_split_if_the_card_quotes_it(modules, tmp_
     assert "Of the validation images with more, 80%" in panels.Report(tmp_path).certainty()
     results = RESULTS | {"uncertain_below": 0.0}
     (tmp_path / "all_results.json").write_text(json.dumps(results))
+    (tmp_path / "config.json").unlink()
     words = panels.Report(tmp_path).certainty()
     assert words == "No large face is uncertain: of all validation images, 80% were labelled right."
     sizes = [{"side": 24, "uncertain_below": 0.61}, {"side": 32, "uncertain_below": None}]
