@@ -3,7 +3,6 @@ Speed and memory of prediction on this machine; prints Markdown.
 
     python -m benchmarks.inference                   # all parts, about 6 minutes
     python -m benchmarks.inference --part faces      # or photos, start, stream
-    python -m benchmarks.inference --part photos --detector_path face_detection_yunet_2023mar.onnx
 
 faces   tight faces: the image-classification pipeline of model/, the bare network on ready tensors
         in its faster memory format, ONNX Runtime, and a ViT-B/16 at 224 px (random weights) in the
@@ -160,11 +159,8 @@ def ratio(rates: Sequence[float], others: Sequence[float]) -> float:
 
 def measure_photos(args: argparse.Namespace) -> None:
     header("photo", "faces", "detector", "photos/s, one by one", "photos/s, 32 a call")
-    detectors = {"haar": {"detector": "haar"}}
-    if args.detector_path:
-        detectors["yunet"] = {"detector": "yunet", "detector_path": args.detector_path}
-    for name, options in detectors.items():
-        find = load("facial-emotion", **options)
+    for name in ("haar", "yunet"):
+        find = load("facial-emotion", detector=name)
         for photo in (skimage.data.astronaut(), crowd()):
             size = f"{photo.shape[1]} x {photo.shape[0]}"
             alone, together = rates_of_photos(find, [photo] * 32)
@@ -197,17 +193,15 @@ def measure_start(args: argparse.Namespace) -> None:
 
 def measure_stream(args: argparse.Namespace) -> None:
     header("photos streamed, 512 x 512 JPEG files of one face", "seconds", "peak memory, MB")
-    path = ["--detector_path", args.detector_path] if args.detector_path else []
     for photos in (20, 2000):
         module = [sys.executable, "-m", "benchmarks.inference"]
-        seconds, memory = run([*module, "--stream", str(photos), *path])
+        seconds, memory = run([*module, "--stream", str(photos)])
         row(f"{photos:,}", f"{seconds:.0f}", f"{memory:.0f}")
 
 
-def stream(photos: int, detector_path: str | None) -> None:
+def stream(photos: int) -> None:
     """As many files through one generator, each in its own brightness, in a process of its own."""
-    detector = "yunet" if detector_path else "haar"
-    find = load("facial-emotion", detector=detector, detector_path=detector_path)
+    find = load("facial-emotion")
     with tempfile.TemporaryDirectory() as folder:
 
         def files():
@@ -239,11 +233,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--part", choices=PARTS, help="default: all")
-    parser.add_argument("--detector_path", help="a YuNet file, for photos and the stream")
     parser.add_argument("--stream", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.stream:
-        return stream(args.stream, args.detector_path)
+        return stream(args.stream)
     print(
         f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}, "
         f"{torch.get_num_threads()} threads"

@@ -23,4 +23,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["FacialEmotion"]  # noqa: F822: see __getattr__
+__all__ = ["FacialEmotion"]  # noqa: F822 (by __getattr__)

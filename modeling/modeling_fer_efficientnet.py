@@ -232,17 +232,7 @@ class FerEfficientNetForImageClassification(PreTrainedModel):
         return self
 
     def prior_shift(self, prior: str | list[float]) -> torch.Tensor:
-        """
-        What is added to the calibrated logits to assume another class distribution than the network
-        has learned to expect: log(prior / learned_distribution), (num_labels,) float32.
-
-        Args:
-            prior: `"learned"` (zeros), `"train"` (the training set's), `"uniform"`, or a share for
-                each class, in any scale.
-
-        Raises:
-            ValueError: not such a prior, or the config lacks a distribution that it needs.
-        """
+        """The config's `prior_shift`, which documents it, as a tensor (num_labels,), float32."""
         return torch.from_numpy(self.config.prior_shift(prior))
 
     def features(

@@ -13,14 +13,9 @@ import yaml
 
 import train
 import train_chain
-from modeling import (
-    FerEfficientNetConfig,
-    FerEfficientNetForImageClassification,
-    FerEfficientNetImageProcessor,
-)
+from tests.networks import saved, tiny_network
 from training.arguments import parse_arguments
 from training.data.packed import write_packed
-from training.network import save_network
 from training.recipes import read_recipe
 from training.record import read_run
 
@@ -224,13 +219,8 @@ def test_the_gpu_chain_is_rehearsed_with_train_py(tmp_path, make_faces, fake, mo
         return SimpleNamespace(wait=lambda: train.main(words[2:]) or 0)
 
     # in place of model/, which is no toy
-    config = FerEfficientNetConfig(backbone="test_efficientnet", num_channels=1, image_size=48)
-    save_network(
-        FerEfficientNetForImageClassification(config),
-        FerEfficientNetImageProcessor(size=48),
-        tmp_path / "runs" / "rehearsal" / "model",
-        dtype=torch.float32,
-    )
+    toy = tiny_network(num_channels=1, image_size=48)
+    saved(toy, tmp_path / "runs" / "rehearsal" / "model")
     monkeypatch.setattr(train_chain.subprocess, "Popen", in_this_process)
     monkeypatch.setattr("training.run.load_back", lambda *args: "")  # another process
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # drawing takes longer than all else

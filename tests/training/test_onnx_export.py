@@ -9,8 +9,9 @@ import onnxruntime
 import pytest
 import torch
 
-from modeling import FerEfficientNetConfig, FerEfficientNetForImageClassification
+from modeling import FerEfficientNetForImageClassification
 from modeling import FerEfficientNetImageProcessor as Processor
+from tests.networks import saved, tiny_network
 from training import onnx_export
 from training.data import FaceDataset, decode_splits, load_fer2013, with_validation
 from training.data.splits import paper_split
@@ -21,15 +22,11 @@ from training.record import weights_sha256, write_json
 def folder(tmp_path_factory):
     """A network with a temperature and a prior, as train.py leaves it, and faces."""
     folder = tmp_path_factory.mktemp("saved")
-    torch.manual_seed(0)
-    config = FerEfficientNetConfig(
-        backbone="test_efficientnet", image_size=32, initializer_range=3.0
-    )
+    network = tiny_network(initializer_range=3.0)
     shares = [0.1, 0.05, 0.1, 0.35, 0.15, 0.1, 0.15]
-    config.update_calibration(temperature=2.0, train_distribution=shares)
-    config.prior = "uniform"
-    FerEfficientNetForImageClassification(config).save_pretrained(folder)
-    Processor(size=32).save_pretrained(folder)
+    network.config.update_calibration(temperature=2.0, train_distribution=shares)
+    network.config.prior = "uniform"
+    saved(network, folder)
     write_json(folder / "data_report.json", {})
     return folder
 
