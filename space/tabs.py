@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 TO_THE_RESULT = """() => {
     const shown = document.querySelector("#photo-shown");
-    if (shown.getBoundingClientRect().top < 0) shown.scrollIntoView({behavior: "smooth"});
+    const top = shown.getBoundingClientRect().top;
+    if (top < 0 || top > innerHeight / 2) shown.scrollIntoView({behavior: "smooth"});
 }"""
 CREDITS = (
     "Examples: Eileen Collins (photo: NASA, public domain); people drawn by code; a cat (photo: "
@@ -36,7 +37,6 @@ def photo_tab(page: "Page", opening: str, examples: Sequence[Path]) -> None:
     Args:
         opening: HTML of an answered example. examples: offered as buttons, by their names.
     """
-    shown = gr.HTML(opening, elem_id="photo-shown", apply_default_css=False)
     with gr.Row(elem_id="send"):
         with gr.Column(scale=2, min_width=260, elem_id="photo-side"):
             photo = upload_only(gr.Image(
@@ -52,6 +52,7 @@ def photo_tab(page: "Page", opening: str, examples: Sequence[Path]) -> None:
                     for name, path in zip(names, examples)
                 ]
             gr.Markdown(CREDITS, elem_classes="hint")
+    shown = gr.HTML(opening, elem_id="photo-shown", apply_default_css=False)
     with gr.Row(elem_id="options"):
         if page.priors:
             _prior_choice(page, elem_id="prior")

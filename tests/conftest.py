@@ -32,6 +32,23 @@ def pytest_sessionstart() -> None:
         pytest.exit(str(error), returncode=1)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """
+    As `--dist loadfile`, but all files of a room whose start takes long run in one process.
+    (`--dist loadgroup` has no effect in pytest 9.2.)
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFileOrRoom(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            room = file.rpartition("/")[0]
+            return room if room in ("tests/publishing", "tests/space") else file
+
+    return ByFileOrRoom(config, log)
+
+
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
     """A datasets cache of the test's own, and no way to the Hub."""

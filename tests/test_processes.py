@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 RECIPE = [
     *["--dataset", "synthetic", "--synthetic_images", "155", "--backbone", "test_efficientnet"],
     *["--image_size", "32", "--per_device_train_batch_size", "16", "--num_train_epochs", "1"],
+    *["--export_onnx", "false"],
     *["--per_device_eval_batch_size", "8", "--disable_tqdm", "true", "--use_cpu"],
 ]
 

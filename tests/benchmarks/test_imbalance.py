@@ -8,6 +8,7 @@ from argparse import Namespace
 import numpy as np
 import pytest
 
+import train
 from benchmarks import imbalance, imbalance_report, runner
 from benchmarks import imbalance_pictures as pictures
 from benchmarks.imbalance_rows import PAPER, ROWS
@@ -152,7 +153,7 @@ def test_logits_that_rounding_made_equal_keep_their_prediction():
     assert (runner._logits(predictions).argmax(axis=1) == [1, 0, 1]).all()
 
 
-def test_trials_choose_and_runs_follow(tmp_path, capsys, monkeypatch):
+def test_trials_choose_and_runs_follow(tmp_path, capsys, monkeypatch, quick_reports):
     """Then a second call does only what is missing, and other settings are refused."""
     command = ["--dataset", "synthetic", "--output_dir", str(tmp_path), "--seeds", "0"]
     command += ["--no_pretrained", "--treatments", "focal"]
@@ -164,6 +165,10 @@ def test_trials_choose_and_runs_follow(tmp_path, capsys, monkeypatch):
         del run["name"]
         return run | {"arguments": arguments, "eval_macro_f1": score}, arrays
 
+    def call(arguments, threads):
+        train.main([*arguments, "--disable_tqdm", "true", "--save_predictions", "true"])
+
+    monkeypatch.setattr(runner, "_call", call)  # two processes would take most of the time
     with monkeypatch.context() as patch:
         patch.setattr(runner, "train", tried)
         imbalance.main([*command, "--trials", "--", *TINY])

@@ -13,8 +13,8 @@ from PIL import Image
 
 import push_to_hub
 from publishing import PublishError
+from tests.publishing.conftest import predict_here
 from tests.publishing.hub_server import Repository, files_of
-from training.record import predict_in_clean_process
 
 ROOT = Path(__file__).parents[2]
 BACK = """
@@ -43,7 +43,7 @@ def test_model_goes_up_and_comes_back(client, hub, run, staged, tmp_path, capsys
     assert "hf_writer" not in said.out + said.err
     face = tmp_path / "face.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8)).save(face)
-    expected = predict_in_clean_process(run, face.read_bytes())
+    expected = predict_here(run, face.read_bytes())
     for more in ({}, {"HF_HUB_OFFLINE": "1"}):  # then from the cache
         back = script_at_hub(BACK, "me/faces", face, **more)
         snapshot, scores = json.loads(back.splitlines()[-1])

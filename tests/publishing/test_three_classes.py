@@ -2,19 +2,17 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import skimage.data
 from PIL import Image
 
+import push_to_hub
 import train
 from training.data import draw_faces
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CLASSES = {"asleep": "sad", "calm": "neutral", "tense": "angry"}
 BACK = """
 import csv, json, sys
@@ -34,7 +32,7 @@ print(json.dumps([served.labels, find(photo), answer]))
 """
 
 
-def test_three_classes_go_the_whole_way(hub, tmp_path, monkeypatch):
+def test_three_classes_go_the_whole_way(client, script_at_hub, tmp_path, monkeypatch):
     monkeypatch.setattr("training.run.load_back", lambda *args: "")  # publishing does it
     for split, count in (("train", 12), ("validation", 4)):
         for seed, (name, expression) in enumerate(CLASSES.items()):
@@ -45,21 +43,12 @@ def test_three_classes_go_the_whole_way(hub, tmp_path, monkeypatch):
         ["--dataset", str(tmp_path / "faces"), "--classes", "any", "--num_train_epochs", "1"]
         + ["--backbone", "test_efficientnet", "--image_size", "32", "--disable_tqdm", "true"]
         + ["--use_cpu", "--output_dir", str(tmp_path / "run"), "--dataset_name", "Moods"]
+        + ["--export_onnx", "false"]
     )
-    environment = {name: value for name, value in os.environ.items() if name[:3] != "HF_"}
-    environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")}
-    environment |= {"HF_TOKEN": "hf_writer", "HF_HUB_DISABLE_XET": "1"}
-
-    def call(*words):
-        done = subprocess.run([sys.executable, *map(str, words)], cwd=ROOT, env=environment,
-                              capture_output=True, text=True)  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
-        return done.stdout
-
-    call("push_to_hub.py", "model", tmp_path / "run", "--repo_id", "me/mine", "--no_onnx")
+    push_to_hub.main(["model", str(tmp_path / "run"), "--repo_id", "me/mine", "--no_onnx"])
     Image.fromarray(skimage.data.astronaut()).save(tmp_path / "photo.png")
     table = tmp_path / "faces.csv"
-    said = call("-c", BACK, tmp_path / "photo.png", table, ROOT)
+    said = script_at_hub(BACK, tmp_path / "photo.png", table, ROOT)
     labels, faces, answer = json.loads(said.splitlines()[-1])
     assert labels == [*CLASSES]
     assert [[*face["scores"]] for face in (*faces, *answer)] == [[*CLASSES]] * 2
