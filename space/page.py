@@ -96,8 +96,9 @@ class Page:
     def __init__(self, served: Served, report: panels.Report, folder: Path):
         """folder: of the uploads, and of what is made from them."""
         self.served, self.report, self.folder = served, report, folder
-        # a model that does not know the training's shares can assume no other
-        self.priors = ["train", "uniform"] if served.config.train_distribution else []
+        # nothing to choose where the training's shares are not known, or all the same
+        shares = served.config.train_distribution or [1]
+        self.priors = ["train", "uniform"] if max(shares) > 1.01 * min(shares) else []
         self.uploads = Uploads(folder, DELETE_AFTER_USE, DELETE_AT_AGE)
 
     def photo(self, path: str) -> np.ndarray:

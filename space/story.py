@@ -108,9 +108,13 @@ def what_the_data_are(data: Mapping[str, Any]) -> Screen:
     total = sum(counts.values())
     ordered = dict(sorted(counts.items(), key=lambda item: -item[1]))
     (common, most), *_, (rare, least) = ordered.items()
-    text = f"{total:,} training images: {most:,} are labelled {common}, and {least:,} {rare}"
-    text += f", one for every {most / least:.0f}. " if least else ". "
-    text += "A network that is right on average may miss the rare ones. " + _copies(data)
+    if least == most:
+        text = f"{total:,} training images, {most:,} of each label. "
+    else:
+        text = f"{total:,} training images: {most:,} are labelled {common}, and {least:,} {rare}"
+        text += f", one for every {most / least:.0f}. " if least else ". "
+        text += "A network that is right on average may miss the rare ones. "
+    text += _copies(data)
     bars = [_bars("training images", ordered, total, BLUE)]
     if data.get("sampling", "none") != "none":
         sampled = data.get("train_counts_after_sampling") or counts

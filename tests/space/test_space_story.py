@@ -79,6 +79,12 @@ def test_any_number_of_classes(made, number):
     assert confused.table[1][:3] == ["class 0", "9", "1"]
 
 
+def test_classes_of_one_size_are_said_to_be_so(made):
+    classes = {"calm": 40, "tense": 40}
+    data, *_ = made([*classes], data_report={"splits": {"train": {"class_counts": classes}}})
+    assert data.text.startswith("80 training images, 40 of each label. ")
+
+
 def test_a_name_with_a_bar_is_one_cell(modules):
     assert modules("story")._markdown([["class"], ["a|b"]]) == "| class |\n| --- |\n| a\\|b |"
 
