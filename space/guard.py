@@ -3,7 +3,9 @@
 import shutil
 from pathlib import Path
 
+import one_request
 from operations import refused
+from serving import MAX_PHOTO_BYTES
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,7 +41,7 @@ class Guard:
         is_upload = scope["path"].rstrip("/").endswith("/upload")
 
         async def seen(message: Message) -> None:
-            if message.get("status", 0) >= 400:
+            if message.get("status", 0) >= 400 and message["status"] != one_request.UNREADABLE:
                 refused("upload" if is_upload else "other", f"http_{message['status']}")
             await send(message)
 
@@ -52,6 +54,8 @@ class Guard:
             full = PlainTextResponse("No room just now. Come again in some minutes.", 503)
             return await full(scope, receive, send)
         limit = MAX_UPLOAD if is_upload else MAX_BODY
+        if scope["path"] == one_request.PATH:
+            limit = MAX_PHOTO_BYTES
         too_large = PlainTextResponse(f"More than {limit >> 20} MB.", 413)
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if not announced.isdigit() or int(announced) > limit:

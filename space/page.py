@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+import one_request
 import operations
 import panels
 import story
@@ -404,6 +405,7 @@ def serve(uploads: Path) -> None:
         threads=limits.threads,
     )
     files = files_in_browser(served.report)
+    faces = one_request.route(served, limits.photos_at_once)
     demo = build(served, limits, uploads, live=bool(files))
     operations.METRICS.gauges |= {
         "waiting_requests": lambda: len(demo._queue),
@@ -422,6 +424,6 @@ def serve(uploads: Path) -> None:
         state_session_capacity=SESSIONS,
         app_kwargs={
             "middleware": [Middleware(Sharing), Middleware(Guard, uploads=uploads)],
-            "routes": [operations.health(served.alive), thumbnail(), route(files)],
+            "routes": [operations.health(served.alive), thumbnail(), route(files), faces],
         },
     )

@@ -33,19 +33,40 @@ def operations(modules, monkeypatch):
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 def test_curl_as_the_page_prints_it(space, tmp_path):
-    (printed,) = re.findall(r"```bash\n(SPACE=.*?)```", README, flags=re.DOTALL)
-    first, *rest = printed.splitlines()
-    assert first == "SPACE=http://127.0.0.1:7860"
+    (printed,) = re.findall(r"```bash\n(curl .*?)```", README, flags=re.DOTALL)
     (tmp_path / "photo.jpg").write_bytes(saved(astronaut(), "JPEG"))
-    script = "\n".join(["set -euo pipefail", f"SPACE={space.url}", *rest])
+    script = printed.replace("http://127.0.0.1:7860", space.url)
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    event, data = done.stdout.strip().split("\n")
-    assert event == "event: complete"
-    ((face,),) = json.loads(data.removeprefix("data: "))
+    (face,) = json.loads(done.stdout)
     assert face["label"] == "happy" and len(face["scores"]) == 7
     config = httpx.get(f"{space.url}/config").json()
-    assert any("curl -sS $SPACE" in json.dumps(part["props"]) for part in config["components"])
+    assert any("curl --data" in json.dumps(part["props"]) for part in config["components"])
+
+
+def test_a_photo_in_one_request_is_answered_as_the_api_does_and_logged_alike(space):
+    def ask(content, prior="train"):
+        return httpx.post(f"{space.url}/faces?prior={prior}", content=content, timeout=60)
+
+    before, photo = len(space.log.read_text()), saved(astronaut())
+    for prior in ("train", "uniform"):
+        assert ask(photo, prior).json() == predict(space.url, photo, prior=prior)
+    refused = {
+        status: ask(content, prior)
+        for status, content, prior in (
+            (415, b"no picture", "train"),
+            (400, photo, "even"),
+            (413, bytes(20 * 2**20 + 1), "train"),
+        )
+    }
+    assert [*refused] == [answer.status_code for answer in refused.values()]
+    assert "not an image" in refused[415].json()["error"]
+    assert "expected train or uniform" in refused[400].json()["error"]
+    written = space.log.read_text()[before:]
+    lines = [json.loads(line) for line in written.splitlines() if line[0] == "{"]
+    assert [line.get("reason") for line in lines] == [
+        *[None] * 4, "unreadable", "http_400", "http_413"
+    ]  # fmt: skip
 
 
 def test_each_request_is_a_line_without_photo_name_or_address(space):
