@@ -14,6 +14,7 @@ from .output import BOX, csv_cell, readable
 from .video import Frame
 
 try:
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 except ImportError:  # the CSV is written without it
     Figure = None
@@ -21,6 +22,9 @@ except ImportError:  # the CSV is written without it
 logger = logging.getLogger(__name__)
 
 MOST_PANELS = 8
+LINES = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+GROUNDS = ("figure.facecolor", "axes.facecolor", "legend.facecolor")
+STYLE = dict.fromkeys(LINES, "#767676") | dict.fromkeys(GROUNDS, "none")  # for white and for dark
 
 
 class Timeline:
@@ -79,6 +83,11 @@ class Timeline:
         if Figure is None:
             logger.warning(f"No plot of {self.path}: it needs pip install matplotlib.")
             return [self.path]
+        with rc_context(STYLE):
+            self._plot(title)
+        return [self.path, self.path.with_suffix(".png")]
+
+    def _plot(self, title: str) -> None:
         people = sorted(self.curves, key=lambda person: -len(self.curves[person]))[:MOST_PANELS]
         count = len(people)
         figure = Figure(figsize=(5, 1.2 + 1.1 * count), layout="constrained")  # as wide as a phone
@@ -96,4 +105,3 @@ class Timeline:
         panels[-1].set_xlabel("seconds")
         figure.suptitle(readable(title), fontsize=10)
         figure.savefig(self.path.with_suffix(".png"), dpi=200)
-        return [self.path, self.path.with_suffix(".png")]
