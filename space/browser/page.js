@@ -1,12 +1,15 @@
 // The page: a photo or the camera, what is done with each, and what the visitor may choose.
 
 import {Camera} from "./camera.js";
+import {Follower} from "./follow.js";
+import {Networks} from "./networks.js";
 import {People} from "./people.js";
 
 const part = name => document.querySelector(name);
 const [scene, video, picture, button, turn] = [".scene", "video", ".photo", ".switch", ".turn"].map(part);
+const LANES = navigator.hardwareConcurrency > 1 ? [0, 1] : [0];  // frames in work at a time
 const camera = new Camera(video, () => stop("The camera has gone."));
-let worker, people, asked = [], live = false, photo = null, times = [];
+let model, people, follower, live = false, photo = null, times = [], lookedAt = 0;
 
 function say(words) {
     if (part(".words").textContent !== words) part(".words").textContent = words;
@@ -14,11 +17,10 @@ function say(words) {
 
 const counted = count => count === 0 ? "No face was found." : count === 1 ? "One face." : `${count} faces.`;
 
-// Detector and network, loaded when they are first needed. The worker is made of a blob so that this page's
-// content security policy, which names no other origin, is the worker's too.
-let loading = null;
-const networks = () => loading ??= load().catch(error => {
-    loading = null;
+// Workers with both networks, each loaded when it is first needed.
+const loading = [];
+const networks = number => loading[number] ??= load().catch(error => {
+    delete loading[number];
     throw error;
 });
 
@@ -27,31 +29,17 @@ async function load() {
     say("Loading the networks, once ...");
     const answer = await fetch("model.json");
     if (!answer.ok) throw Error("The model's files are not here; python space/assemble.py brings them.");
-    const model = await answer.json();
-    const code = `import ${JSON.stringify(new URL("worker.js", location).href)};`;
-    const url = URL.createObjectURL(new Blob([code], {type: "text/javascript"}));
-    worker = new Worker(url, {type: "module"});
-    worker.onmessage = ({data}) => asked.shift()(data);
-    worker.onerror = () => asked.shift()?.({failed: "this browser runs no worker of modules"});
-    await ask({model});
-    URL.revokeObjectURL(url);
+    model ??= await answer.json();
     part(".assume").hidden = !Object.keys(model.priors).length;
-    people = new People(part(".boxes"), part(".people"), model);
+    people ??= new People(part(".boxes"), part(".people"), model);
+    return new Networks().load(model);
 }
 
-// A message to the worker, and its answer; it answers in order.
-function ask(message, transferred = []) {
-    return new Promise((done, fail) => {
-        asked.push(data => data.failed ? fail(Error(`The networks do not run here: ${data.failed}.`)) : done(data));
-        worker.postMessage(message, transferred);
-    });
-}
+const options = isLive => ({live: isLive, single: part(".single").checked, prior: part(".prior").value});
 
-// -> {size, faces}, which is also an event `faces` of the document.
-async function look(bitmap, isLive) {
-    const [single, prior] = [part(".single").checked, part(".prior").value];
-    const now = performance.now() / 1000;
-    const found = await ask({bitmap, live: isLive, single, prior, now}, [bitmap]);
+// faces: of a worker, as persons. -> {size, faces}, which is also an event `faces` of the document.
+function answered(size, faces) {
+    const found = {size, faces: faces.map(({look, ...face}) => ({...face, label: model.classes[face.label]}))};
     document.dispatchEvent(new CustomEvent("faces", {detail: found}));
     return found;
 }
@@ -74,10 +62,11 @@ async function show(file) {
 async function lookAtPhoto() {
     const shown = photo;
     try {
-        await networks();
+        const network = await networks(0);
         say("Looking for faces ...");
-        const found = await look(await createImageBitmap(shown), false);
+        const {size, faces} = await network.look(await createImageBitmap(shown), options(false));
         if (shown !== photo) return;
+        const found = answered(size, faces.map((face, i) => ({...face, person: i + 1})));
         people.photo(found);
         say(counted(found.faces.length));
     } catch (error) {
@@ -95,8 +84,9 @@ function forgetPhoto() {
 
 async function start(begin = () => camera.start()) {
     button.disabled = true;
+    let lanes;
     try {
-        await networks();
+        lanes = await Promise.all(LANES.map(networks));
         say("Waiting for the camera ...");
         await begin();
     } catch (error) {
@@ -115,14 +105,15 @@ async function start(begin = () => camera.start()) {
     turn.hidden = camera.all.length < 2;
     times = [];
     live = true;
+    follower = new Follower();
     say("Looking for faces ...");
-    follow(camera.stream);
+    follow(camera.stream, lanes);
 }
 
 function stop(words = "") {
     live = false;
     camera.stop();
-    worker?.postMessage({forget: true});
+    follower = null;
     people?.clear();
     if (!photo) scene.classList.remove("on");
     button.textContent = "Start the camera";
@@ -131,22 +122,47 @@ function stop(words = "") {
     say(words);
 }
 
-// One frame after the other: the newest when the one before it is answered.
-async function follow(stream) {
-    try {
-        while (live && camera.stream === stream) {
+// Each of the lanes looks at a frame at a time; the frames are shown in their order.
+async function follow(stream, lanes) {
+    const goesOn = () => live && camera.stream === stream;
+    let frame = Promise.resolve(), shown = frame;
+    const run = async network => {
+        while (goesOn()) {
+            await (frame = frame.then(newFrame));
+            if (!goesOn()) return;
             if (away()) return stop();
-            const found = await look(await createImageBitmap(video), true);
-            if (!live || camera.stream !== stream) return;
             const now = performance.now();
-            people.frame(found, now, part(".mirror").checked);
-            say(found.faces.length ? counted(found.faces.length) : "No face in sight.");
-            showRate(now);
-            await new Promise(done => setTimeout(done));
+            const found = createImageBitmap(video).then(bitmap => network.look(bitmap, options(true)));
+            shown = Promise.all([found, shown]).then(([found]) => goesOn() && showFrame(found, now));
+            shown.catch(() => {});  // `found` says it
+            await found;
         }
+    };
+    try {
+        await Promise.all(lanes.map(run));
     } catch (error) {
-        if (live && camera.stream === stream) stop(error.message);
+        if (goesOn()) stop(error.message);
     }
+}
+
+// Until the camera has given a frame that was not looked at; no longer than 100 ms, since it gives none to a
+// page out of sight, which has to stop it.
+async function newFrame() {
+    for (let wait = 0; wait < 100; wait += 5) {
+        const {totalVideoFrames: number} = video.getVideoPlaybackQuality();
+        if (number !== lookedAt) {
+            lookedAt = number;
+            return;
+        }
+        await new Promise(done => setTimeout(done, 5));
+    }
+}
+
+function showFrame({size, faces}, taken) {
+    const found = answered(size, follower.follow(faces, taken / 1000, model)), now = performance.now();
+    people.frame(found, now, part(".mirror").checked);
+    say(found.faces.length ? counted(found.faces.length) : "No face in sight.");
+    showRate(now);
 }
 
 // Whether the page is out of sight, or the tab of the page around it.
@@ -165,7 +181,6 @@ function mirror() {
 button.onclick = () => live ? stop() : start();
 turn.onclick = () => {
     live = false;
-    worker.postMessage({forget: true});
     start(() => camera.turn());
 };
 part(".mirror").onchange = mirror;

@@ -1,14 +1,14 @@
 // Detector and network, beside the page so that it stays responsive. In: {model} once, then pictures
-// {bitmap, live, single, prior, now}, or {forget}. Out: {ready}, {failed: message}, or {size, faces}.
+// {bitmap, live, single, prior}. Out: {ready}, {failed: message}, or {size, faces}.
 
 import {cropFace} from "./crop.js";
 import {findFaces, sideOf} from "./detector.js";
 import {expression, input} from "./expression.js";
-import {Follower, lookOf} from "./follow.js";
+import {lookOf} from "./follow.js";
 
 const MOST_FACES = {photo: 50, live: 8};  // the largest are kept
 const canvas = new OffscreenCanvas(1, 1), context = canvas.getContext("2d", {willReadFrequently: true});
-let model, detect, classify, follower = new Follower();
+let model, detect, classify;
 
 async function load(facts) {
     const ort = await import("./runtime/ort.wasm.min.mjs");
@@ -31,7 +31,7 @@ function pixels(bitmap) {
     return context.getImageData(0, 0, canvas.width, canvas.height);
 }
 
-async function look({bitmap, live, single, prior, now}) {
+async function look({bitmap, live, single, prior}) {
     const picture = pixels(bitmap), {width, height} = picture;
     const faces = largest(
         await findFaces(detect, picture, {live, ...model.detector}),
@@ -41,8 +41,7 @@ async function look({bitmap, live, single, prior, now}) {
         [Math.max(0, left), Math.max(0, top), Math.min(width, right), Math.min(height, bottom)].map(Math.round));
     const told = crops.length ? await classified(crops, boxes, prior) : [];
     const seen = told.map((face, i) => ({...face, box: boxes[i], look: lookOf(crops[i], model.input.size)}));
-    const people = live ? follower.follow(seen, now, model) : seen.map((face, i) => ({...face, person: i + 1}));
-    return {size: [width, height], faces: people.map(described)};
+    return {size: [width, height], faces: seen};
 }
 
 // At most `most`, still from left to right.
@@ -57,16 +56,10 @@ async function classified(crops, boxes, prior) {
         expression(logits.data.subarray(i * count, (i + 1) * count), sideOf(box), model, prior));
 }
 
-function described({box, person, score, label, shares, uncertain}) {
-    return {box, person, score, label: model.classes[label], shares, uncertain};
-}
-
 async function answer(data) {
     if (data.model) {
         await load(data.model);
         postMessage({ready: true});
-    } else if (data.forget) {
-        follower = new Follower();
     } else {
         postMessage(await look(data));
     }
