@@ -1,5 +1,6 @@
 """The model behind the page: loaded once, warm, shared by all who wait."""
 
+import copy
 import math
 import re
 import threading
@@ -11,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnxruntime
 import torch
 from huggingface_hub import snapshot_download
 from transformers import Pipeline, pipeline
@@ -168,9 +170,29 @@ def load(
         max_pixels=MAX_PHOTO_PIXELS,
         **pinned,
     )
+    if (report / "model.onnx").is_file():
+        find = by_onnx(find, report / "model.onnx", threads)
     for options in ({}, {"detector": "none", "explain": True}):  # warm
         find(np.zeros((96, 96, 3), np.uint8), **options)
     return Served(find, report, name, pinned.get("revision", ""), workers)
+
+
+def by_onnx(find: Pipeline, file: Path, threads: int) -> Pipeline:
+    """The pipeline with ONNX Runtime in torch's place; heat maps stay torch's."""
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(str(file), settings, ["CPUExecutionProvider"])
+
+    class ByOnnx(type(find)):
+        def _raw_logits(self, pixel_values: np.ndarray, explain: bool) -> tuple[np.ndarray, Any]:
+            if explain:
+                return super()._raw_logits(pixel_values, explain)
+            return session.run(["logits"], {"pixel_values": pixel_values})[0], None
+
+    same = copy.copy(find)
+    same.__class__ = ByOnnx
+    return same
 
 
 def _answer(find: Pipeline, jobs: list[_Job]) -> None:
