@@ -132,6 +132,18 @@ def test_the_card_holds_the_runs_results(finished):
     assert card.content == card_text(facts)
 
 
+def test_a_treated_network_can_assume_the_training_sets_shares(tmp_path):
+    folder = tmp_path / "run"
+    results = run(folder, "--sampling", "oversample", "--prior", "train")
+    config = read_json(folder / "config.json")
+    assert config["prior"] == "train" and "eval_train_prior_accuracy" not in results
+    (prior, *_) = card_facts(folder).splits[0].priors
+    assert (prior.prior, prior.accuracy) == ("train", results["eval_accuracy"])
+    network = FerEfficientNetForImageClassification.from_pretrained(folder)
+    shares = torch.tensor(config["calibration"]["train_distribution"])
+    assert torch.allclose(network.prior_shift("train"), (7 * shares).log(), atol=1e-5)
+
+
 def test_a_treated_network_has_learned_other_shares_than_the_training_sets(finished):
     folder, results = finished
     config = read_json(folder / "config.json")

@@ -58,6 +58,8 @@ def run(args: Arguments, argv: Sequence[str]) -> None:
         cosine_scale=args.loss.cosine_scale(),
         training=not args.training.evaluate_only,
     )
+    if not args.training.evaluate_only:
+        network.config.prior = args.treatment.prior
     data, audit_report = load_data(args, splits, processor, left_out)
     trainer = make_trainer(args, network, processor, data, audit_report["fingerprint"])
 

@@ -26,6 +26,11 @@ class TreatmentArguments:
         "cross_entropy",
         "The loss. Its weights and priors come from the class counts after sampling.",
     )
+    prior: Literal["learned", "train"] = arg(
+        "learned",
+        "The class distribution that the trained model assumes: what sampling and loss have taught "
+        "it, or the training set's, as common as the classes are there.",
+    )
 
     def __post_init__(self):
         find_loss(self.loss)
