@@ -123,10 +123,10 @@ function stop(words = "") {
 }
 
 // Each of the lanes looks at a frame at a time; the frames are shown in their order.
-async function follow(stream, lanes) {
-    const goesOn = () => live && camera.stream === stream;
+function follow(stream, lanes) {
+    const goesOn = () => live && camera.stream === stream, fail = error => goesOn() && stop(error.message);
     let frame = Promise.resolve(), shown = frame;
-    const run = async network => {
+    lanes.forEach(async network => {
         while (goesOn()) {
             await (frame = frame.then(newFrame));
             if (!goesOn()) return;
@@ -134,15 +134,10 @@ async function follow(stream, lanes) {
             const now = performance.now();
             const found = createImageBitmap(video).then(bitmap => network.look(bitmap, options(true)));
             shown = Promise.all([found, shown]).then(([found]) => goesOn() && showFrame(found, now));
-            shown.catch(() => {});  // `found` says it
-            await found;
+            shown.catch(fail);
+            await found.catch(fail);
         }
-    };
-    try {
-        await Promise.all(lanes.map(run));
-    } catch (error) {
-        if (goesOn()) stop(error.message);
-    }
+    });
 }
 
 // Until the camera has given a frame that was not looked at; no longer than 100 ms, since it gives none to a
