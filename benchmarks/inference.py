@@ -7,7 +7,7 @@ Speed and memory of prediction on this machine; prints Markdown.
 faces   tight faces: the image-classification pipeline of model/, the bare network on ready tensors
         in its faster memory format, ONNX Runtime, and a ViT-B/16 at 224 px (random weights) in the
         same pipeline; in turn, medians of the rounds
-photos  whole photos through the facial-emotion pipeline: read, find, crop, classify
+photos  a cut-out face and whole photos: the facial-emotion pipeline beside FacialEmotion, in turn
 start   a clean process, from its start to its first prediction
 stream  peak memory of a clean process that streams 20 photos, and 2,000
 """
@@ -36,6 +36,8 @@ from transformers import (
     ViTImageProcessor,
     pipeline,
 )
+
+from fer_efficientnet import FacialEmotion
 
 ROOT = Path(__file__).parents[1]
 MODEL = str(ROOT / "model")
@@ -158,26 +160,29 @@ def ratio(rates: Sequence[float], others: Sequence[float]) -> float:
 
 
 def measure_photos(args: argparse.Namespace) -> None:
-    header("photo", "faces", "detector", "photos/s, one by one", "photos/s, 32 a call")
-    for name in ("haar", "yunet"):
-        find = load("facial-emotion", detector=name)
-        for photo in (skimage.data.astronaut(), crowd()):
-            size = f"{photo.shape[1]} x {photo.shape[0]}"
-            alone, together = rates_of_photos(find, [photo] * 32)
-            row(size, len(find(photo)), name, f"{alone:.1f}", f"{together:.1f}")
+    header("photo", "faces", *(f"{engine}, {way}" for engine in ("torch, photos/s", "model.onnx")
+           for way in ("one by one", "32 a call")), "ratio one by one")  # fmt: skip
+    torchs, onnxs = load("facial-emotion"), FacialEmotion(MODEL)
+    whole = skimage.data.astronaut()
+    for photo, detector in ((whole[65:177, 178:270], "none"), (whole, "yunet"), (crowd(), "yunet")):
+        options = {"detector": detector}
+        count = len(onnxs(photo, **options))
+        ways = [way for find in (torchs, onnxs) for way in ways_of(find, [photo] * 32, options)]
+        rates = [[images_per_second(way, 32) for way in ways] for _ in range(ROUNDS)]  # in turn
+        medians = [statistics.median(of_way) for of_way in zip(*rates)]
+        faster = ratio([rate[2] for rate in rates], [rate[0] for rate in rates])
+        size = f"{photo.shape[1]} x {photo.shape[0]}"
+        row(size, count, *(f"{rate:.1f}" for rate in medians), f"{faster:.1f}")
 
 
-def rates_of_photos(find: Pipeline, photos: list[np.ndarray]) -> tuple[float, float]:
-    """Photos/s, one per call and all in one call; medians of three."""
+def ways_of(find: Callable, photos: list[np.ndarray], options: dict) -> tuple[Callable, Callable]:
+    """One photo a call, and all in one."""
 
     def one_by_one() -> None:
         for photo in photos:
-            find(photo)
+            find(photo, **options)
 
-    ways = (one_by_one, lambda: find(photos))
-    return tuple(
-        statistics.median(images_per_second(way, len(photos)) for _ in range(3)) for way in ways
-    )
+    return one_by_one, lambda: find(photos, **options)
 
 
 def measure_start(args: argparse.Namespace) -> None:
