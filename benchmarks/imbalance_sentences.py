@@ -42,16 +42,16 @@ def best_sentence(treatments: Treatments, measure: str) -> str:
 
 
 def highest_sentence(treatments: Treatments, again: Sequence[Treatments]) -> str:
-    """All of `best_sentence` in one, without what it costs, and what later seeds say."""
+    """All of `best_sentence` in one, without what it costs, and what all seeds together say."""
     parts = []
     for measure in MEASURES if len(treatments.runs) > 1 else ():
         best, comparison = treatments.best(measure), treatments.comparison
         notes = [f"{comparison.differences[best, measure].value:+.3f}"]
         if (best, measure) not in comparison.confirmed:
             notes.append("not confirmed")
-        if again and best in again[0].lines:
-            later = again[0].comparison.differences[best, measure]
-            notes.append(f"with seeds {seed_list(again[0].seeds)} {later.signed}")
+        if again and best in again[1].lines:
+            every = again[1].comparison.change(best, measure)
+            notes.append(f"with all {len(again[1].seeds)} seeds {every}")
         parts.append(f"in {measure_title(measure)} {line_title(best)} ({', '.join(notes)})")
     return f"- **Highest**: {'; '.join(parts)}." if parts else ""
 
