@@ -242,6 +242,8 @@ def _average(network: Network, model: ModelArguments) -> None:
         return
     names = class_names(network.config)
     others = [load_saved_model(name, names)[0] for name in model.average_with]
+    for each in (network, *others):
+        _expect_training_shares(each)
     try:
         average_weights(network, others, model.average_weight)
     except ValueError as error:
@@ -249,6 +251,17 @@ def _average(network: Network, model: ModelArguments) -> None:
             f"--average_with {' '.join(model.average_with)}: expected the network of "
             f"{model.model_name_or_path}, found another; {error}."
         ) from error
+
+
+@torch.no_grad()
+def _expect_training_shares(network: Network) -> None:
+    """
+    Moves the prior shift into the last layer's bias, where a treatment has taught the network other
+    class shares than the training set's: a mean has only one prior.
+    """
+    shift, last = network.prior_shift("train"), network.head[-1]
+    if last.bias is not None:  # a cosine classifier has none
+        last.bias += network.config.fitted_temperature * shift
 
 
 def needs_the_hub(model: ModelArguments) -> bool:

@@ -102,3 +102,14 @@ def test_an_evaluation_refuses_other_classes_or_another_order(before):
         with pytest.raises(SystemExit, match=expected):
             build_network(arguments, names, training=False)
     assert load_saved_model(before, BEFORE)[0].config.num_labels == 3
+
+
+def test_a_mean_of_networks_that_learned_other_shares_expects_the_training_sets(before, tmp_path):
+    treated = make()
+    shares = {"train_distribution": [0.2, 0.3, 0.5], "learned_distribution": [1.0, 1.0, 1.0]}
+    treated.config.update_calibration(temperature=2.0, **shares)
+    folder = str(saved(treated, tmp_path / "treated"))
+    flags = {"model_name_or_path": before, "average_with": [folder], "average_weight": 1.0}
+    network, _ = build_network(ModelArguments(**flags), BEFORE)
+    treated.config.prior = "train"
+    torch.testing.assert_close(logits(network.eval()) / 2.0, logits(treated.eval()))
