@@ -1,5 +1,5 @@
 # make run      makes a virtual environment and runs the quickstart: train, evaluate, save, load back
-# make model    trains the shipped model in ten stages: make model DATASET=fer2013.csv FERPLUS_CSV=fer2013new.csv
+# make model    trains the shipped model in 13 stages: make model DATASET=fer2013.csv FERPLUS_CSV=fer2013new.csv
 #               LAST=1 stops after the first; PRETRAINED=FILE has ImageNet weights; FLAGS="..." go to train.py
 #               DEVICE=gpu trains on one GPU; REHEARSE=1 runs two steps of each stage on the CPU
 # make test     runs the whole suite

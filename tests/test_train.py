@@ -350,7 +350,10 @@ def test_a_chain_and_a_soup_are_in_weights_record_and_card(finished, tmp_path):
     stage = facts.stages[-1]
     assert (stage.epochs, stage.averaged_with, stage.average_weight) == (0, [2], 0.25)
     assert "training_curves" not in facts.pictures
-    assert str(tmp_path) not in (folders[2] / "README.md").read_text().split("## Training")[1]
+    card = (folders[2] / "README.md").read_text()
+    said = "none in the last stage; **weighted sampling** in stage 1; **focal loss** in stage 1."
+    assert f"Treatment of class imbalance: {said}" in card
+    assert str(tmp_path) not in card.split("## Training")[1]
 
 
 def test_a_saved_model_is_calibrated_again(finished, tmp_path):

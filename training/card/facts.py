@@ -21,7 +21,7 @@ from ..record.lineage import (
     on_same_data,
     portable,
 )
-from ..treatments import SAMPLINGS
+from ..treatments import SAMPLINGS, losses
 from ..treatments.register import BASELINE
 from .provenance import Provenance, is_local, provenance
 from .quoted_results import TEST, TRAINING
@@ -161,6 +161,18 @@ class CardFacts:
         return [title for title in (SAMPLINGS[self.options["sampling"]].title, loss) if title]
 
     @property
+    def earlier_treatments(self) -> dict[str, list[int]]:
+        """Titles of the treatments of earlier stages -> the numbers of those stages."""
+        numbers: dict[str, list[int]] = {}
+        for number, name in enumerate(self._own_stages[:-1], 1):
+            sampling, loss = (self.chain[name].get(flag, "none") for flag in ("sampling", "loss"))
+            titled = losses().get(loss)
+            for title in (SAMPLINGS[sampling].title, titled.title if titled else loss):
+                if title not in ("", "none"):
+                    numbers.setdefault(title, []).append(number)
+        return numbers
+
+    @property
     def loss(self) -> str:
         return Path(self.options["loss"]).name  # of one from outside, the file's name
 
@@ -168,6 +180,7 @@ class CardFacts:
     def loss_options(self) -> dict[str, str]:
         """The chosen loss's own flags, and what makes its targets soft."""
         names = {*self.run["arguments"]["treatment"]} - {"sampling", "undersample", "loss"}
+        names -= {"prior"} if self.options.get("prior") == "learned" else set()
         soft = ("label_smoothing", "ferplus_weight", "mixup", "cutmix")
         names |= {name for name in soft if self.options[name]}
         names |= {"distillation_weight"} if self.options["teachers"] else set()
@@ -279,9 +292,7 @@ class CardFacts:
     @cached_property
     def stages(self) -> list[Stage]:
         """Those after the model that ships, if the run goes back to it."""
-        shipped = before_shipped(self.chain)
-        own = [name for name in self.chain if name not in shipped]
-        numbers = {name: number for number, name in enumerate(own, 1)}
+        numbers = {name: number for number, name in enumerate(self._own_stages, 1)}
         return [
             Stage(
                 numbers[name],
@@ -301,6 +312,11 @@ class CardFacts:
             for (name, stage), command in zip(self.chain.items(), commands(self.chain))
             if name in numbers
         ]
+
+    @property
+    def _own_stages(self) -> list[str]:
+        shipped = before_shipped(self.chain)
+        return [name for name in self.chain if name not in shipped]
 
     @property
     def shipped_stages(self) -> int:

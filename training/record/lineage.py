@@ -19,7 +19,8 @@ LINKS = {
     "teachers": "taught_by",
 }
 SHIPPED = "model"  # the repository's folder: who reproduces a run that started from it has it
-LABELS_OF = {"classes": "fer2013", "label_names": [], "label_source": "dataset"}  # the defaults
+TREATMENT = {"sampling": "none", "loss": "cross_entropy"}  # the defaults, as in the next
+LABELS_OF = {"classes": "fer2013", "label_names": [], "label_source": "dataset"}
 OF_ONE_MACHINE = ("output_dir", "resume_from_checkpoint", "overwrite", "disable_tqdm")
 FILE_FLAGS = ("pretrained", "ferplus_csv")  # what has a slash there is never a Hub id
 KEPT = ("epoch", "train_runtime", "changed_on_resume", "versions")
@@ -71,7 +72,9 @@ def short(run: Mapping) -> dict:
         flags["dataset"] = [portable(options["dataset"])]
     stage = {"recipe": run["recipe"], "flags": ""}
     stage |= {name: run[name] for name in ("seed", "data_fingerprint")}
-    stage |= {name: options[name] for name, usual in LABELS_OF.items() if options[name] != usual}
+    for name, usual in (LABELS_OF | TREATMENT).items():
+        if options.get(name, usual) != usual:
+            stage[name] = options[name]
     for flag, key in LINKS.items():
         given = as_list(options[flag])
         if names := run.get(key):
