@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 PATH, UNREADABLE = "/faces", 415  # the status of a photo that is refused, which has its log line
+SECONDS = 60  # for a photo to arrive, which holds its place
 
 
 def route(served: Served, at_once: int) -> Route:
@@ -34,9 +35,13 @@ def route(served: Served, at_once: int) -> Route:
         if prior not in ("train", "uniform"):
             error = f"prior: expected train or uniform, but found {prior!r}."
             return JSONResponse({"error": error}, 400)
+        options = {"prior": prior} if served.config.train_distribution else {}
         async with places:
-            options = {"prior": prior} if served.config.train_distribution else {}
-            found = await run_in_threadpool(faces, await request.body(), options)
+            try:
+                content = await asyncio.wait_for(request.body(), SECONDS)
+            except asyncio.TimeoutError:
+                return JSONResponse({"error": f"The photo took more than {SECONDS} s."}, 408)
+            found = await run_in_threadpool(faces, content, options)
         return JSONResponse(found, UNREADABLE if "error" in found else 200)
 
     return Route(PATH, answer, methods=["POST"])
