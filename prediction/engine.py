@@ -1,23 +1,19 @@
 """What answers: the model on ONNX Runtime, or on torch behind the facial-emotion pipeline."""
 
 import argparse
-import hashlib
 import importlib.util
-import json
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import modeling
-from .facial_emotion import ONNX, FacialEmotion, model_folder
+from .facial_emotion import FacialEmotion, model_folder
 from .inputs import missing_model
+from .onnx_file import has_onnx
 
 if TYPE_CHECKING:
     from modeling.labelling import FaceLabeller
-
-logger = logging.getLogger(__name__)
 
 OPTIONS = ("batch_size", "detector", "detector_path", "detection_threshold", "min_face_size",
            "tiles", "prior", "tta")  # fmt: skip
@@ -57,20 +53,7 @@ def _needs_torch(args: argparse.Namespace) -> bool:
         return True
     if not Path(args.model).is_dir() and importlib.util.find_spec("huggingface_hub") is None:
         return False  # which says what it needs
-    folder = model_folder(args.model, args.revision)
-    if not (folder / ONNX).is_file():
-        return True
-    weights, record = folder / "model.safetensors", folder / "onnx.json"
-    if not (weights.is_file() and record.is_file()):
-        return False
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    stale = json.loads(record.read_text()).get("weights_sha256") != digest
-    if stale:
-        logger.warning(
-            f"{folder / ONNX} is of other weights than {weights.name}, which is taken instead. "
-            f"Make it anew: python -m training.onnx_export {folder}"
-        )
-    return stale
+    return not has_onnx(model_folder(args.model, args.revision))
 
 
 def _on_torch(args: argparse.Namespace) -> "FaceLabeller":

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from . import modeling
+from .onnx_file import ONNX, open_onnx
 
 MODEL = Path(__file__).parents[1] / "model"
 TYPE = "fer_efficientnet"
-ONNX, SETTINGS = "model.onnx", ("config.json", "preprocessor_config.json")
+SETTINGS = ("config.json", "preprocessor_config.json")
 
 
 class FacialEmotion(modeling.labelling.FaceLabeller):
@@ -66,28 +66,15 @@ class FacialEmotion(modeling.labelling.FaceLabeller):
         size = processor["size"]["height"], processor["num_channels"]
         statistics = processor["image_mean"], processor["image_std"]
         self._face_input = modeling.labelling.FaceInput(*size, *statistics)
-        self._session = self._made()
+        self._session = open_onnx(self.folder / ONNX, self.threads)
         self._preprocess_params = self._checked(options)
-
-    def _made(self) -> onnxruntime.InferenceSession:
-        settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = self.threads
-        # threads that wait for more work would use a core each, on which the next face is found
-        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        file = str(self.folder / ONNX)
-        try:
-            return onnxruntime.InferenceSession(file, settings, ["CPUExecutionProvider"])
-        except Exception as error:  # of onnxruntime's own kinds
-            raise ValueError(
-                f"{file}: ONNX Runtime cannot read it ({error}). Fetch or copy it again."
-            ) from None
 
     def __getstate__(self) -> dict:  # a copy makes its session anew
         return super().__getstate__() | {"_session": None}
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__ |= state
-        self._session = self._made()
+        self._session = open_onnx(self.folder / ONNX, self.threads)
 
     @property
     def config(self) -> "modeling.calibration.SavedConfig":

@@ -12,10 +12,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime
 import torch
 from huggingface_hub import snapshot_download
 from transformers import Pipeline, pipeline
+
+from prediction.onnx_file import ONNX, has_onnx, open_onnx
 
 MAX_PHOTO_BYTES = 20 * 2**20
 MAX_PHOTO_PIXELS = 51_000_000  # phones' 50 megapixels, as the pipeline's own limit
@@ -170,8 +171,8 @@ def load(
         max_pixels=MAX_PHOTO_PIXELS,
         **pinned,
     )
-    if (report / "model.onnx").is_file():
-        find = by_onnx(find, report / "model.onnx", threads)
+    if has_onnx(report):
+        find = by_onnx(find, report / ONNX, threads)
     for options in ({}, {"detector": "none", "explain": True}):  # warm
         find(np.zeros((96, 96, 3), np.uint8), **options)
     return Served(find, report, name, pinned.get("revision", ""), workers)
@@ -179,10 +180,7 @@ def load(
 
 def by_onnx(find: Pipeline, file: Path, threads: int) -> Pipeline:
     """The pipeline with ONNX Runtime in torch's place; heat maps stay torch's."""
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = threads
-    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(str(file), settings, ["CPUExecutionProvider"])
+    session = open_onnx(file, threads)
 
     class ByOnnx(type(find)):
         def _raw_logits(self, pixel_values: np.ndarray, explain: bool) -> tuple[np.ndarray, Any]:

@@ -15,6 +15,7 @@ import pytest
 import torch
 from transformers import pipeline
 
+from fer_efficientnet import FacialEmotion
 from publishing import PublishError
 from publishing.space import check_links
 from tests.publishing.hub_server import HubServer
@@ -98,6 +99,12 @@ def hub():
 def shipped():
     """The pipeline on model/ as it ships, by its own code."""
     return pipeline("facial-emotion", str(ROOT / "model"), trust_remote_code=True, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def shipped_onnx():
+    """model/ on ONNX Runtime, as the Space answers where no heat map is asked."""
+    return FacialEmotion(ROOT / "model", threads=1)
 
 
 @dataclass

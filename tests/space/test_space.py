@@ -49,19 +49,22 @@ def assert_same(found, expected):
     for face, other in zip(found, expected):
         assert set(face) == set(other)
         assert (face["label"], face["uncertain"]) == (other["label"], other["uncertain"])
-        # model.onnx has weights of 8 bits
-        assert face["scores"] == pytest.approx(other["scores"], abs=0.01)
-        assert face["face_score"] == pytest.approx(other["face_score"], abs=1e-5)
+        assert face["scores"] == pytest.approx(other["scores"], abs=1e-5)
+        for name in ("score", "face_score"):
+            assert face[name] == pytest.approx(other[name], abs=1e-5)
 
 
-def test_the_answers_are_the_pipelines_own(client, shipped, files):
+def test_the_answers_are_the_pipelines_own(client, shipped_onnx, files):
     images = [gradio_client.handle_file(path) for path in files.values()]
-    found, expected = client.predict(images, api_name="/predict_batch"), shipped([*files.values()])
+    found, expected = (
+        client.predict(images, api_name="/predict_batch"),
+        shipped_onnx([*files.values()]),
+    )
     assert [len(faces) for faces in expected] == [1, 3, 0]
     for faces, others in zip(found, expected, strict=True):
         assert_same(faces, others)
     found = client.predict(images[1], "uniform", api_name="/predict")
-    assert_same(found, shipped(files["three"], prior="uniform"))
+    assert_same(found, shipped_onnx(files["three"], prior="uniform"))
 
 
 def test_a_name_in_the_place_of_a_file_is_answered_by_a_sentence(client, space, files):
@@ -127,13 +130,13 @@ def test_the_api_is_documented_and_typed(client):
     assert set(faces["type"]["items"]["properties"]) >= {"box", "label", "scores", "uncertain"}
 
 
-def test_every_client_gets_its_own_answer(space, shipped):
+def test_every_client_gets_its_own_answer(space, shipped_onnx):
     """Many at once, so that batches are formed; each photo has its face elsewhere."""
     photos = [np.roll(astronaut()[:256], 16 * number, axis=1) for number in range(-6, 6)]
     contents = [saved(photo) for photo in photos]
     with ThreadPoolExecutor(len(contents)) as clients:
         found = list(clients.map(lambda content: predict(space.url, content), contents))
-    for faces, expected in zip(found, shipped(contents)):
+    for faces, expected in zip(found, shipped_onnx(contents)):
         assert_same(faces, expected)
 
 

@@ -43,7 +43,7 @@ def test_files_that_are_no_usable_photo(space, name):
     assert words in predict(space.url, content, name)
 
 
-def test_odd_photos_are_answered_as_the_pipeline_does(space, shipped):
+def test_odd_photos_are_answered_as_the_pipeline_does(space, shipped_onnx):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held a quarter turned
     wide = Image.fromarray(astronaut()).resize((512, 512))
@@ -58,10 +58,10 @@ def test_odd_photos_are_answered_as_the_pipeline_does(space, shipped):
         saved(Image.fromarray(NOISE)),
     ]
     for content in odd:
-        found, expected = predict(space.url, content), shipped(content)
+        found, expected = predict(space.url, content), shipped_onnx(content)
         assert [face["box"] for face in found] == [face["box"] for face in expected]
         for face, other in zip(found, expected):
-            assert face["scores"] == pytest.approx(other["scores"], abs=0.01)
+            assert face["scores"] == pytest.approx(other["scores"], abs=1e-5)
 
 
 def test_a_bad_photo_of_a_batch_has_a_reason_in_its_place(space):

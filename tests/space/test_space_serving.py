@@ -1,14 +1,20 @@
 """Who is answered together, who waits, and what one visitor's photo costs the others."""
 
+import json
+import shutil
 import sys
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from space_client import astronaut
+
+MODEL = Path(__file__).parents[2] / "model"
 
 
 class Pipeline:
@@ -122,6 +128,21 @@ def test_a_photo_is_sent_through_the_model_once_for_all_priors(modules, shipped,
         assert f'class="faces prior-{prior}"' in shown
     assert shown.count('class="heat"') == 2 * 5  # priors, faces
     assert shown.count("what the model looked at") == 1
+
+
+def test_a_file_of_other_weights_is_not_what_answers(
+    modules, shipped, shipped_onnx, tmp_path, caplog
+):
+    folder = shutil.copytree(MODEL, tmp_path / "model")
+    load, photo = modules("serving").load, astronaut()[::4, ::4]  # where 8 bits show
+    answers = {"onnx": load(str(folder)).faces([photo])[0]}
+    record = json.loads((folder / "onnx.json").read_text()) | {"weights_sha256": "0" * 64}
+    (folder / "onnx.json").write_text(json.dumps(record))
+    answers["torch"] = load(str(folder)).faces([photo])[0]
+    for name, find in (("onnx", shipped_onnx), ("torch", shipped)):
+        assert answers[name][0]["scores"] == pytest.approx(find(photo)[0]["scores"], abs=1e-5)
+    assert answers["onnx"][0]["scores"] != pytest.approx(answers["torch"][0]["scores"], abs=2e-5)
+    assert "model.onnx is of other weights" in caplog.text
 
 
 @pytest.mark.parametrize("uncertain, mark", [(True, "happy 40% ?<"), (False, "happy 40%<")])
