@@ -201,3 +201,4 @@ if (frameElement) {  // in a page of the same origin
     const fit = () => frameElement.style.height = `${document.body.offsetHeight + 8}px`;
     new ResizeObserver(fit).observe(document.body);
 }
+part(".controls").disabled = false;  // until now nobody would have answered a click

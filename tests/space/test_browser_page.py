@@ -233,16 +233,24 @@ def test_what_is_missing_is_a_sentence(open_at, script, words):
 
 
 def test_leaving_the_tab_releases_the_camera_and_forgets(open_page, folder):
-    page = open_page(tab="Live", script=REMEMBER, permissions=["camera"])
+    page = open_page(script=REMEMBER, permissions=["camera"])
     live = page.frame_locator("iframe.live")
-    live.get_by_role("button", name="Start the camera").click()
+    start = live.get_by_role("button", name="Start the camera")
+
+    def load_late(script):
+        expect(start).to_be_disabled()  # while nothing would answer a click
+        script.continue_()
+
+    page.route("**/people.js", load_late)
+    show_tab(page, "Live")
+    start.click()
     live.locator(".person").first.wait_for(timeout=SLOW)
     show_tab(page, "What it is not")
     (frame,) = [frame for frame in page.frames if "browser/" in frame.url]
     until(frame, "tracks.every(track => track.readyState === 'ended')")
     until(frame, "!document.querySelector('.person, .boxes div')")
     show_tab(page, "Live")
-    expect(live.get_by_role("button", name="Start the camera")).to_be_visible()
+    expect(start).to_be_visible()
 
 
 def test_the_runtime_is_the_pinned_one_or_none(modules, tmp_path, monkeypatch):
