@@ -33,6 +33,14 @@ RUNTIME = {  # SHA-256
     "ort-wasm-simd-threaded.wasm": (
         "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2"
     ),
+    # with WebGPU
+    "ort.jspi.min.mjs": "bc57179d923fda2d88d4a395359c8df44399dde087bf9ff44fc0e40ab398e4d9",
+    "ort-wasm-simd-threaded.jspi.mjs": (
+        "270e2c6da9f297239d301d329782b6446641cb1e16a77967690adcfca35f3268"
+    ),
+    "ort-wasm-simd-threaded.jspi.wasm": (
+        "a54c76f86b0f0d9572380cf1c6292a7b3903716ffcbcd6b0e5c7050bf430eb93"
+    ),
 }
 DETECTOR_FILE = "face_detection_yunet.onnx"
 DETECTOR = {"threshold": 0.7, "least_face": 16}  # the pipeline's defaults, as the next

@@ -13,8 +13,10 @@ export class Networks {
         this.worker.onerror = () => this.#asked.shift()?.({failed: "this browser runs no worker of modules"});
     }
 
-    async load(model) {
-        await this.#ask({model});
+    // wanted: of engine.js.
+    async load(model, wanted) {
+        const {engines: [detector, network]} = await this.#ask({model, wanted});
+        console.info(`Detector on ${detector}, network on ${network}`);
         URL.revokeObjectURL(this.url);
         return this;
     }

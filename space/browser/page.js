@@ -32,7 +32,7 @@ async function load() {
     model ??= await answer.json();
     part(".assume").hidden = !Object.keys(model.priors).length;
     people ??= new People(part(".boxes"), part(".people"), model);
-    return new Networks().load(model);
+    return new Networks().load(model, new URLSearchParams(location.search).get("engine"));
 }
 
 const options = isLive => ({live: isLive, single: part(".single").checked, prior: part(".prior").value});

@@ -1,8 +1,9 @@
-// Detector and network, beside the page so that it stays responsive. In: {model} once, then pictures
-// {bitmap, live, single, prior}. Out: {ready}, {failed: message}, or {size, faces}.
+// Detector and network, beside the page so that it stays responsive. In: {model, wanted} once (engine.js),
+// then pictures {bitmap, live, single, prior}. Out: {engines}, {failed: message}, or {size, faces}.
 
 import {cropFace} from "./crop.js";
 import {findFaces, sideOf} from "./detector.js";
+import {opener} from "./engine.js";
 import {expression, input} from "./expression.js";
 import {lookOf} from "./follow.js";
 
@@ -10,17 +11,12 @@ const MOST_FACES = {photo: 50, live: 8};  // the largest are kept
 const canvas = new OffscreenCanvas(1, 1), context = canvas.getContext("2d", {willReadFrequently: true});
 let model, detect, classify;
 
-async function load(facts) {
-    const ort = await import("./runtime/ort.wasm.min.mjs");
-    ort.env.wasm.wasmPaths = new URL("runtime/", import.meta.url).href;
-    ort.env.wasm.numThreads = 1;
-    const session = async name => {
-        const made = await ort.InferenceSession.create(new URL(name, import.meta.url).href);
-        return ({data, dims}) => made.run({[made.inputNames[0]]: new ort.Tensor("float32", data, dims)});
-    };
-    detect = await session("face_detection_yunet.onnx");
-    classify = await session("model.onnx");
-    model = facts;
+async function load(facts, wanted) {
+    const open = await opener(wanted), {channels, size} = facts.input;
+    const detector = await open("face_detection_yunet.onnx", [1, 3, 256, 320]);
+    const network = await open("model.onnx", [1, channels, size, size]);
+    [detect, classify, model] = [detector.run, network.run, facts];
+    return [detector.engine, network.engine];
 }
 
 function pixels(bitmap) {
@@ -58,8 +54,7 @@ async function classified(crops, boxes, prior) {
 
 async function answer(data) {
     if (data.model) {
-        await load(data.model);
-        postMessage({ready: true});
+        postMessage({engines: await load(data.model, data.wanted)});
     } else {
         postMessage(await look(data));
     }

@@ -20,6 +20,8 @@ FLAGS = [
     "--no-first-run",
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
+    "--enable-unsafe-webgpu",  # in software
+    "--use-webgpu-adapter=swiftshader",
 ]
 
 

@@ -253,6 +253,43 @@ def test_leaving_the_tab_releases_the_camera_and_forgets(open_page, folder):
     expect(start).to_be_visible()
 
 
+def test_webgpu_answers_as_the_network_does(open_at, folder):
+    page, _ = open_at()
+    if not page.evaluate("navigator.gpu?.requestAdapter().then(Boolean)"):
+        pytest.skip("needs a Chromium with WebGPU")
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.SiLU()).eval()
+    pixels = torch.linspace(-1, 1, 192).view(1, 3, 8, 8)
+    torch.onnx.export(network, (pixels,), folder / "small.onnx", external_data=False, verbose=False)
+    ask = """async ([wanted, data]) => {
+        const {opener} = await import("/engine.js"), dims = [1, 3, 8, 8];
+        const {engine, run} = await (await opener(wanted))("small.onnx", dims);
+        const [output] = Object.values(await run({data: Float32Array.from(data), dims}));
+        return [engine, [...output.data]];
+    }"""
+    expected = network(pixels).flatten().tolist()
+    for wanted, used in ("wasm", "wasm"), ("webgpu", "webgpu"), (None, "wasm"):  # in software: no
+        engine, found = page.evaluate(ask, [wanted, pixels.flatten().tolist()])
+        assert engine == used
+        assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_webgpu_that_errs_or_goes_away_is_replaced(open_at):
+    page, _ = open_at()
+    ask = """async () => {
+        const {better} = await import("/engine.js");
+        const one = (engine, answer) => ({engine, run: async () => ({y: {data: [answer()]}})});
+        const wasm = one("wasm", () => 1);
+        const chosen = answer => better(wasm, async () => one("webgpu", answer), [1], "webgpu");
+        let gone = false;
+        const lost = await chosen(() => { if (gone) throw Error("device lost"); return 1.001; });
+        gone = true;
+        const answers = [() => 1.001, () => 2, () => NaN, () => { throw Error("no shader"); }];
+        const found = await Promise.all(answers.map(chosen));
+        return [...found.map(({engine}) => engine), (await lost.run()).y.data[0]];
+    }"""
+    assert page.evaluate(ask) == ["webgpu", "wasm", "wasm", "wasm", 1]
+
+
 def test_the_runtime_is_the_pinned_one_or_none(modules, tmp_path, monkeypatch):
     assemble = modules("assemble")
     content = b"altered"
