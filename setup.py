@@ -51,7 +51,7 @@ EXTRAS = {
         "onnx>=1.20",
         "onnxscript>=0.5",
     ],
-    "space": [*TRANSFORMERS, "gradio>=6.31,<7", "matplotlib>=3.10", "onnx>=1.20"],
+    "space": [*TRANSFORMERS, "gradio>=6.31,<7", "matplotlib>=3.10"],
     "test": [
         "axe-playwright-python>=0.1.8",
         "parameterized>=0.9",

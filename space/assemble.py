@@ -42,7 +42,7 @@ RUNTIME = {  # SHA-256
         "a54c76f86b0f0d9572380cf1c6292a7b3903716ffcbcd6b0e5c7050bf430eb93"
     ),
 }
-DETECTOR_FILE = "face_detection_yunet.onnx"
+NETWORKS = ("model.onnx", "face_detection_yunet.onnx")
 DETECTOR = {"threshold": 0.7, "least_face": 16}  # the pipeline's defaults, as the next
 LEAST_SIDE = 24  # pixels of a face that may be certain
 
@@ -68,31 +68,13 @@ def page_files(model: Path) -> dict[str, Path | bytes]:
         for path in PAGE.rglob("*")
         if path.is_file() and path.name != "README.md"  # a static Space's
     }
-    facts = json.dumps(model_facts(model), indent=1).encode()
-    detector = with_free_size(model / DETECTOR_FILE)
-    return files | {
-        "model.onnx": model / "model.onnx",
-        DETECTOR_FILE: detector,
-        "model.json": facts,
-    }
-
-
-def with_free_size(detector: Path) -> bytes:
-    """YuNet for pictures of any size: the published file's input is 640 x 640."""
-    import onnx  # a wrong path is answered without it
-
-    network = onnx.load(detector)
-    for axis, name in ((2, "height"), (3, "width")):
-        network.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
-    del network.graph.value_info[:]
-    for output in network.graph.output:
-        output.type.tensor_type.shape.dim[1].dim_param = output.name
-    return network.SerializeToString()
+    networks = {name: model / name for name in NETWORKS}
+    return files | networks | {"model.json": json.dumps(model_facts(model), indent=1).encode()}
 
 
 def check_model(model: Path) -> None:
     """Raises NotAssembled if a file that the page needs is missing."""
-    for name in ("model.onnx", DETECTOR_FILE, "config.json", "preprocessor_config.json"):
+    for name in (*NETWORKS, "config.json", "preprocessor_config.json"):
         if not (model / name).is_file():
             raise NotAssembled(f"{model}: {name} is missing, without which no browser runs it.")
 

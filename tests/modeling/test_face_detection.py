@@ -1,7 +1,11 @@
 """Faces found by OpenCV's own cascade, and crops of faces whose place is known."""
 
+import sys
+from pathlib import Path
+
 import cv2
 import numpy as np
+import onnx
 import pytest
 import skimage.data
 
@@ -15,7 +19,9 @@ from modeling.face_detection import (
     make_detector,
 )
 from modeling.warn_once import warn_once
+from modeling.yunet_onnx import OnnxYuNet
 
+FILE = Path(face_detection.__file__).with_name("face_detection_yunet.onnx")
 EILEEN_COLLINS = np.array([177, 67, 270, 160])  # her face in skimage.data.astronaut(), by Haar
 
 
@@ -94,6 +100,41 @@ def test_yunet_is_never_run_on_a_grid_of_one_row_or_column(shape):
     detector = yunet()
     assert find_faces(np.full((*shape, 3), 127, np.uint8), detector, 0) == []
     assert all(min(size) >= 64 for size in detector.network.sizes)
+
+
+def test_onnx_runtime_gives_opencvs_rows(astronaut):
+    opencv = cv2.FaceDetectorYN.create(str(FILE), "", (320, 320), 0.6, 0.3, 500)
+    ours = OnnxYuNet(FILE, 0.6)
+    faces = [cv2.resize(astronaut[60:180, 150:290], (side, side)) for side in (40, 150, 90)]
+    crowd = np.full((200, 333, 3), 127, np.uint8)
+    for left, face in zip((3, 60, 230), faces):  # two of them overlap
+        crowd[:150, left : left + 150][: len(face), : len(face)] = face
+    turned = np.ascontiguousarray(np.rot90(astronaut))
+    for photo in (astronaut, astronaut[:230, 100:350], turned, crowd, crowd[:97, :70]):
+        photo = np.ascontiguousarray(photo[..., ::-1])
+        opencv.setInputSize(photo.shape[1::-1])
+        _, expected = opencv.detect(photo)
+        _, rows = ours.detect(photo)
+        expected = np.zeros((0, 15)) if expected is None else expected
+        np.testing.assert_allclose(rows, expected, atol=0.01)
+
+
+def test_opencv_stands_in_and_says_why(astronaut, tmp_path, monkeypatch, caplog):
+    warn_once.cache_clear()
+    network = onnx.load(FILE)
+    for side in network.graph.input[0].type.tensor_type.shape.dim[2:]:
+        side.dim_value = 640  # as in the file of YuNet's authors
+    onnx.save(network, tmp_path / "yunet.onnx")
+    (expected,) = find_faces(astronaut, make_detector("yunet", FILE, 0.7), 80)
+    found = [find_faces(astronaut, make_detector("yunet", tmp_path / "yunet.onnx", 0.7), 80)]
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    found.append(find_faces(astronaut, make_detector("yunet", FILE, 0.7), 80))
+    for (face,) in found:
+        assert face.box == pytest.approx(expected.box, abs=0.01)
+    assert [warning.rpartition(": ")[2] for warning in caplog.messages] == [
+        f"{tmp_path / 'yunet.onnx'} takes pictures of 640 pixels alone.",
+        "onnxruntime is not installed.",
+    ]
 
 
 def test_boxes_that_are_none_are_dropped():

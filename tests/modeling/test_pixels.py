@@ -126,7 +126,7 @@ def test_an_image_shrinks_by_area_averages_and_grows_by_interpolation(height, wi
 
 TORCHLESS = (
     *("calibration", "face_cropping", "face_detection", "labelling", "names", "photo_reading"),
-    *("pixels", "warn_once"),
+    *("pixels", "warn_once", "yunet_onnx"),
 )
 
 

@@ -28,7 +28,7 @@ def test_a_dry_run_holds_the_hub_folder_and_nothing_else(staged):
         *("image_processing_fer_efficientnet.py", "pipeline_facial_emotion.py"),
         *("face_detection.py", "photo_reading.py", "grad_cam.py", "confusion_matrix.png"),
         *("calibration.py", "face_cropping.py", "names.py", "pixels.py", "labelling.py"),
-        *("detector_file.py", "warn_once.py", "face_detection_yunet.onnx"),
+        *("detector_file.py", "warn_once.py", "yunet_onnx.py", "face_detection_yunet.onnx"),
         *("face_detection_yunet.txt", "model.onnx", "onnx.json"),
         *("class_distribution.png", "training_curves.png"),
     }

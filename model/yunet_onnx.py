@@ -1,0 +1,1 @@
+../modeling/yunet_onnx.py
