@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from modeling import EXPRESSIONS
 from prediction import video
@@ -191,6 +192,9 @@ def test_a_timeline_sums_up_each_person_and_has_no_plot_without_one(tmp_path, fa
         timeline.add(frame, [seen | {"person": 2, "raw_scores": seen["scores"]}])
     timeline.end("b")
     assert timeline.summary() == ["Person 2, 2.0 seconds: happy 75%, sad 25%"]
+    plot = np.asarray(Image.open(tmp_path / "b.png").convert("RGBA"))
+    ink = plot[plot[..., 3] > 200][:, :3].max(axis=1)
+    assert plot[0, 0, 3] == 0 and ink.min() > 80  # reads on white and in the dark
 
 
 def test_a_video_gives_a_timeline_and_one_person(clip, tmp_path, run, capfd):
