@@ -69,19 +69,10 @@ def stage_dataset(
     splits = {name: as_images(split) for name, split in load_splits(data).items()}
     names = class_names(splits)
     decoded = decode_splits(splits, FerEfficientNetImageProcessor())
-    report, groups = audit(decoded, names), _groups(decoded)
+    report = audit(decoded, names)
     (folder / "data").mkdir(parents=True)
-    for name, split in splits.items():
-        blank = {*report["splits"][name]["blank_images"]}
-        copies = [False] * len(split)
-        if name != "train" and "train" in decoded:
-            copies = np.isin(decoded[name].digests, decoded["train"].digests).tolist()
-        marks = {
-            "group": [groups.get(digest, -1) for digest in decoded[name].digests],
-            "copy_of_training": copies,
-            "blank": [row in blank for row in range(len(split))],
-        }
-        _with_marks(split, marks).to_parquet(folder / "data" / f"{name}.parquet")
+    for name, marks in _marks(decoded, report).items():
+        _with_marks(splits[name], marks).to_parquet(folder / "data" / f"{name}.parquet")
     voted = any(faces.votes is not None for faces in decoded.values())
     card = render(
         TEMPLATE,
@@ -98,8 +89,22 @@ def stage_dataset(
     return summary_line(report)
 
 
+def _marks(splits: Mapping[str, FaceDataset], report: Mapping) -> dict[str, dict[str, list]]:
+    """Values of the columns of `AUDIT_FEATURES`, by split; report: of `audit`."""
+    groups, marks = _groups(splits), {}
+    training = splits["train"].digests if "train" in splits else []
+    for name, faces in splits.items():
+        blank = {*report["splits"][name]["blank_images"]}
+        earlier = [] if name == "train" else training
+        marks[name] = {
+            "group": [groups.get(digest, -1) for digest in faces.digests],
+            "copy_of_training": np.isin(faces.digests, earlier).tolist(),
+            "blank": [row in blank for row in range(len(faces))],
+        }
+    return marks
+
+
 def _with_marks(split: Dataset, marks: Mapping[str, list]) -> Dataset:
-    """marks: values of the columns of `AUDIT_FEATURES`."""
     # the files as they are, so that nothing is encoded a second time
     rows = split.cast_column("image", Image(decode=False))["image"]
     files = [row["bytes"] or Path(row["path"]).read_bytes() for row in rows]
