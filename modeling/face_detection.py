@@ -72,8 +72,11 @@ class YuNet:
         self._made_of = Path(path).resolve(), threshold
         self.network = _yunet_network(path, threshold)
 
-    def __reduce__(self) -> tuple:  # OpenCV's objects cannot be copied: a copy is made anew
+    def __reduce__(self) -> tuple:  # networks cannot be copied: a copy is made anew
         return YuNet, self._made_of
+
+    def __copy__(self) -> "YuNet":  # for another thread
+        return self if isinstance(self.network, OnnxYuNet) else YuNet(*self._made_of)
 
     def __call__(self, photo: np.ndarray) -> list[Face]:
         """photo: uint8 (H, W, 3) BGR."""
@@ -93,15 +96,18 @@ class YuNet:
 
 
 def _yunet_network(path: str | Path, threshold: float) -> "OnnxYuNet | cv2.FaceDetectorYN":
-    """OpenCV's gives the same rows in some three times the time."""
+    """ONNX Runtime's, or OpenCV's, which takes some three times as long, with a warning."""
     try:
-        return OnnxYuNet(path, threshold)
-    except (ImportError, ValueError) as error:
-        reason = error
+        network = OnnxYuNet(path, threshold)
+        if network.any_size:
+            return network
+        reason = f"{path} takes pictures of a single size"
+    except ImportError as error:
+        reason = str(error)
     try:
-        network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), threshold, 0.3, 500)
+        network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), threshold, 0.3, 5000)
     except cv2.error as error:
-        raise ValueError(f"{path}: OpenCV cannot read it as YuNet ({error.err}).") from None
+        raise ValueError(f"{path}: cannot be read as YuNet ({error.err}).") from None
     warn_once(logger, f"OpenCV finds the faces, more slowly than ONNX Runtime would: {reason}.")
     return network
 
@@ -187,7 +193,7 @@ def make_detector(name: str, path: str | Path | None, threshold: float) -> YuNet
 class Detectors:
     """
     As many detectors with the same settings as threads search at the same time: OpenCV's hold the
-    photo that they search, so each serves a single thread at a time.
+    photo that they search, so each serves a single thread at a time. ONNX Runtime's serves all.
 
     Args: of `make_detector`.
 

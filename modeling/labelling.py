@@ -26,6 +26,7 @@ from .pixels import resize
 logger = logging.getLogger(__name__)
 _making = threading.Lock()  # one thread makes a detector, and warns
 
+MOST_DETECTORS = 8  # settings of which detectors are kept
 MAX_HELD = 2**28  # bytes of photos that wait for their faces, where photos are asked for
 DEFAULTS = {
     "detector": "auto",
@@ -240,15 +241,16 @@ class FaceLabeller:
 
     def _detectors_for(self, options: dict) -> Detectors:
         key = tuple(options[name] for name in ("detector", "detector_path", "detection_threshold"))
-        detectors = self.__dict__.setdefault("_detectors", {})
-        if key not in detectors:
-            with _making:
-                if key not in detectors:  # another thread may have made it meanwhile
-                    name, path, threshold = key
-                    if path is None and name in ("auto", "yunet"):
-                        path = self._yunet_file()
-                    detectors[key] = Detectors(name, path, threshold)
-        return detectors[key]
+        made = self.__dict__.setdefault("_detectors", {})
+        with _making:
+            if key not in made:
+                name, path, threshold = key
+                if path is None and name in ("auto", "yunet"):
+                    path = self._yunet_file()
+                made[key] = Detectors(name, path, threshold)
+                if len(made) > MOST_DETECTORS:
+                    del made[next(iter(made))]  # the oldest
+            return made[key]
 
     def _finish(self, photos: list[_Photo], batch_size: int, options: dict) -> Iterator:
         faces = [values for photo in photos for values in photo.pixel_values]

@@ -9,25 +9,29 @@ try:
 except ImportError:  # face_detection.py says so
     cv2 = None
 
+KINDS = ("cls", "obj", "bbox", "kps")  # of outputs
 STRIDES = (8, 16, 32)  # pixels of the photo for a cell of each of the network's grids
 
 
 class OnnxYuNet:
     """
-    In the place of `cv2.FaceDetectorYN`, whose rows it gives (OpenCV 4.14, face_detect.cpp).
+    A replacement for `cv2.FaceDetectorYN` that gives the same rows (OpenCV 4.14, face_detect.cpp).
+    It has as many threads as OpenCV (`cv2.setNumThreads`), and serves any number of callers.
 
     Args:
-        path: of a YuNet file whose input has any size.
-        threshold: least score of a face, in [0, 1].
-        overlap: intersection over union above which the box of the lower score goes.
-        most: faces before that.
+        path: of a YuNet file. threshold: least score of a face, in [0, 1].
+        overlap: intersection over union above which the box of the lower score is dropped.
+        most: candidates, several for each face, that are compared with each other.
+
+    Attributes:
+        any_size: whether the file's network takes pictures of any size; `detect` needs it.
 
     Raises:
         ImportError: ONNX Runtime is missing.
-        ValueError: the file cannot be read, or takes pictures of one size alone.
+        ValueError: the file cannot be read, or is not YuNet.
     """
 
-    def __init__(self, path: str | Path, threshold: float, overlap: float = 0.3, most: int = 500):
+    def __init__(self, path: str | Path, threshold: float, overlap: float = 0.3, most: int = 5000):
         try:
             import onnxruntime
         except ImportError:
@@ -39,10 +43,12 @@ class OnnxYuNet:
         try:
             self.session = onnxruntime.InferenceSession(str(path), settings)
         except Exception as error:  # of its own kinds
-            raise ValueError(f"ONNX Runtime cannot read {path} ({error})") from None
-        self.input = self.session.get_inputs()[0]
-        if isinstance(self.input.shape[-1], int):
-            raise ValueError(f"{path} takes pictures of {self.input.shape[-1]} pixels alone")
+            raise ValueError(f"{path}: cannot be read as YuNet ({error}).") from None
+        self.input, self.outputs = self.session.get_inputs()[0], self.session.get_outputs()
+        wanted = {f"{kind}_{stride}" for kind in KINDS for stride in STRIDES}
+        if not wanted <= {output.name for output in self.outputs} or len(self.input.shape) != 4:
+            raise ValueError(f"{path}: is not YuNet, which has outputs cls_8, obj_8, bbox_8, ...")
+        self.any_size = not any(isinstance(side, int) for side in self.input.shape[2:])
         self.threshold, self.overlap, self.most = threshold, overlap, most
 
     def setInputSize(self, size: tuple[int, int]) -> None:  # noqa: N802 (OpenCV's name)
@@ -56,7 +62,7 @@ class OnnxYuNet:
         below, right = (-length % STRIDES[-1] for length in photo.shape[:2])
         photo = cv2.copyMakeBorder(photo, 0, below, 0, right, cv2.BORDER_CONSTANT)
         outputs = self.session.run(None, {self.input.name: cv2.dnn.blobFromImage(photo)})
-        named = {out.name: array[0] for out, array in zip(self.session.get_outputs(), outputs)}
+        named = {output.name: array[0] for output, array in zip(self.outputs, outputs)}
         rows = [self._rows(named, stride, photo.shape[1] // stride) for stride in STRIDES]
         rows = np.concatenate(rows)
         kept = cv2.dnn.NMSBoxes(
@@ -66,7 +72,7 @@ class OnnxYuNet:
 
     def _rows(self, outputs: dict[str, np.ndarray], stride: int, columns: int) -> np.ndarray:
         """Of one grid; outputs: (cells, ...)."""
-        face, seen, box, points = (outputs[f"{n}_{stride}"] for n in ("cls", "obj", "bbox", "kps"))
+        face, seen, box, points = (outputs[f"{kind}_{stride}"] for kind in KINDS)
         scores = np.sqrt(np.clip(face, 0, 1) * np.clip(seen, 0, 1))[:, 0]
         found = np.flatnonzero(scores >= self.threshold)
         cell = np.stack([found % columns, found // columns], axis=1)  # (N, 2)

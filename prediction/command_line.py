@@ -43,12 +43,12 @@ def run(args: argparse.Namespace) -> int:
     if photos:
         started = time.monotonic()
         counts = label_photos(args, find, photos)
-        rate = len(photos) / (time.monotonic() - started)
         failed = counts.count(None)
+        read, faces = len(photos) - failed, sum(count or 0 for count in counts)
+        rate = read / (time.monotonic() - started)
         missing = f"; {failed} could not be read" if failed else ""
-        faces = sum(count or 0 for count in counts)
-        print(f"{len(photos) - failed} photos, {faces} faces, {rate:.1f} photos/s by {engine}"
-              f"{missing}", file=screen)  # fmt: skip
+        print(f"{read} photo{'s' * (read != 1)}, {faces} face{'s' * (faces != 1)}, "
+              f"{rate:.1f} photos/s by {engine}{missing}", file=screen)  # fmt: skip
         files = [Path(name) for name in text_outputs(args) if name != "-"]
         folders = [args.annotate, args.explain, args.crops]
         written += files + [folder for folder in folders if folder and folder.exists()]

@@ -53,7 +53,9 @@ def _needs_torch(args: argparse.Namespace) -> bool:
         return True
     if not Path(args.model).is_dir() and importlib.util.find_spec("huggingface_hub") is None:
         return False  # which says what it needs
-    return not has_onnx(model_folder(args.model, args.revision))
+    folder = model_folder(args.model, args.revision)
+    # FacialEmotion says what an empty folder lacks, also where torch is not installed
+    return (folder / "config.json").is_file() and not has_onnx(folder)
 
 
 def _on_torch(args: argparse.Namespace) -> "FaceLabeller":

@@ -3,7 +3,7 @@
 
 import {padded, resize} from "./resize.js";
 
-const STRIDES = [8, 16, 32], MOST = 500, SHARED = 0.3;
+const STRIDES = [8, 16, 32], MOST = 5000, SHARED = 0.3;
 const SIDE_OF_PHOTO = 1280, SIDE_OF_FRAME = 320;  // pixels of the longer side that is searched
 const CLOSE_UP_SIDE = 256;  // where no face is found, at this size again, with room around it
 

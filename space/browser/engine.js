@@ -1,52 +1,64 @@
 // ONNX Runtime Web: WebAssembly, or the graphics processor (WebGPU) where it gives the same answer sooner.
 
-const TRIES = 3, SAME = 0.01;  // of a value, or of 1 if that is more
+const TRIES = 3, LONGEST = 1000;  // ms
+const SAME = 0.01;  // of a value, or of 1 if that is more
 
-// wanted: "wasm", "webgpu", or null for the faster one.
-// -> async (name of the file, dims of a usual input) => {engine, run: {data: float32, dims} -> outputs by name}
+// wanted: "wasm", "webgpu", or undefined for the faster one.
+// -> async (name of the file, dims of a usual input, its largest value)
+//    => {engine, run: {data: float32, dims} -> outputs by name, release}
 export async function opener(wanted) {
     const gpu = await hasGraphics(wanted);
     const ort = await import(gpu ? "./runtime/ort.jspi.min.mjs" : "./runtime/ort.wasm.min.mjs");
     ort.env.wasm.wasmPaths = new URL("runtime/", import.meta.url).href;
     ort.env.wasm.numThreads = 1;
+    ort.env.logLevel = "error";  // not how it divides a network among processors
     const open = async (name, engine) => {
         const session = await ort.InferenceSession.create(
             new URL(name, import.meta.url).href, {executionProviders: [engine]});
         const run = ({data, dims}) => session.run({[session.inputNames[0]]: new ort.Tensor("float32", data, dims)});
-        return {engine, run};
+        return {engine, run, release: () => session.release()};
     };
-    return async (name, dims) => {
+    return async (name, dims, most) => {
         const wasm = await open(name, "wasm");
-        return gpu ? better(wasm, () => open(name, "webgpu"), dims, wanted) : wasm;
+        return gpu ? better(wasm, () => open(name, "webgpu"), trial(dims, most), wanted) : wasm;
     };
 }
 
 // The runtime's smaller build for WebGPU needs JSPI. An adapter in software is the processor again, and slower.
 async function hasGraphics(wanted) {
-    if (wanted === "wasm" || !("Suspending" in WebAssembly)) return false;
-    const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-    return Boolean(adapter) && (wanted === "webgpu" || !adapter.info.isFallbackAdapter);
+    if (wanted === "wasm") return false;
+    const adapter = "Suspending" in WebAssembly && await navigator.gpu?.requestAdapter().catch(() => null);
+    if (adapter && (wanted || !adapter.info.isFallbackAdapter)) return true;
+    if (wanted) console.warn("This browser has no WebGPU with JSPI: on WebAssembly.");
+    return false;
 }
 
-export async function better(wasm, openOther, dims, wanted) {
-    const length = dims.reduce((a, b) => a * b), data = Float32Array.from({length}, (_, i) => Math.sin(i));
+function trial(dims, most) {
+    const length = dims.reduce((a, b) => a * b);
+    return {data: Float32Array.from({length}, (_, i) => most * Math.abs(Math.sin(i))), dims};
+}
+
+export async function better(wasm, openOther, input, wanted) {
+    let webgpu;
     try {
-        const webgpu = await openOther();
-        const [known, found] = [await timed(wasm, {data, dims}), await timed(webgpu, {data, dims})];
+        webgpu = await openOther();
+        const [known, found] = [await timed(wasm, input), await timed(webgpu, input)];
         if (!same(known.outputs, found.outputs)) throw Error("other answers than WebAssembly's");
-        return wanted || found.time < known.time ? withSubstitute(webgpu, wasm) : wasm;
+        if (wanted || found.time < known.time) return withSubstitute(webgpu, wasm);
     } catch (error) {
         console.warn(`Not on WebGPU: ${error.message}`);
-        return wasm;
     }
+    webgpu?.release();
+    return wasm;
 }
 
 async function timed({run}, input) {
     let outputs = await run(input), time = Infinity;  // the first run compiles
-    for (let i = 0; i < TRIES; i++) {
-        const start = performance.now();
+    const start = performance.now();
+    for (let i = 0; i < TRIES && performance.now() - start < LONGEST; i++) {
+        const begin = performance.now();
         outputs = await run(input);
-        time = Math.min(time, performance.now() - start);
+        time = Math.min(time, performance.now() - begin);
     }
     return {outputs, time};
 }
@@ -54,8 +66,13 @@ async function timed({run}, input) {
 const same = (known, found) => Object.keys(known).every(name =>
     known[name].data.every((value, i) => Math.abs(value - found[name].data[i]) <= SAME * Math.max(1, Math.abs(value))));
 
-// Browsers take the graphics processor away, from a page out of sight for one.
-const withSubstitute = ({engine, run}, substitute) => ({engine, run: input => run(input).catch(error => {
-    console.warn(`WebGPU is gone: ${error.message}`);
-    return substitute.run(input);
-})});
+// A browser may take the graphics processor away, for instance from a page out of sight.
+function withSubstitute(webgpu, wasm) {
+    let current = webgpu;
+    return {...webgpu, run: input => current.run(input).catch(error => {
+        if (current === wasm) throw error;
+        console.warn(`WebGPU is gone, on WebAssembly from now on: ${error.message}`);
+        current = wasm;
+        return wasm.run(input);
+    })};
+}

@@ -8,6 +8,7 @@ import {People} from "./people.js";
 const part = name => document.querySelector(name);
 const [scene, video, picture, button, turn] = [".scene", "video", ".photo", ".switch", ".turn"].map(part);
 const LANES = navigator.hardwareConcurrency > 1 ? [0, 1] : [0];  // frames in work at a time
+const ENGINES = ["wasm", "webgpu"];  // one of which ?engine=... chooses
 const camera = new Camera(video, () => stop("The camera has gone."));
 let model, people, follower, live = false, photo = null, times = [], lookedAt = 0;
 
@@ -32,7 +33,7 @@ async function load() {
     model ??= await answer.json();
     part(".assume").hidden = !Object.keys(model.priors).length;
     people ??= new People(part(".boxes"), part(".people"), model);
-    return new Networks().load(model, new URLSearchParams(location.search).get("engine"));
+    return new Networks().load(model, ENGINES.find(name => location.search === `?engine=${name}`));
 }
 
 const options = isLive => ({live: isLive, single: part(".single").checked, prior: part(".prior").value});
@@ -64,11 +65,11 @@ async function lookAtPhoto() {
     try {
         const network = await networks(0);
         say("Looking for faces ...");
-        const {size, faces} = await network.look(await createImageBitmap(shown), options(false));
+        const {size, faces, smaller} = await network.look(await createImageBitmap(shown), options(false));
         if (shown !== photo) return;
         const found = answered(size, faces.map((face, i) => ({...face, person: i + 1})));
         people.photo(found);
-        say(counted(found.faces.length));
+        say(counted(found.faces.length) + (smaller ? ` ${smaller} smaller ones are not labelled.` : ""));
     } catch (error) {
         say(error.message);
     }
@@ -84,9 +85,9 @@ function forgetPhoto() {
 
 async function start(begin = () => camera.start()) {
     button.disabled = true;
-    let lanes;
+    const lanes = [];
     try {
-        lanes = await Promise.all(LANES.map(networks));
+        for (const lane of LANES) lanes.push(await networks(lane));  // the second finds the files in the cache
         say("Waiting for the camera ...");
         await begin();
     } catch (error) {

@@ -119,6 +119,11 @@ def test_onnx_runtime_gives_opencvs_rows(astronaut):
         np.testing.assert_allclose(rows, expected, atol=0.01)
 
 
+def test_more_faces_than_a_crowd_has(astronaut):
+    face = cv2.resize(astronaut[60:180, 150:290], (50, 50))
+    assert len(find_faces(np.tile(face, (20, 20, 1)), make_detector("yunet", FILE, 0.7), 80)) > 350
+
+
 def test_opencv_stands_in_and_says_why(astronaut, tmp_path, monkeypatch, caplog):
     warn_once.cache_clear()
     network = onnx.load(FILE)
@@ -132,7 +137,7 @@ def test_opencv_stands_in_and_says_why(astronaut, tmp_path, monkeypatch, caplog)
     for (face,) in found:
         assert face.box == pytest.approx(expected.box, abs=0.01)
     assert [warning.rpartition(": ")[2] for warning in caplog.messages] == [
-        f"{tmp_path / 'yunet.onnx'} takes pictures of 640 pixels alone.",
+        f"{tmp_path / 'yunet.onnx'} takes pictures of a single size.",
         "onnxruntime is not installed.",
     ]
 
@@ -216,8 +221,10 @@ def test_auto_without_yunets_file_is_haar_with_a_warning(caplog):
 
 def test_a_file_that_is_no_yunet_is_refused(tmp_path):
     (tmp_path / "yunet.onnx").write_bytes(b"something else")
-    with pytest.raises(ValueError, match="OpenCV cannot read it as YuNet"):
+    with pytest.raises(ValueError, match="yunet.onnx: cannot be read as YuNet"):
         make_detector("yunet", tmp_path / "yunet.onnx", 0.7)
+    with pytest.raises(ValueError, match="model.onnx: is not YuNet"):
+        make_detector("yunet", FILE.parents[1] / "model" / "model.onnx", 0.7)
     with pytest.raises(ValueError, match="detector_path none.onnx: no such file"):
         make_detector("auto", "none.onnx", 0.7)
 

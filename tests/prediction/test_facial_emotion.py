@@ -153,4 +153,4 @@ def test_neither_class_nor_command_needs_torch(album):
     assert done.returncode == 0, done.stderr
     label, row, summary, status = done.stdout.splitlines()
     assert label == "happy" and " happy " in row and status == "0"
-    assert summary.startswith("1 photos, 1 faces, ") and summary.endswith("by ONNX Runtime")
+    assert summary.startswith("1 photo, 1 face, ") and summary.endswith("by ONNX Runtime")

@@ -69,7 +69,7 @@ def test_a_table_and_files_and_pictures(album, tmp_path, run, capsys):
     name = f"{album / 'a.png'}".ljust(len(f"{album / 'more' / 'b.jpg'}"))
     assert first.startswith(f"{name}   1  happy")
     assert second == f"{album / 'more' / 'b.jpg'}   -  no face"  # aligned with the first
-    assert summary.startswith("2 photos, 1 faces, ") and summary.endswith("photos/s by torch")
+    assert summary.startswith("2 photos, 1 face, ") and summary.endswith("photos/s by torch")
     assert str(tmp_path / "drawn") in written and str(tmp_path / "heat") in written
 
     first, second = json.loads((tmp_path / "x" / "faces.json").read_text())

@@ -154,6 +154,8 @@ def test_boxes_labels_and_scores_are_those_of_python(open_at, find):
     expect(page.get_by_role("status")).to_have_text("No face was found.")
     drawn, other = photos()["drawn"], find(photos()["drawn"], prior="uniform")[0]
     labelled(page, drawn)
+    assert labelled(page, np.zeros((*drawn.shape[:2], 4), np.uint8)) == []  # nothing of the last
+    labelled(page, drawn)
     page.evaluate("answers.length = 0")
     page.locator(".prior").select_option("uniform")
     until(page, "answers.length")
@@ -262,7 +264,7 @@ def test_webgpu_answers_as_the_network_does(open_at, folder):
     torch.onnx.export(network, (pixels,), folder / "small.onnx", external_data=False, verbose=False)
     ask = """async ([wanted, data]) => {
         const {opener} = await import("/engine.js"), dims = [1, 3, 8, 8];
-        const {engine, run} = await (await opener(wanted))("small.onnx", dims);
+        const {engine, run} = await (await opener(wanted))("small.onnx", dims, 1);
         const [output] = Object.values(await run({data: Float32Array.from(data), dims}));
         return [engine, [...output.data]];
     }"""
@@ -277,9 +279,10 @@ def test_webgpu_that_errs_or_goes_away_is_replaced(open_at):
     page, _ = open_at()
     ask = """async () => {
         const {better} = await import("/engine.js");
-        const one = (engine, answer) => ({engine, run: async () => ({y: {data: [answer()]}})});
+        const one = (engine, answer) =>
+            ({engine, run: async () => ({y: {data: [answer()]}}), release: () => 0});
         const wasm = one("wasm", () => 1);
-        const chosen = answer => better(wasm, async () => one("webgpu", answer), [1], "webgpu");
+        const chosen = answer => better(wasm, async () => one("webgpu", answer), {}, "webgpu");
         let gone = false;
         const lost = await chosen(() => { if (gone) throw Error("device lost"); return 1.001; });
         gone = true;
