@@ -41,7 +41,9 @@ class OnnxYuNet:
         # threads that wait for the next photo would use a core each
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self.session = onnxruntime.InferenceSession(str(path), settings)
+            self.session = onnxruntime.InferenceSession(
+                str(path), settings, ["CPUExecutionProvider"]
+            )
         except Exception as error:  # of its own kinds
             raise ValueError(f"{path}: cannot be read as YuNet ({error}).") from None
         self.input, self.outputs = self.session.get_inputs()[0], self.session.get_outputs()
