@@ -24,10 +24,10 @@ class LDAM(Loss):
     takes_soft_labels: ClassVar[bool] = False
 
     benchmark_rows: ClassVar[dict[str, BenchmarkRow]] = {
-        "": BenchmarkRow(tries=(("--ldam_max_margin", "0.3"), ("--ldam_max_margin", "0.1"))),
+        "": BenchmarkRow(tries=(("--ldam_max_margin", "0.5"), ("--ldam_max_margin", "0.2"))),
         "_drw": BenchmarkRow(
             "LDAM, deferred re-weighting",
-            tries=(("--deferred_reweighting_epoch", "4"), ("--deferred_reweighting_epoch", "3")),
+            tries=(("--ldam_max_margin", "0.2", "--deferred_reweighting_epoch", "5"),),
         ),
     }
 
