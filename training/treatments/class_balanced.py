@@ -19,7 +19,7 @@ class ClassBalanced(WeightedCrossEntropy):
 
     benchmark_rows: ClassVar[dict[str, BenchmarkRow]] = {
         "": BenchmarkRow(
-            tries=(("--class_balanced_beta", "0.999"), ("--class_balanced_beta", "0.99"))
+            tries=tuple(("--class_balanced_beta", beta) for beta in ("0.9999", "0.999", "0.99"))
         )
     }
 

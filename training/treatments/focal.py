@@ -20,7 +20,7 @@ class Focal(Loss):
     title: ClassVar[str] = "focal loss"
     takes_soft_labels: ClassVar[bool] = False
     benchmark_rows: ClassVar[dict[str, BenchmarkRow]] = {
-        "": BenchmarkRow(tries=GAMMAS),
+        "": BenchmarkRow(tries=(("--focal_gamma", "2"), *GAMMAS)),
         "_alpha": BenchmarkRow(
             "focal loss, inverse alpha", ("--focal_alpha", "inverse"), tries=GAMMAS
         ),
