@@ -265,7 +265,7 @@ def _search(bgr: np.ndarray, detector: YuNet | Haar, scale: float, margin: int) 
         bgr = cv2.copyMakeBorder(bgr, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
     try:
         faces = detector(bgr)
-    except Exception as error:  # of OpenCV's or ONNX Runtime's kinds, or no memory
+    except (cv2.error, MemoryError, RuntimeError) as error:
         raise DetectionError(
             f"the face detector {type(detector).__name__} fails on it ({error})."
         ) from None

@@ -36,6 +36,7 @@ class OnnxYuNet:
             import onnxruntime
         except ImportError:
             raise ImportError("onnxruntime is not installed") from None
+        # as prediction/onnx_file.py, which a model on the Hub does not have
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = cv2.getNumThreads()
         # threads that wait for the next photo would use a core each
@@ -60,10 +61,17 @@ class OnnxYuNet:
         """
         photo: uint8 (H, W, 3) BGR -> 1, float32 (N, 15): left, top, width, height, x and y of five
         points, score; by falling score.
+
+        Raises:
+            RuntimeError: ONNX Runtime fails on it.
         """
         below, right = (-length % STRIDES[-1] for length in photo.shape[:2])
         photo = cv2.copyMakeBorder(photo, 0, below, 0, right, cv2.BORDER_CONSTANT)
-        outputs = self.session.run(None, {self.input.name: cv2.dnn.blobFromImage(photo)})
+        pixels = cv2.dnn.blobFromImage(photo)
+        try:
+            outputs = self.session.run(None, {self.input.name: pixels})
+        except Exception as error:  # of its own kinds
+            raise RuntimeError(str(error)) from None
         named = {output.name: array[0] for output, array in zip(self.outputs, outputs)}
         rows = [self._rows(named, stride, photo.shape[1] // stride) for stride in STRIDES]
         rows = np.concatenate(rows)

@@ -33,7 +33,8 @@ async function load() {
     model ??= await answer.json();
     part(".assume").hidden = !Object.keys(model.priors).length;
     people ??= new People(part(".boxes"), part(".people"), model);
-    return new Networks().load(model, ENGINES.find(name => location.search === `?engine=${name}`));
+    const asked = new URLSearchParams(location.search).get("engine");
+    return new Networks().load(model, ENGINES.find(name => name === asked));
 }
 
 const options = isLive => ({live: isLive, single: part(".single").checked, prior: part(".prior").value});

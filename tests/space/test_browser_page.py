@@ -163,6 +163,9 @@ def test_boxes_labels_and_scores_are_those_of_python(open_at, find):
     assert face["shares"] == pytest.approx([*other["scores"].values()], abs=0.03)
     page.get_by_label("Only the largest face").check()
     assert len(labelled(page, photos()["three"])) == 1
+    page.get_by_label("Only the largest face").uncheck()
+    assert len(labelled(page, np.tile(a_face(80), (6, 10, 1)))) == 50
+    expect(page.get_by_role("status")).to_have_text("50 faces. 10 smaller ones are not labelled.")
 
 
 @pytest.mark.parametrize(
