@@ -22,11 +22,11 @@ import sys
 import threading
 
 if __package__:  # installed, as fer_efficientnet.predict
-    from .prediction.arguments import parse
+    from .prediction.arguments import PROGRAM, parse
     from .prediction.command_line import run
     from .training.console import show_messages
 else:
-    from prediction.arguments import parse
+    from prediction.arguments import PROGRAM, parse
     from prediction.command_line import run
     from training.console import show_messages
 
@@ -43,13 +43,13 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
-        print("predict.py: stopped; what was done by then is written.", file=sys.stderr)
+        print(f"{PROGRAM}: stopped; what was done by then is written.", file=sys.stderr)
         return 130
     except BrokenPipeError:  # of `| head`; Python would write the rest once more at its exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        print(f"predict.py: cannot write there: {error}; free some space, or choose another file "
+        print(f"{PROGRAM}: cannot write there: {error}; free some space, or choose another file "
               "or folder.", file=sys.stderr)  # fmt: skip
         return 2
     finally:

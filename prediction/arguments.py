@@ -2,17 +2,19 @@
 
 import argparse
 import difflib
+import itertools
 import os
 from pathlib import Path
 
 from . import modeling
 
 MODEL = Path(__file__).parents[1] / "model"
+PROGRAM = "predict.py" if __package__ == "prediction" else "facial-emotion"  # installed
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        PROGRAM, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add(
@@ -37,7 +39,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add("--every", type=int, metavar="N", help="look at every Nth frame of a video (default: 5)")
     add("--timeline", type=Path, default=Path(), metavar="DIR",
         help="save the timelines of videos there (default: here)")  # fmt: skip
-    add("--disable_tqdm", type=_true_or_false, nargs="?", const=True, default=False,
+    add("--disable_tqdm", type=_true_false_or_input, nargs="?", const=True, default=False,
         metavar="BOOL", help="no progress bars")  # fmt: skip
     add = parser.add_argument_group("model").add_argument
     add("--model", default=str(MODEL), help="folder or Hub id (default: the one that ships)")
@@ -71,12 +73,13 @@ def parse(description: str, argv: list[str] | None = None) -> argparse.Namespace
         SystemExit: 2 for flags that are wrong or do not go together, 0 after --help.
     """
     parser = make_parser(description)
-    args, unknown = parser.parse_known_args(argv)
-    if unknown:
+    args, others = parser.parse_known_args(argv)
+    if unknown := [word for word in others if word.startswith("-")]:
         flags = [flag for action in parser._actions for flag in action.option_strings]
         near = difflib.get_close_matches(unknown[0].partition("=")[0], flags, n=1)
         hint = f"did you mean {near[0]}?" if near else "see --help."
         parser.error(f"unrecognized arguments: {' '.join(unknown)}; {hint}")
+    args.inputs += _inputs_after_flags(args) + others
     if not args.inputs and args.webcam is None:
         parser.error("give a photo, a video, a folder or --webcam N.")
     files = text_outputs(args)
@@ -102,6 +105,19 @@ def parse(description: str, argv: list[str] | None = None) -> argparse.Namespace
     return args
 
 
+def _inputs_after_flags(args: argparse.Namespace) -> list[str]:
+    """Takes from --prior and --disable_tqdm the inputs that they took for their own values."""
+    inputs = []
+    if isinstance(args.disable_tqdm, str):
+        inputs, args.disable_tqdm = [args.disable_tqdm], True
+    if args.prior:
+        first, *others = args.prior
+        shares = [*itertools.takewhile(lambda word: isinstance(word, float), others)]
+        args.prior = [first, *shares]
+        inputs += map(str, others[len(shares) :])
+    return inputs
+
+
 def text_outputs(args: argparse.Namespace) -> list[str]:
     """The files that --json, --jsonl and --csv name; "-" is the screen."""
     return [name for name in (args.json, args.jsonl, args.csv) if name]
@@ -118,7 +134,5 @@ def _number_or_name(text: str) -> float | str:
         return text
 
 
-def _true_or_false(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"expected true or false, but found {text}")
-    return text.lower() == "true"
+def _true_false_or_input(text: str) -> bool | str:
+    return {"true": True, "false": False}.get(text.lower(), text)

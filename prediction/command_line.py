@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from .arguments import text_outputs
+from .arguments import PROGRAM, text_outputs
 from .inputs import InputError, collect, describe_passed_over, missing_model
 
 logger = logging.getLogger(__name__)
@@ -33,10 +33,10 @@ def run(args: argparse.Namespace) -> int:
             from .follow_videos import follow_videos
         find, engine = load(args)
     except ModuleNotFoundError as error:
-        print(f"predict.py: {error}. It needs pip install '.[photos]'.", file=sys.stderr)
+        print(f"{PROGRAM}: {error}. It needs pip install '.[photos]'.", file=sys.stderr)
         return 2
     except (OSError, ValueError, ImportError, RuntimeError, AssertionError) as error:
-        print(f"predict.py: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     screen = sys.stderr if "-" in text_outputs(args) else sys.stdout
     written, failed = [], 0

@@ -70,3 +70,18 @@ def test_sources_of_videos(tmp_path):
     assert collect([*videos, *photos, "-"]) == (photos, [*videos, "/dev/stdin"], [])
     assert parse("", ["--webcam", "/dev/video0"]).webcam == "/dev/video0"
     assert parse("", ["--webcam", "1"]).webcam == 1
+
+
+@pytest.mark.parametrize(
+    "words, inputs, prior",
+    [
+        ("--prior uniform a.jpg", ["a.jpg"], "uniform"),
+        ("a.jpg --prior 1 2 3 b.jpg c.jpg --tta", ["a.jpg", "b.jpg", "c.jpg"], [1, 2, 3]),
+        ("--disable_tqdm a.jpg", ["a.jpg"], None),
+        ("a.jpg --disable_tqdm --csv - b.jpg", ["a.jpg", "b.jpg"], None),
+    ],
+)
+def test_photos_may_follow_flags(words, inputs, prior):
+    args = parse("", words.split())
+    assert (args.inputs, args.prior) == (inputs, prior)
+    assert args.disable_tqdm is ("--disable_tqdm" in words)
