@@ -54,10 +54,9 @@ def write_report(folder: Path, protocol: str, resamples: int = RESAMPLES) -> Non
     if runs and protocol == "paper":
         texts |= {name: paper_text(runs), f"{name}_excerpt": paper_excerpt(runs)}
         pictures.plot_paper(folder / f"{name}.png", runs)
+        pictures.plot_confusions(folder / f"{name}_confusion.png", runs)
     elif BASELINE in runs and common_seeds(runs):
         texts |= write_official(folder, runs, trials, resamples)
-    if runs:
-        pictures.plot_confusions(folder / f"{name}_confusion.png", runs)
     for file, text in texts.items():
         (folder / f"{file}.md").write_text(f"{text}\n")
 
@@ -67,7 +66,8 @@ def write_official(folder: Path, runs: Runs, trials: Runs, resamples: int) -> di
     arrays = read_logits(folder / "imbalance_official")
     bootstrap = Bootstrap(arrays["labels"], LABELS, resamples=resamples)
     seeds = common_seeds(runs)
-    treatments = Treatments(with_seeds(runs, seeds), arrays, bootstrap)
+    compared = with_seeds(runs, seeds)
+    treatments = Treatments(compared, arrays, bootstrap)
     later = later_seeds(runs, seeds)
     again = [
         Treatments(with_seeds(runs, chosen), arrays, bootstrap)
@@ -75,6 +75,7 @@ def write_official(folder: Path, runs: Runs, trials: Runs, resamples: int) -> di
     ]
     sentences = conclusions(treatments, again)
     pictures.plot_treatments(folder / "imbalance_official.png", treatments)
+    pictures.plot_confusions(folder / "imbalance_official_confusion.png", compared)
     shown = json.dumps(points_of_the_space(treatments, len(arrays["labels"])), indent=1)
     (folder / "imbalance_official.json").write_text(f"{shown}\n")
     copies = int(arrays["copies"].sum())

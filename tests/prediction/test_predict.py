@@ -133,7 +133,7 @@ def test_a_broken_file_is_skipped_and_the_status_says_so(album, tmp_path, run, c
         (["x.jpg", "--every", "0"], "must be at least 1"),
         (["--webcam", "0", "--every", "5"], "--every is of a video file"),
         (["--webcam", "0", "--crops", "x"], "--crops is of photos, not of a webcam"),
-        (["x.jpg", "--prior", "1", "-1"], "prior must be 'learned', 'train', 'uniform', or as many"),
+        (["x.jpg", "--prior", "1", "-1"], "prior must be 'learned'"),
         (["x.jpg", "--prior", "balanced"], "but it is 'balanced'."),
         (["x.jpg", "--prior", *["nan"] * 7], "prior must be"),
         (["x.jpg", "--engine", "onnx", "--explain", "x"], "need --engine torch"),
