@@ -105,7 +105,7 @@ def write_official(folder: Path, runs: Runs, trials: Runs, resamples: int) -> di
                 excerpt(treatments),
                 "",
                 highest_sentence(treatments, again),
-                curve_sentence(treatments),
+                curve_sentence(treatments, again),
             ]
         ),
     }

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from benchmarks.imbalance_rows import title
-from benchmarks.imbalance_statistics import MEASURES, OF_IMBALANCE, Line, Treatments
+from benchmarks.imbalance_statistics import MEASURES, Line, Treatments
 from training.arguments import parse_arguments
 from training.evaluation.bootstrap import holm, measure_title
 from training.treatments.register import BASELINE
@@ -22,7 +22,7 @@ def conclusions(treatments: Treatments, again: Sequence[Treatments]) -> list[str
     if len(treatments.runs) == 1:
         return []
     sentences = [best_sentence(treatments, measure) for measure in MEASURES]
-    return [*sentences, curve_sentence(treatments), *again_sentences(treatments, again)]
+    return [*sentences, curve_sentence(treatments, again), *again_sentences(treatments, again)]
 
 
 def best_sentence(treatments: Treatments, measure: str) -> str:
@@ -46,14 +46,14 @@ def highest_sentence(treatments: Treatments, again: Sequence[Treatments]) -> str
     parts = []
     for measure in MEASURES if len(treatments.runs) > 1 else ():
         best, comparison = treatments.best(measure), treatments.comparison
-        notes = [f"{comparison.differences[best, measure].value:+.3f}"]
-        if (best, measure) not in comparison.confirmed:
-            notes.append("not confirmed")
+        value = f"{comparison.differences[best, measure].value:+.3f}"
+        confirmed = (best, measure) in comparison.confirmed
+        notes = [f"**{value}**"] if confirmed else [value, "not confirmed"]
         if again and best in again[1].lines:
             every = again[1].comparison.change(best, measure)
             notes.append(f"with all {len(again[1].seeds)} seeds {every}")
         parts.append(f"in {measure_title(measure)} {line_title(best)} ({', '.join(notes)})")
-    return f"- **Highest**: {'; '.join(parts)}." if parts else ""
+    return f"- **Highest, of the trainings**: {'; '.join(parts)}." if parts else ""
 
 
 def price(treatments: Treatments, line: Line, measure: str) -> str:
@@ -64,7 +64,7 @@ def price(treatments: Treatments, line: Line, measure: str) -> str:
     )
 
 
-def curve_sentence(treatments: Treatments) -> str:
+def curve_sentence(treatments: Treatments, again: Sequence[Treatments]) -> str:
     """What lies above the shifted baseline, and so is worth a training."""
     above = treatments.above
     real = [
@@ -72,13 +72,18 @@ def curve_sentence(treatments: Treatments) -> str:
         for key in above
         if key in treatments.above_by_more_than_chance and above[key].value > 0
     ]
-    nearest = min((key for key in above if above[key].value > 0), key=lambda key: above[key].p,
-                  default=None)  # fmt: skip
-    none = "none" + (f"; the nearest to it is {_of(nearest)}, {above[nearest].signed}"
-                     if nearest else "")  # fmt: skip
+    found = "; ".join(real) or "none"
+    higher = [key for key in above if above[key].value > 0]
+    if higher and not real:
+        nearest = min(higher, key=lambda key: above[key].p)
+        found += f"; the nearest is {_of(nearest)}, {above[nearest].signed}"
+        if again and nearest in again[0].above:
+            lead = again[0].above[nearest]
+            verdict = "confirmed" if lead.value > 0 and holm({nearest: lead.p}) else "not confirmed"
+            found += f", {verdict} with seeds {seed_list(again[0].seeds)} alone: {lead.signed}"
     return (
         "- **Worth a training?** Above what shifting the prior of the cross-entropy network "
-        f"reaches at the same accuracy, by more than chance: {'; '.join(real) or none}."
+        f"reaches at the same accuracy, after Holm's correction over all: {found}."
     )
 
 
@@ -104,14 +109,15 @@ def again_sentences(treatments: Treatments, again: Sequence[Treatments]) -> list
         if change.value > 0 and (line, measure) in confirmed:
             verdict = "yes"
         of_all = every.comparison.differences[line, measure].signed
-        if measure in OF_IMBALANCE:
-            of_all += f", above the shifted baseline {every.above[line, measure].signed}"
         parts.append(
             f"{measure_title(measure)} with {line_title(line)}, {change.signed}: {verdict} (all "
             f"{len(every.seeds)} seeds: {of_all})"
         )
     text = "; ".join(parts) or "no row that is highest has them"
-    return [f"- **Does it hold with seeds {seed_list(later.seeds)}?** On the same images: {text}."]
+    return [
+        f"- **Does it hold with seeds {seed_list(later.seeds)} alone?** On the same images, after "
+        f"Holm's correction over these: {text}."
+    ]
 
 
 def text_of_the_space(treatments: Treatments) -> str:

@@ -112,9 +112,11 @@ def _inputs_after_flags(args: argparse.Namespace) -> list[str]:
         inputs, args.disable_tqdm = [args.disable_tqdm], True
     if args.prior:
         first, *others = args.prior
-        shares = [*itertools.takewhile(lambda word: isinstance(word, float), others)]
-        args.prior = [first, *shares]
-        inputs += map(str, others[len(shares) :])
+        own = itertools.takewhile(
+            lambda word: isinstance(word, float) or word in modeling.calibration.PRIORS, others
+        )
+        args.prior = [first, *own]
+        inputs += map(str, others[len(args.prior) - 1 :])
     return inputs
 
 

@@ -93,7 +93,7 @@ class FacialEmotion(modeling.labelling.FaceLabeller):
         checked = super()._checked(options)
         if options.get("explain"):
             raise ValueError(
-                "explain needs torch: pip install '.[transformers]', and take "
+                "explain needs torch: pip install '.[photos]', and take "
                 'pipeline("facial-emotion") or predict.py --engine torch.'
             )
         return checked

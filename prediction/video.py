@@ -16,7 +16,7 @@ import numpy as np
 
 from .container import is_cut
 from .output import readable
-from .sources import is_recording, is_stream, is_url
+from .sources import is_pipe, is_recording, is_stream, is_url
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # a damaged frame is not the reader's affair
 logger = logging.getLogger(__name__)
@@ -108,7 +108,11 @@ class Video:
         finally:
             self.capture.release()
         if number == 0:
-            raise VideoError(f"{self.name}: holds no frame that OpenCV can read.")
+            is_piped = isinstance(self.source, str) and is_pipe(self.source)
+            raise VideoError(
+                f"{self.name}: holds no frame that OpenCV can read."
+                + " Most MP4s cannot be read through a pipe: give the file, or pipe MKV." * is_piped
+            )
         if self.lost or not self.live and is_cut(self.source):
             why = "cut short" if is_cut(self.source) else "damaged"
             self.problem = self._incomplete(why, number, self.frames)

@@ -290,6 +290,8 @@ class Blocks(gr.Blocks):
             operations.refused(getattr(block_fn.fn, "request", "other"), "input")
             if isinstance(error, ValidationError):  # a name in the place of a file
                 raise gr.Error(NOT_UPLOADED, print_exception=False) from None
+            if isinstance(error, gr.Error):  # a prior that there is not
+                error.print_exception = False
             raise
 
 

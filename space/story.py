@@ -175,7 +175,7 @@ def what_a_treatment_does(comparison: Mapping[str, Any]) -> Screen:
         "height": 530,
         "hovermode": "closest",
         "xaxis": {"title": {"text": "balanced accuracy"}} | PERCENT,
-        "yaxis": {"title": {"text": "accuracy"}} | PERCENT,
+        "yaxis": {"title": {"text": "accuracy"}, "dtick": 0.01} | PERCENT,
         "legend": {"orientation": "h", "y": -0.2, "yanchor": "top", "font": {"size": 12}},
     }
     alt = "Points of accuracy and balanced accuracy: " + ", ".join(

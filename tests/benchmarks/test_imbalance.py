@@ -12,10 +12,13 @@ import train
 from benchmarks import imbalance, imbalance_report, runner
 from benchmarks import imbalance_pictures as pictures
 from benchmarks.imbalance_rows import PAPER, ROWS
+from benchmarks.imbalance_sentences import curve_sentence
+from benchmarks.imbalance_statistics import Line
 from benchmarks.runner import RESULTS
 from benchmarks.runs import add_run, read_logits, read_runs
 from training.arguments import parse_arguments
 from training.data import LABELS
+from training.evaluation.bootstrap import Estimate
 from training.evaluation.metrics import classification_metrics
 
 TINY = [
@@ -93,7 +96,7 @@ def test_the_report_has_each_treatment_under_both_priors_and_later_seeds(report)
     assert all("[" in cell for cells in rows.values() for cell in cells)
     assert "seeds 0 to 2, results of the last step; on made up" in text and "LDAM" not in text
     assert "**Recall of disgust**: highest with focal loss, **+0." in text
-    assert "**Does it hold with seeds 3 to 5?** On the same images: " in text
+    assert "**Does it hold with seeds 3 to 5 alone?** On the same images, after Holm's" in text
     assert re.search(r"recall of disgust with focal loss, \+0\.... \[.*\]: yes \(all 6 seeds", text)
     for suffix in (".png", "_confusion.png"):
         assert (folder / f"imbalance_official{suffix}").read_bytes().startswith(b"\x89PNG")
@@ -113,6 +116,23 @@ def test_the_report_has_each_treatment_under_both_priors_and_later_seeds(report)
         measure: baseline[measure]["value"] for measure in ("accuracy", "balanced_accuracy")
     }
     assert points["text"].startswith("EfficientNet-Lite0, another network than this model")
+
+
+@pytest.mark.parametrize(
+    "of_new_seeds, verdict", [(0.03, "confirmed"), (0, "not confirmed"), (-0.03, "not confirmed")]
+)
+def test_what_is_nearest_to_worth_a_training_is_tested_with_new_seeds_alone(of_new_seeds, verdict):
+    def at(value):
+        return Estimate(value, value + np.linspace(-0.01, 0.01, 999))
+
+    line = Line("focal", "train", True)
+    above = {(line, "macro_f1"): at(0.02), (line, "balanced_accuracy"): at(0.001)}
+    first = Namespace(above=above, above_by_more_than_chance=set())
+    later = Namespace(above={(line, "macro_f1"): at(of_new_seeds)}, seeds=[4, 5, 6, 7])
+    text = curve_sentence(first, [later])
+    assert "none; the nearest is macro-F1 with focal loss, +0.020 [" in text
+    assert f", {verdict} with seeds 4 to 7 alone: {of_new_seeds:+.3f} [" in text
+    assert " alone" not in curve_sentence(first, [])
 
 
 def test_the_papers_accuracies_stand_beside_ours(tmp_path):

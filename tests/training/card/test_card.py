@@ -152,6 +152,12 @@ def test_every_card_is_whole(cards):
             assert "<b>" not in re.sub(r"`[^`]*`|\\<b>", "", prose)
 
 
+def test_a_card_of_few_images_says_what_they_cannot_show(shipped, on_other_data):
+    words = "All results rest on 2 images: on others", "It is not calibrated", "evaluation image."
+    few, many = card_text(on_other_data(["calm", "tense"], [0, 1])), card_text(shipped)
+    assert all(text in few and text not in many for text in words)
+
+
 def test_every_number_on_a_card_is_in_its_data_or_its_template(cards):
     templates = "".join(file.read_text() for file in TEMPLATE.parent.glob("*.md"))
     for kind, facts in cards.items():
