@@ -136,7 +136,9 @@ class FaceLabeller:
             ValueError: an option is unknown or out of range.
         """
         options = DEFAULTS | self._preprocess_params | self._checked(options)
-        batch_size = batch_size or self._batch_size or 32
+        batch_size = next(size for size in (batch_size, self._batch_size, 32) if size is not None)
+        if not (isinstance(batch_size, numbers.Integral) and batch_size > 0):
+            raise ValueError(f"batch_size must be a whole number above 0, but it is {batch_size}.")
         if _is_single(inputs):
             return next(self._stream([inputs], batch_size, options))
         answers = self._stream(inputs, batch_size, options)
@@ -342,7 +344,7 @@ def _is_single(inputs: Any) -> bool:
     if is_array(inputs):
         return inputs.ndim < 4
     return (
-        isinstance(inputs, (str, bytes, bytearray, memoryview, dict, Image.Image))
+        isinstance(inputs, (str, bytes, bytearray, memoryview, dict, Image.Image, np.generic))
         or hasattr(inputs, "read")
         or not hasattr(inputs, "__iter__")
         and not hasattr(inputs, "__getitem__")

@@ -146,8 +146,8 @@ def is_array(source: Any) -> bool:
 
 def _is_missing(source: Any) -> bool:
     """What lists, pandas (NaN or NA) and cv2.imread have in place of a photo."""
-    is_nan = isinstance(source, float) and source != source
-    return source is None or is_nan or type(source).__name__ == "NAType"
+    is_nan = isinstance(source, (float, np.floating)) and source != source
+    return source is None or is_nan or type(source).__name__ in ("NAType", "NaTType")
 
 
 def _content(file: Any, name: str) -> bytes:

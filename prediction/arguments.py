@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from . import modeling
+from .sources import VIDEO_SUFFIXES
 
 MODEL = Path(__file__).parents[1] / "model"
 PROGRAM = "predict.py" if __package__ == "prediction" else "facial-emotion"  # installed
@@ -48,7 +49,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
         help="default: onnx, if the model has model.onnx; torch for heat maps")  # fmt: skip
     add("--device", help="of torch: cpu, cuda, ... (default: a GPU if there is one)")
     add("--batch_size", type=int, default=32, help="faces per pass (default: 32)")
-    add("--prior", nargs="+", type=_number_or_name, metavar="P",
+    add("--prior", nargs="+", metavar="P",
         help="learned, train, uniform, or a share for each class")  # fmt: skip
     add("--tta", action="store_true", help="average with the mirrored face")
     add = parser.add_argument_group("faces").add_argument
@@ -80,12 +81,21 @@ def parse(description: str, argv: list[str] | None = None) -> argparse.Namespace
         hint = f"did you mean {near[0]}?" if near else "see --help."
         parser.error(f"unrecognized arguments: {' '.join(unknown)}; {hint}")
     args.inputs += _inputs_after_flags(args) + others
+    if args.prior:
+        by_name = len(args.prior) == 1 and isinstance(args.prior[0], str)
+        try:
+            args.prior = modeling.checked_prior(args.prior[0] if by_name else args.prior, None)
+        except ValueError as error:
+            parser.error(str(error))
     if not args.inputs and args.webcam is None:
         parser.error("give a photo, a video, a folder or --webcam N.")
     files = text_outputs(args)
+    for file in files:
+        if not file or Path(file).suffix.lower() in modeling.PHOTO_SUFFIXES | VIDEO_SUFFIXES:
+            parser.error(f"--json, --jsonl and --csv need a file to write, but this is {file!r}.")
     if files.count("-") > 1:
         parser.error("only one of --json, --jsonl and --csv can go to the screen.")
-    if len({*map(os.path.abspath, files)}) < len(files):
+    if len({*map(os.path.realpath, files)}) < len(files):
         parser.error("--json, --jsonl and --csv need a file each.")
     if args.crops and args.webcam is not None:
         parser.error("--crops is of photos, not of a webcam.")
@@ -96,12 +106,6 @@ def parse(description: str, argv: list[str] | None = None) -> argparse.Namespace
     args.every = 5 if args.every is None else args.every
     if args.every < 1 or args.batch_size < 1:
         parser.error("--every and --batch_size must be at least 1.")
-    if args.prior:
-        by_name = len(args.prior) == 1 and isinstance(args.prior[0], str)
-        try:
-            args.prior = modeling.checked_prior(args.prior[0] if by_name else args.prior, None)
-        except ValueError as error:
-            parser.error(str(error))
     return args
 
 
@@ -111,18 +115,20 @@ def _inputs_after_flags(args: argparse.Namespace) -> list[str]:
     if isinstance(args.disable_tqdm, str):
         inputs, args.disable_tqdm = [args.disable_tqdm], True
     if args.prior:
-        first, *others = args.prior
-        own = itertools.takewhile(
-            lambda word: isinstance(word, float) or word in modeling.calibration.PRIORS, others
+        values = [_number_or_name(word) for word in args.prior]
+        is_name, names = isinstance(values[0], str), modeling.calibration.PRIORS
+        others = itertools.takewhile(
+            lambda value: value in names if is_name else isinstance(value, float), values[1:]
         )
-        args.prior = [first, *own]
-        inputs += map(str, others[len(args.prior) - 1 :])
+        own = 1 + len([*others])
+        inputs += args.prior[own:]
+        args.prior = values[:own]
     return inputs
 
 
 def text_outputs(args: argparse.Namespace) -> list[str]:
     """The files that --json, --jsonl and --csv name; "-" is the screen."""
-    return [name for name in (args.json, args.jsonl, args.csv) if name]
+    return [name for name in (args.json, args.jsonl, args.csv) if name is not None]
 
 
 def _number_or_device(text: str) -> int | str:

@@ -143,8 +143,17 @@ class FerTrainingArguments(TrainingArguments):
         check_flags(self)
         check_choice_of_checkpoint(self)
         check_range(self, "ema_decay", 0, 1)
-        for name in ("freeze_backbone_epochs", "precise_bn", "num_train_epochs"):
-            check_range(self, name, 0, float("inf"))
+        counts = {"per_device_train_batch_size": 2}  # batch norm needs two images
+        counts |= dict.fromkeys(("per_device_eval_batch_size", "gradient_accumulation_steps"), 1)
+        counts |= dict.fromkeys(("freeze_backbone_epochs", "precise_bn", "num_train_epochs"), 0)
+        counts |= dict.fromkeys(("learning_rate", "seed", "dataloader_num_workers"), 0)
+        for name, least in counts.items():
+            check_range(self, name, least, float("inf"))
+        if self.max_steps == 0:
+            raise ValueError(
+                "--max_steps must be at least 1, or -1 for --num_train_epochs, but it is 0. "
+                "--num_train_epochs 0 trains nothing."
+            )
         if self.timm_optim and self.timm_optim not in list_optimizers():
             raise ValueError(
                 "--timm_optim: " + unknown_name(self.timm_optim, list_optimizers(), "optimizer")
@@ -196,6 +205,13 @@ class Arguments:
             raise ValueError(
                 f"--{soft[0]} makes soft labels, for which the {self.loss.name} loss is not "
                 f"defined; leave --{soft[0]} out or use one of {', '.join(soft_label_losses())}."
+            )
+        first = getattr(self.loss, "deferred_reweighting_epoch", None)
+        epochs = self.training.num_train_epochs
+        if first is not None and self.training.max_steps < 0 and 0 < epochs <= first:
+            raise ValueError(
+                f"--deferred_reweighting_epoch {first} would never come: there are {epochs:g} "
+                "epochs, counted from 0."
             )
         if self.training.evaluate_only and not self.model.model_name_or_path:
             raise ValueError(

@@ -31,7 +31,8 @@ class AugmentationArguments:
     )
 
     def __post_init__(self):
-        check_range(self, "augment_degrade", 0, 1, closed=True)
+        for name in vars(self):
+            check_range(self, name, 0, 180 if name == "augment_rotate" else 1, closed=True)
 
     def build(self) -> "BatchAugmentation":
         flags = {name.removeprefix("augment_"): value for name, value in vars(self).items()}

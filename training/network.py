@@ -70,6 +70,8 @@ class ModelArguments:
                 "both say where weights come from."
             )
         check_range(self, "average_weight", 0, 1, closed=True)
+        if self.image_size is not None:
+            check_range(self, "image_size", 16, float("inf"))
 
 
 def build_network(

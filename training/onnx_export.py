@@ -275,6 +275,8 @@ def main(argv: list[str] | None = None) -> None:
     show_messages()
     if missing := missing_packages():
         parser.error(f"{', '.join(missing)} missing: pip install '.[publish]'")
+    if read_run(args.run) is None:
+        parser.error(f"{args.run}: expected the output folder of a training, with its run.yaml.")
     split, faces = evaluation_faces(args.run, args.dataset)
     print(onnx_summary(write_onnx(args.run, faces, split)))
 

@@ -45,6 +45,15 @@ class StopOnSignal(TrainerCallback):
 
     on_evaluate = on_step_end  # its checkpoint, if any, comes after the evaluation
 
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs
+    ) -> None:
+        # What the end of an epoch does would move the random numbers of the checkpoint on, and a
+        # run that is not stopped does not do it in the middle of one.
+        is_whole = abs(state.epoch - round(state.epoch)) < 1e-6
+        if self.received is not None and not is_whole and state.global_step < state.max_steps:
+            control.should_log = control.should_evaluate = control.should_save = False
+
     def on_train_end(self, args: TrainingArguments, state: TrainerState, *_, **__) -> None:
         for number, handler in self.previous.items():
             signal.signal(number, handler)

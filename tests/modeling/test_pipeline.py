@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import skimage.data
 import torch
@@ -141,9 +142,10 @@ def test_photo_and_faces_are_a_pair_if_asked_for(find, face):
 
 
 def test_what_is_missing_is_a_photo_that_cannot_be_read(find, face):
-    found = find([face, None, float("nan"), face], on_error="skip", detector="none")
-    assert [faces and len(faces) for faces in found] == [1, None, None, 1]
-    assert find(None, on_error="skip") is None
+    missing = [None, float("nan"), np.float32("nan"), pd.NaT]
+    found = find([face, *missing, face], on_error="skip", detector="none")
+    assert [faces and len(faces) for faces in found] == [1, *[None] * 4, 1]
+    assert [find(each, on_error="skip") for each in missing] == [None] * 4
     with pytest.raises(PhotoError, match="photo 1: missing"):
         find([face, None], detector="none")
     with pytest.raises(TypeError, match="photo 0: expected a path, .* but found int"):
@@ -292,6 +294,8 @@ def test_tta_averages_the_mirrored_face(find, face):
         ({"prior": [1, 2]}, "prior must be"),
         ({"max_pixels": 0}, "max_pixels must be 1 to "),
         ({"tiles": "no"}, "tiles must be True or False"),
+        ({"batch_size": 0}, "batch_size must be a whole number above 0, but it is 0"),
+        ({"batch_size": 1.5}, "batch_size must be a whole number above 0"),
         ({"explain": "x"}, "explain must be True or False"),
         ({"tta": 1}, "tta must be True or False"),
         ({"photo": None}, "photo must be True or False"),

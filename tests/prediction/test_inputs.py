@@ -77,6 +77,7 @@ def test_sources_of_videos(tmp_path):
     [
         ("--prior uniform a.jpg", ["a.jpg"], "uniform"),
         ("a.jpg --prior 1 2 3 b.jpg c.jpg --tta", ["a.jpg", "b.jpg", "c.jpg"], [1, 2, 3]),
+        ("--prior uniform a.jpg 2024", ["a.jpg", "2024"], "uniform"),
         ("--disable_tqdm a.jpg", ["a.jpg"], None),
         ("a.jpg --disable_tqdm --csv - b.jpg", ["a.jpg", "b.jpg"], None),
     ],

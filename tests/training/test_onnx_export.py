@@ -68,6 +68,12 @@ def test_no_file_names_a_folder_of_this_machine(folder, written):
     assert b"/site-packages/" not in (folder / "model.onnx").read_bytes()
 
 
+def test_a_folder_without_a_training_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        onnx_export.main([str(tmp_path / "none")])
+    assert "none: expected the output folder of a training" in capsys.readouterr().err
+
+
 def test_8_bits_keep_groups_of_weights_close():
     weights = np.random.default_rng(0).normal(size=(16, 8, 3, 4)).astype(np.float32)
     weights[0] = 0

@@ -140,6 +140,15 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, undisturbed):
     assert_same_run(folder, undisturbed)
 
 
+def test_ctrl_c_in_the_middle_of_an_epoch_leaves_out_the_end_of_the_epoch(tmp_path):
+    flags = ["--eval_strategy", "epoch", "--save_strategy", "epoch", "--logging_strategy", "epoch"]
+    run(tmp_path / "undisturbed", *flags)
+    status, printed = run_and_end(tmp_path / "run", "training_step", 6, "stop", *flags)
+    assert status == 128 + signal.SIGINT, printed
+    run(tmp_path / "run", *flags, "--resume_from_checkpoint", "true")
+    assert_same_run(tmp_path / "run", tmp_path / "undisturbed")
+
+
 def test_ctrl_c_in_the_last_evaluation_saves_too(tmp_path):
     flags = ["--load_best_model_at_end", "false", "--save_strategy", "no", "--max_steps", "2"]
     status, printed = run_and_end(tmp_path / "run", "prediction_step", 1, "stop", *flags)

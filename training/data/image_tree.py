@@ -72,6 +72,6 @@ def _place_in_tree(file: Path, root: Path) -> tuple[str, str]:
             f"{file}: folder {parts[0]!r} is not a split; expected train, validation or test."
         )
     prefix = file.name.split("_")[0].lower()
-    if prefix in ("training", "publictest", "privatetest"):
+    if prefix in ("publictest", "privatetest"):  # "training" is split again by many
         split = SPLIT_NAMES[prefix]
     return split, parts[-2]

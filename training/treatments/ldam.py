@@ -41,6 +41,8 @@ class LDAM(Loss):
     def __post_init__(self):
         check_range(self, "ldam_max_margin", 0, float("inf"))
         check_range(self, "class_balanced_beta", 0, 1)
+        if self.deferred_reweighting_epoch is not None:
+            check_range(self, "deferred_reweighting_epoch", 0, float("inf"))
         if self.ldam_scale <= 0:
             raise ValueError(f"--ldam_scale must be above 0, but it is {self.ldam_scale}.")
 

@@ -110,6 +110,11 @@ def test_file_names_restore_the_official_splits(tmp_path, root):
     assert np.array_equal(pixels_of(splits["validation"]), FACES[1:2])
 
 
+def test_training_images_that_were_split_again_stay_where_they_are(tmp_path):
+    write_images(tmp_path, {"train/sad/Training_1.png": 0, "val/sad/Training_2.png": 1})
+    assert labels_of(load_fer2013(str(tmp_path))) == {"train": [4], "validation": [4]}
+
+
 @pytest.mark.parametrize(
     "file, text",
     [
