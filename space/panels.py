@@ -70,7 +70,7 @@ def result(photo: np.ndarray, by_prior: Mapping[str, Sequence[dict]], certainty:
         f'<div class="side">{cards}{HEAT}<div class="tools">'
         '<button type="button" data-do="save">Save the picture</button>'
         '<button type="button" data-do="copy">Copy as JSON</button></div></div>'
-        f'<script type="application/json" class="answer">{_answer(by_prior)}</script></div>'
+        f'<pre hidden class="answer">{html.escape(_answer(by_prior))}</pre></div>'
     )
 
 
@@ -189,13 +189,13 @@ def _bar(label: str, share: float, color: str, first: bool) -> str:
 
 
 def _answer(by_prior: Mapping[str, Sequence[dict]]) -> str:
-    """What the API answers, as JSON that may stand in HTML."""
+    """What the API answers, as JSON."""
     left_out = ("by_prior", "crop", "heatmap")
     plain = {
         prior: [{name: face[name] for name in face if name not in left_out} for face in faces]
         for prior, faces in by_prior.items()
     }
-    return json.dumps(plain).replace("<", "\\u003c")
+    return json.dumps(plain)
 
 
 def fit(photo: np.ndarray, side: int = SHOWN_SIDE) -> np.ndarray:
