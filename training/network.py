@@ -71,7 +71,7 @@ class ModelArguments:
             )
         check_range(self, "average_weight", 0, 1, closed=True)
         if self.image_size is not None:
-            check_range(self, "image_size", 16, float("inf"))
+            check_range(self, "image_size", 1, float("inf"))  # the config knows the least
 
 
 def build_network(

@@ -270,7 +270,7 @@ SOFT = "makes soft labels, for which the {} loss is not defined"
         ("--max_steps 0", "--max_steps must be at least 1, or -1 for --num_train_epochs"),
         ("--augment_flip 2", "--augment_flip must be in [0, 1]"),
         ("--augment_rotate -1", "--augment_rotate must be in [0, 180]"),
-        ("--image_size 0", "--image_size must be in [16, inf)"),
+        ("--image_size 0", "--image_size must be in [1, inf)"),
         ("--loss focal --focal_alpha 1 nan", "one number per class, at least 0, but it is 1 nan"),
         ("--loss ldam --deferred_reweighting_epoch -1", "_epoch must be in [0, inf)"),
         (
