@@ -9,8 +9,7 @@ Train a model in stages: the numbered recipes of a folder, in order.
     python train_chain.py configs/model_gpu --dataset fer2013.csv --ferplus_csv fer2013new.csv
     python train_chain.py configs/model_gpu --rehearse
 
-Each stage writes runs/<recipe>, where the later ones find it. The same command once more skips the
-stages that are done and resumes the one that was cut off.
+Each stage writes runs/<recipe>. Called again, it skips what is done and resumes what was cut off.
 """
 
 import argparse

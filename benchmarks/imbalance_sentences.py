@@ -79,8 +79,11 @@ def curve_sentence(treatments: Treatments, again: Sequence[Treatments]) -> str:
         found += f"; the nearest is {_of(nearest)}, {above[nearest].signed}"
         if again and nearest in again[0].above:
             lead = again[0].above[nearest]
-            verdict = "confirmed" if lead.value > 0 and holm({nearest: lead.p}) else "not confirmed"
-            found += f", {verdict} with seeds {seed_list(again[0].seeds)} alone: {lead.signed}"
+            holds = "holds" if lead.value > 0 and holm({nearest: lead.p}) else "does not hold"
+            found += (
+                f"; with seeds {seed_list(again[0].seeds)} alone, on the same images, it {holds}: "
+                f"{lead.signed}"
+            )
     return (
         "- **Worth a training?** Above what shifting the prior of the cross-entropy network "
         f"reaches at the same accuracy, after Holm's correction over all: {found}."

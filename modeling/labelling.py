@@ -136,7 +136,8 @@ class FaceLabeller:
             ValueError: an option is unknown or out of range.
         """
         options = DEFAULTS | self._preprocess_params | self._checked(options)
-        batch_size = next(size for size in (batch_size, self._batch_size, 32) if size is not None)
+        if batch_size is None:
+            batch_size = 32 if self._batch_size is None else self._batch_size
         if not (isinstance(batch_size, numbers.Integral) and batch_size > 0):
             raise ValueError(f"batch_size must be a whole number above 0, but it is {batch_size}.")
         if _is_single(inputs):

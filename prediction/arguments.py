@@ -92,7 +92,7 @@ def parse(description: str, argv: list[str] | None = None) -> argparse.Namespace
     files = text_outputs(args)
     for file in files:
         if not file or Path(file).suffix.lower() in modeling.PHOTO_SUFFIXES | VIDEO_SUFFIXES:
-            parser.error(f"--json, --jsonl and --csv need a file to write, but this is {file!r}.")
+            parser.error(f"--json, --jsonl and --csv take a file to write, not {file!r}.")
     if files.count("-") > 1:
         parser.error("only one of --json, --jsonl and --csv can go to the screen.")
     if len({*map(os.path.realpath, files)}) < len(files):

@@ -57,6 +57,14 @@ NOT_DECISIVE = (
 )
 
 
+LEAST = {
+    "per_device_train_batch_size": 2,  # batch norm needs two images
+    **dict.fromkeys(("per_device_eval_batch_size", "gradient_accumulation_steps"), 1),
+    **dict.fromkeys(("freeze_backbone_epochs", "precise_bn", "num_train_epochs"), 0),
+    **dict.fromkeys(("learning_rate", "seed", "dataloader_num_workers"), 0),
+}
+
+
 @dataclass
 class FerTrainingArguments(TrainingArguments):
     """transformers.TrainingArguments, every flag of it, and what FerTrainer adds."""
@@ -143,11 +151,7 @@ class FerTrainingArguments(TrainingArguments):
         check_flags(self)
         check_choice_of_checkpoint(self)
         check_range(self, "ema_decay", 0, 1)
-        counts = {"per_device_train_batch_size": 2}  # batch norm needs two images
-        counts |= dict.fromkeys(("per_device_eval_batch_size", "gradient_accumulation_steps"), 1)
-        counts |= dict.fromkeys(("freeze_backbone_epochs", "precise_bn", "num_train_epochs"), 0)
-        counts |= dict.fromkeys(("learning_rate", "seed", "dataloader_num_workers"), 0)
-        for name, least in counts.items():
+        for name, least in LEAST.items():
             check_range(self, name, least, float("inf"))
         if self.max_steps == 0:
             raise ValueError(
@@ -206,13 +210,8 @@ class Arguments:
                 f"--{soft[0]} makes soft labels, for which the {self.loss.name} loss is not "
                 f"defined; leave --{soft[0]} out or use one of {', '.join(soft_label_losses())}."
             )
-        first = getattr(self.loss, "deferred_reweighting_epoch", None)
-        epochs = self.training.num_train_epochs
-        if first is not None and self.training.max_steps < 0 and 0 < epochs <= first:
-            raise ValueError(
-                f"--deferred_reweighting_epoch {first} would never come: there are {epochs:g} "
-                "epochs, counted from 0."
-            )
+        if self.training.num_train_epochs and self.training.max_steps < 0:
+            self.loss.check_epochs(self.training.num_train_epochs)
         if self.training.evaluate_only and not self.model.model_name_or_path:
             raise ValueError(
                 "--evaluate_only needs --model_name_or_path, the folder or Hub id of a saved model."

@@ -119,7 +119,7 @@ def test_the_report_has_each_treatment_under_both_priors_and_later_seeds(report)
 
 
 @pytest.mark.parametrize(
-    "of_new_seeds, verdict", [(0.03, "confirmed"), (0, "not confirmed"), (-0.03, "not confirmed")]
+    "of_new_seeds, verdict", [(0.03, "holds"), (0, "does not hold"), (-0.03, "does not hold")]
 )
 def test_what_is_nearest_to_worth_a_training_is_tested_with_new_seeds_alone(of_new_seeds, verdict):
     def at(value):
@@ -131,7 +131,8 @@ def test_what_is_nearest_to_worth_a_training_is_tested_with_new_seeds_alone(of_n
     later = Namespace(above={(line, "macro_f1"): at(of_new_seeds)}, seeds=[4, 5, 6, 7])
     text = curve_sentence(first, [later])
     assert "none; the nearest is macro-F1 with focal loss, +0.020 [" in text
-    assert f", {verdict} with seeds 4 to 7 alone: {of_new_seeds:+.3f} [" in text
+    assert "; with seeds 4 to 7 alone, on the same images, it" in text
+    assert f" it {verdict}: {of_new_seeds:+.3f} [" in text
     assert " alone" not in curve_sentence(first, [])
 
 

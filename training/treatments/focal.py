@@ -38,11 +38,10 @@ class Focal(Loss):
 
     def _numbers(self) -> list[float]:
         try:
-            # an empty list is no list of numbers either
-            numbers = [float(value) for value in self.focal_alpha or [""]]
+            numbers = [float(value) for value in self.focal_alpha]
         except ValueError:
-            numbers = [-1.0]
-        if not all(0 <= number < float("inf") for number in numbers):
+            numbers = []
+        if not numbers or not all(0 <= number < float("inf") for number in numbers):
             raise ValueError(
                 "--focal_alpha must be none, inverse or one number per class, at least 0, "
                 f"but it is {' '.join(self.focal_alpha) or 'empty'}."

@@ -46,6 +46,14 @@ class LDAM(Loss):
         if self.ldam_scale <= 0:
             raise ValueError(f"--ldam_scale must be above 0, but it is {self.ldam_scale}.")
 
+    def check_epochs(self, epochs: float) -> None:
+        first = self.deferred_reweighting_epoch
+        if first is not None and first >= epochs:
+            raise ValueError(
+                f"--deferred_reweighting_epoch {first} would never come: there are {epochs:g} "
+                "epochs, counted from 0."
+            )
+
     def bind(self, counts: torch.Tensor) -> Loss:
         super().bind(counts)
         self.weights = class_weights(self.counts, "effective", self.class_balanced_beta)  # (C,)

@@ -57,6 +57,9 @@ class Loss(abc.ABC):
         self.counts = torch.as_tensor(counts, dtype=torch.float32)  # (C,)
         return self
 
+    def check_epochs(self, epochs: float) -> None:  # noqa: B027  (most losses fit any number)
+        """Raises ValueError if so many epochs are too few for the loss's flags."""
+
     def set_epoch(self, epoch: int) -> None:  # noqa: B027  (most losses need none)
         """Called at each epoch's start, counted from 0."""
 
