@@ -111,7 +111,7 @@ class Video:
             is_piped = isinstance(self.source, str) and is_pipe(self.source)
             raise VideoError(
                 f"{self.name}: holds no frame that OpenCV can read."
-                + " Most MP4s cannot be read through a pipe: give the file, or pipe MKV." * is_piped
+                + " An MP4 with its index at the end needs to be a file, no pipe." * is_piped
             )
         if self.lost or not self.live and is_cut(self.source):
             why = "cut short" if is_cut(self.source) else "damaged"
